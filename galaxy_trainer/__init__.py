@@ -1,0 +1,1 @@
+"""Train, evaluate and compare networks on scalenorm caches."""

@@ -1,0 +1,3 @@
+"""Scale-normalised galaxy crops."""
+
+from ._version import __version__
