@@ -1,0 +1,139 @@
+"""Keras layers that Keras does not have: untied biases, maxout, and an output that obeys the decision tree.
+
+They use ``keras.ops`` only, so they run on every Keras backend, and are registered under the package name
+``galaxy_trainer``: saved models name it, so it must never change.
+"""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from galaxy_trainer.questions import ANSWER_NAMES, from_root
+
+_register = keras.saving.register_keras_serializable(package="galaxy_trainer")
+
+
+@_register
+class UntiedBias(keras.layers.Layer):
+    """Add one learned bias per place and filter, instead of one per filter.
+
+    Input and output have shape (n, height, width, filters) and the input must have a fixed size. The biases start
+    at zero. Used after a convolution without bias (Kabani & El-Sakka 2016; "untie_biases" of Dieleman et al. 2015).
+
+    Examples
+    --------
+    >>> layer = UntiedBias()
+    >>> tuple(layer(keras.ops.zeros((1, 4, 4, 2))).shape)
+    (1, 4, 4, 2)
+    """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Create the biases; every dimension but the first must be known."""
+        shape = tuple(input_shape[1:])
+        if None in shape:
+            raise ValueError(f"UntiedBias needs an input of fixed size, got shape {tuple(input_shape)}")
+        self.bias = self.add_weight(shape=shape, initializer="zeros", name="bias")
+
+    def call(self, inputs: Any) -> Any:
+        """Return ``inputs + bias``."""
+        return inputs + self.bias
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the input shape."""
+        return input_shape
+
+
+@_register
+class Maxout(keras.layers.Layer):
+    """A dense layer whose every unit is the largest of several linear pieces (Goodfellow et al. 2013).
+
+    Input (n, features), output (n, units); output unit u is ``max_k(x @ kernel[:, u, k] + bias[u, k])`` with the
+    kernel stored as (features, units * pieces).
+
+    Parameters
+    ----------
+    units : int > 0
+        Number of outputs.
+    pieces : int > 0
+        Linear pieces per output; 1 is a plain linear layer.
+    kernel_initializer : str or keras.initializers.Initializer
+        Initialisation of the kernel; the biases start at zero.
+
+    Examples
+    --------
+    >>> tuple(Maxout(3, pieces=2)(keras.ops.ones((5, 4))).shape)
+    (5, 3)
+    """
+
+    def __init__(self, units: int, *, pieces: int = 2, kernel_initializer: Any = "glorot_uniform", **kwargs: Any):
+        super().__init__(**kwargs)
+        if units < 1 or pieces < 1:
+            raise ValueError(f"Maxout needs at least one unit and one piece, got units={units}, pieces={pieces}")
+        self.units = units
+        self.pieces = pieces
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Create kernel and biases."""
+        columns = self.units * self.pieces
+        self.kernel = self.add_weight(
+            shape=(input_shape[-1], columns), initializer=self.kernel_initializer, name="kernel"
+        )
+        self.bias = self.add_weight(shape=(columns,), initializer="zeros", name="bias")
+
+    def call(self, inputs: Any) -> Any:
+        """Return the largest piece of every unit."""
+        linear = ops.matmul(inputs, self.kernel) + self.bias
+        return ops.max(ops.reshape(linear, (-1, self.units, self.pieces)), axis=-1)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return (n, units)."""
+        return (input_shape[0], self.units)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what is needed to make the layer again."""
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "pieces": self.pieces,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }
+
+
+@_register
+class TreeHead(keras.layers.Layer):
+    """Turn 37 numbers into 37 answers that obey the Galaxy Zoo decision tree.
+
+    The numbers of each question go through a softmax, which is multiplied by the probability of the answer that leads
+    to the question. So all answers are non-negative and those of a question sum to their parent, by construction and
+    from the first step on: with all inputs zero every question is answered evenly. Shapes (n, 37) to (n, 37).
+
+    Examples
+    --------
+    >>> answers = TreeHead()(keras.ops.zeros((1, 37)))
+    >>> round(float(answers[0, 0]), 4), round(float(answers[0, 3]), 4)
+    (0.3333, 0.1667)
+    """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Check the number of inputs."""
+        if input_shape[-1] != len(ANSWER_NAMES):
+            raise ValueError(f"TreeHead needs {len(ANSWER_NAMES)} inputs, got shape {tuple(input_shape)}")
+
+    def call(self, inputs: Any) -> Any:
+        """Return the answers."""
+        columns: dict[int, Any] = {}
+        parts: dict[int, Any] = {}
+        for question in from_root():
+            share = ops.softmax(inputs[:, question.columns], axis=-1)
+            if question.parent is not None:
+                share = share * columns[question.parent]
+            parts[question.number] = share
+            for i in range(len(question.answers)):
+                columns[question.first + i] = share[:, i : i + 1]
+        return ops.concatenate([parts[number] for number in sorted(parts)], axis=-1)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the input shape."""
+        return input_shape

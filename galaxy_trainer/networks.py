@@ -1,0 +1,162 @@
+"""The networks, as functions that return a ``keras.Model`` from raw images to the 37 answers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from galaxy_trainer.layers import Maxout, TreeHead, UntiedBias
+from galaxy_trainer.questions import ANSWER_NAMES
+
+CONVOLUTIONS: tuple[tuple[int, ...], ...] = ((32, 32, 32), (64, 64), (128, 128), (128, 128))
+"""Filters of the nine convolutions at width 1; a 2 x 2 maximum stands between the groups."""
+
+DENSE_UNITS = 256
+"""Units of each of the two maxout layers at width 1."""
+
+
+def derived_seed(*keys: int) -> int:
+    """Return a 31-bit seed that depends on all keys, so that every random draw is a function of where it is used.
+
+    Parameters
+    ----------
+    *keys : int >= 0
+        For instance (run seed, epoch, layer).
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> derived_seed(1, 2) == derived_seed(1, 2), derived_seed(1, 2) == derived_seed(2, 1)
+    (True, False)
+    """
+    return int(np.random.SeedSequence(keys).generate_state(1)[0] >> 1)
+
+
+def paper_network(
+    size: int = 64,
+    *,
+    channels: int = 3,
+    views: int = 1,
+    width: float = 1.0,
+    pieces: int = 2,
+    dropout: float = 0.5,
+    head: str = "linear",
+    answers: int = len(ANSWER_NAMES),
+    mean: Sequence[Sequence[float]] | None = None,
+    std: Sequence[Sequence[float]] | None = None,
+    seed: int = 0,
+    dtype: str = "float32",
+) -> keras.Model:
+    """Build the network of Kabani & El-Sakka (2016).
+
+    Nine 3 x 3 convolutions (stride 1, one pixel of padding, untied biases, ReLU) in groups of 3, 2, 2, 2 with 2 x 2
+    maxima between the groups, two maxout layers with dropout, a linear layer of 37. Glorot initialisation, no weight
+    penalty. The paper's figure with the widths is not to be had. At width 1 there are 5.5 million parameters (22 MB
+    each for weights, gradients and momenta) and 2 MB of activations per convolution and image at most, so that a
+    4 GB GPU of 2015 trains batches of 16 with room to spare.
+
+    Parameters
+    ----------
+    size : int
+        Height and width of the input, a multiple of 8.
+    channels : int
+        Bands of the input.
+    views : int
+        Number of input images per galaxy. Above 1 the convolutions are shared between the views and their features
+        joined before the first maxout layer; the inputs are then a dict ``view_0``, ``view_1``, ...
+    width : float > 0
+        Factor on the number of filters and dense units.
+    pieces : int
+        Linear pieces of a maxout unit.
+    dropout : float
+        Fraction dropped behind each maxout layer, in [0, 1).
+    head : {"linear", "tree"}
+        "tree" puts a `TreeHead` behind the linear layer.
+    answers : int
+        Number of outputs; the tree needs 37.
+    mean, std : sequence of sequences of float, shape (views, channels), optional
+        Standardisation of each view, part of the model. Default: mean 0, standard deviation 1.
+    seed : int
+        Seed of all initial weights and of dropout.
+    dtype : str
+        Keras dtype policy of the layers, for instance "mixed_bfloat16". Standardisation and output stay float32.
+
+    Returns
+    -------
+    keras.Model
+        From (n, size, size, channels), any real dtype, raw pixel values, to float32 (n, answers).
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> model = paper_network(width=0.1)
+    >>> tuple(model(np.zeros((2, 64, 64, 3), np.uint8)).shape)
+    (2, 37)
+    """
+    if size < 8 or size % 8:
+        raise ValueError(f"size must be a multiple of 8, as three 2 x 2 maxima halve it, got {size}")
+    if views < 1 or channels < 1 or width <= 0:
+        raise ValueError(f"views, channels and width must be positive, got {views}, {channels}, {width}")
+    if head not in HEADS:
+        raise ValueError(f"unknown head {head!r}; known: {', '.join(HEADS)}")
+    seeds = (derived_seed(seed, i) for i in range(1000))
+
+    def glorot() -> Any:
+        return keras.initializers.GlorotUniform(seed=next(seeds))
+
+    def scaled(count: int) -> int:
+        return max(1, round(count * width))
+
+    trunk: list[Any] = []
+    for group, filters in enumerate(CONVOLUTIONS):
+        if group:
+            trunk.append(keras.layers.MaxPooling2D(2, name=f"pool_{group}", dtype=dtype))
+        for i, count in enumerate(filters):
+            name = f"{group + 1}_{i + 1}"
+            trunk += [
+                keras.layers.Conv2D(
+                    scaled(count), 3, padding="same", use_bias=False, kernel_initializer=glorot(), dtype=dtype,
+                    name=f"conv_{name}",
+                ),
+                UntiedBias(name=f"bias_{name}", dtype=dtype),
+                keras.layers.ReLU(name=f"relu_{name}", dtype=dtype),
+            ]  # fmt: skip
+    trunk.append(keras.layers.Flatten(name="features", dtype=dtype))
+
+    inputs = {f"view_{i}": keras.Input((size, size, channels), name=f"view_{i}") for i in range(views)}
+    features = []
+    for i, image in enumerate(inputs.values()):
+        x = keras.layers.Normalization(
+            mean=np.zeros(channels) if mean is None else np.asarray(mean[i], float),
+            variance=np.ones(channels) if std is None else np.square(np.asarray(std[i], float)),
+            name=f"standardise_{i}",
+            dtype="float32",
+        )(image)
+        for layer in trunk:
+            x = layer(x)
+        features.append(x)
+    x = features[0] if views == 1 else keras.layers.Concatenate(name="joined", dtype=dtype)(features)
+    for i in (1, 2):
+        x = Maxout(scaled(DENSE_UNITS), pieces=pieces, kernel_initializer=glorot(), name=f"maxout_{i}", dtype=dtype)(x)
+        x = keras.layers.Dropout(dropout, seed=next(seeds), name=f"dropout_{i}", dtype=dtype)(x)
+    x = keras.layers.Dense(answers, kernel_initializer=glorot(), name="linear", dtype="float32")(x)
+    outputs = HEADS[head](x)
+    return keras.Model(inputs["view_0"] if views == 1 else inputs, outputs, name="paper_network")
+
+
+HEADS: Mapping[str, Callable[[Any], Any]] = {
+    "linear": lambda x: x,
+    "tree": lambda x: TreeHead(name="answers", dtype="float32")(x),
+}
+"""What follows the last linear layer, by name."""
+
+NETWORKS: Mapping[str, Callable[..., keras.Model]] = {"paper": paper_network}
+"""Network builders by name; a recipe names one. All take the arguments of `paper_network`."""
