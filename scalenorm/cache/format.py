@@ -1,0 +1,177 @@
+"""What a cache file holds: names, types, settings and the digest. ``docs/cache.rst`` says it in words."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+FORMAT = "scalenorm-cache"
+FORMAT_VERSION = 1
+
+#: Raised by one whenever the same image and options give other values than before: rows made by two
+#: methods must not meet in one file.
+METHOD_VERSION = 1
+
+OK, FAILED = "ok", "failed"
+
+#: Text columns are as wide as the longest value they hold, in bytes of UTF-8.
+TEXT_COLUMNS = ("id", "source", "status", "message")
+
+INPUTS_DTYPE = np.dtype([("size", "<i8"), ("mtime_ns", "<i8")])
+
+
+class CacheError(ValueError):
+    """A file is not a cache, is damaged, or does not fit to another one."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What all crops of one cache share.
+
+    Parameters
+    ----------
+    dtype : str
+        NumPy name of the pixel type, such as ``"uint8"`` or ``"float32"``.
+    bands : int
+        Number of bands, at least 1.
+    """
+
+    dtype: str
+    bands: int
+
+    @classmethod
+    def of(cls, image: np.ndarray) -> Layout:
+        """Return the layout that crops of `image` ((H, W) or (H, W, C)) have."""
+        return cls(image.dtype.newbyteorder("=").name, 1 if image.ndim == 2 else image.shape[2])
+
+    def __str__(self) -> str:
+        return f"{self.dtype} with {self.bands} band{'s' if self.bands > 1 else ''}"
+
+
+def number_columns(bands: int) -> list[tuple[str, str]]:
+    """Return the catalogue's columns that hold numbers, with their types, in file order."""
+    return [
+        ("flags", "<u4"),
+        ("threshold", "<f8"),
+        *((f"sky_{band}", "<f8") for band in range(bands)),
+        ("row", "<f8"),
+        ("col", "<f8"),
+        ("major_axis", "<f8"),
+        ("minor_axis", "<f8"),
+        ("orientation", "<f8"),
+        ("area", "<i8"),
+        *((f"bbox_{edge}", "<i4") for edge in range(4)),
+        ("window_row", "<f8"),
+        ("window_col", "<f8"),
+        ("side", "<f8"),
+        ("height", "<i4"),
+        ("width", "<i4"),
+        ("sha256", "S64"),
+    ]
+
+
+def catalog_dtype(bands: int, widths: Mapping[str, int]) -> np.dtype:
+    """Return the type of one catalogue row, given the byte widths of the text columns."""
+    import h5py
+
+    text = [(name, h5py.string_dtype("utf-8", max(1, widths.get(name, 1)))) for name in TEXT_COLUMNS]
+    return np.dtype(text + number_columns(bands))
+
+
+def text_widths(rows: np.ndarray) -> dict[str, int]:
+    """Return the width in bytes that each text column of some catalogue rows needs."""
+    return {name: int(np.char.str_len(rows[name]).max(initial=1)) for name in TEXT_COLUMNS}
+
+
+def encode(text: str) -> bytes:
+    r"""Return `text` as UTF-8; bytes of a file name that are not UTF-8 are written as ``\udcXX``."""
+    return text.encode("utf-8", "backslashreplace").replace(b"\0", b"\\0")
+
+
+def canonical_json(settings: Mapping[str, Any]) -> str:
+    """Return settings as one JSON text that is the same for the same values."""
+    return json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def settings_hash(settings: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of settings (hexadecimal)."""
+    return hashlib.sha256(canonical_json(settings).encode()).hexdigest()
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Return one text per option that differs, such as ``"size: 64, now 32"``."""
+    names = [*new, *(name for name in old if name not in new)]
+    plain_old, plain_new = json.loads(canonical_json(old)), json.loads(canonical_json(new))
+    return [
+        f"{name}: {_shown(plain_old.get(name))}, now {_shown(plain_new.get(name))}"
+        for name in names
+        if plain_old.get(name) != plain_new.get(name)
+    ]
+
+
+def _shown(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def row_stamp(rows: np.ndarray) -> str:
+    """Return a hash of what catalogue rows say: with the settings it fixes the pixels too.
+
+    A virtual cache stores it for each of its parts, and so notices a part that was replaced.
+    """
+    digest = hashlib.sha256()
+    for column in _column_bytes(rows):
+        digest.update(column)
+    return digest.hexdigest()
+
+
+def digest(views: Iterable[tuple[str, Iterable[np.ndarray]]], catalog: Iterable[np.ndarray],
+           labels: Iterable[np.ndarray] | None) -> str:  # fmt: skip
+    """Return the SHA-256 over the values of a cache, as ``docs/cache.rst`` defines it.
+
+    Parameters
+    ----------
+    views : iterable of (name, blocks)
+        Every view in the order of the names; blocks of rows, each (n, size, size, C).
+    catalog : iterable of ndarray
+        Blocks of catalogue rows.
+    labels : iterable of ndarray, optional
+        Blocks of label rows, float64, (n, A).
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits. Neither the size of the blocks nor the width of text columns matters.
+    """
+    lines = [f"views/{name} {_hash_of(blocks)}" for name, blocks in views]
+    columns: dict[str, Any] = {}
+    for rows in catalog:
+        for name, data in zip(rows.dtype.names or (), _column_bytes(rows), strict=True):
+            columns.setdefault(name, hashlib.sha256()).update(data)
+    lines += [f"catalog/{name} {column.hexdigest()}" for name, column in columns.items()]
+    if labels is not None:
+        lines.append(f"labels {_hash_of(labels)}")
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _hash_of(blocks: Iterable[np.ndarray]) -> str:
+    result = hashlib.sha256()
+    for number, block in enumerate(blocks):
+        if number == 0:
+            result.update(f"{block.dtype.name} {block.shape[1:]}".encode())
+        little = block.astype(block.dtype.newbyteorder("<"), copy=False)
+        result.update(np.ascontiguousarray(little).view(np.uint8).reshape(-1).data)
+    return result.hexdigest()
+
+
+def _column_bytes(rows: np.ndarray) -> Iterable[bytes]:
+    for name in rows.dtype.names or ():
+        column = rows[name]
+        if column.dtype.kind == "S":
+            yield b"".join(value + b"\0" for value in column.tolist())
+        else:
+            yield column.astype(column.dtype.newbyteorder("<"), copy=False).tobytes()

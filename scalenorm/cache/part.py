@@ -1,0 +1,290 @@
+"""Write cache files: made whole under a temporary name, flushed to the disk, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import secrets
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._version import __version__
+from . import format as fmt
+from .format import Layout
+
+#: Files end so until they are complete.
+TEMPORARY = ".tmp"
+
+#: Pixels start on a page of memory, so that a file system may share blocks instead of copying them.
+ALIGNMENT = 4096
+
+_COMPRESSION_LEVEL = 4
+
+
+@dataclass(frozen=True)
+class Head:
+    """What a cache says about itself, apart from its rows.
+
+    Parameters
+    ----------
+    settings : Mapping
+        The options that the values depend on; ``views`` and ``size`` among them.
+    layout : Layout
+        Pixel type and number of bands.
+    source : str
+        Where the images came from, for people.
+    compress : bool
+        Store every crop as a gzip chunk of its own instead of contiguously.
+    """
+
+    settings: Mapping[str, Any]
+    layout: Layout
+    source: str = ""
+    compress: bool = False
+
+    @property
+    def view_names(self) -> list[str]:
+        """Names of the views."""
+        return list(self.settings["views"])
+
+    @property
+    def crop_shape(self) -> tuple[int, int, int]:
+        """Shape of one crop, (size, size, C)."""
+        return (self.settings["size"], self.settings["size"], self.layout.bands)
+
+    @property
+    def crop_bytes(self) -> int:
+        """Size of one crop in bytes."""
+        return int(np.prod(self.crop_shape)) * np.dtype(self.layout.dtype).itemsize
+
+
+@dataclass
+class Rows:
+    """The rows of one part while it is made: arrays that workers fill in place."""
+
+    views: list[np.ndarray]
+    numbers: np.ndarray
+    inputs: np.ndarray
+    text: list[tuple[bytes, bytes, bytes, bytes]]
+    sums: np.ndarray
+    chunks: list[list[bytes]] = field(default_factory=list)
+
+    @classmethod
+    def empty(cls, head: Head, count: int) -> Rows:
+        """Return zeroed rows for `count` images."""
+        shape, dtype = (count, *head.crop_shape), np.dtype(head.layout.dtype)
+        names = head.view_names
+        return cls(
+            views=[np.zeros(shape, dtype) for _ in names],
+            numbers=np.zeros(count, fmt.number_columns(head.layout.bands)),
+            inputs=np.zeros(count, fmt.INPUTS_DTYPE),
+            text=[(b"", b"", b"", b"")] * count,
+            sums=np.zeros((len(names), 2, count, head.layout.bands)),
+            chunks=[[b""] * count for _ in names] if head.compress else [],
+        )
+
+    def catalog(self, bands: int) -> np.ndarray:
+        """Return the catalogue rows."""
+        columns = {
+            name: np.array(values, "S")
+            for name, values in zip(fmt.TEXT_COLUMNS, zip(*self.text, strict=True), strict=True)
+        }
+        widths = {name: column.itemsize for name, column in columns.items()}
+        rows = np.empty(len(self.numbers), fmt.catalog_dtype(bands, widths))
+        for name in rows.dtype.names or ():
+            rows[name] = columns[name] if name in columns else self.numbers[name]
+        return rows
+
+
+def write_part(path: Path, head: Head, rows: Rows) -> None:
+    """Write a part: a small complete cache.
+
+    Raises
+    ------
+    OSError
+        If the disk is full or cannot be written; the temporary file is then removed.
+    """
+    catalog = rows.catalog(head.layout.bands)
+    with new_file(path) as temporary:
+        places = create(temporary, head, catalog.dtype, len(catalog), stamp=fmt.row_stamp(catalog))
+        good = int(np.count_nonzero(catalog["status"] == fmt.OK.encode()))
+        with temporary.open("r+b") as file:
+            write_at(file, places["catalog"], catalog)
+            write_at(file, places["inputs"], rows.inputs)
+            if not head.compress:
+                for name, pixels in zip(head.view_names, rows.views, strict=True):
+                    write_at(file, places[name], pixels)
+        finish(temporary, head, rows.sums.sum(axis=2), good, rows.chunks)
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`; afterwards flush that file to the disk and rename it to `path`."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY}")
+    try:
+        yield temporary
+        flush(temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    flush(path.parent)
+
+
+def flush(path: Path) -> None:
+    """Have a file's or folder's content on the disk before this returns."""
+    try:
+        handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+    except PermissionError:
+        # Windows cannot open a folder, and needs no flush of it after a rename.
+        if path.is_dir():
+            return
+        raise
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def create(
+    path: Path, head: Head, catalog: np.dtype, count: int, *, stamp: str = "",
+    labels: tuple[Sequence[str], str] | None = None, parts: np.ndarray | None = None,
+) -> dict[str, int]:  # fmt: skip
+    """Make a cache of `count` rows whose values are still to be written.
+
+    Values are then written with plain writes at the returned places: a full disk is an OSError there (with
+    a memory map it is a crash), other threads go on meanwhile, and HDF5 is only used from this function.
+
+    Parameters
+    ----------
+    path : Path
+        The file to make.
+    head : Head
+        Settings and layout.
+    catalog : numpy.dtype
+        Type of the catalogue's rows.
+    count : int
+        Number of rows.
+    stamp : str
+        A hash of a part's catalogue, see `format.row_stamp`.
+    labels : (names, sha256), optional
+        Names of the answers, and hash of the file they come from.
+    parts : ndarray, optional
+        For a virtual cache: (path, start, first, count, stamp) of each run of rows.
+
+    Returns
+    -------
+    dict of str to int
+        Where each contiguous dataset starts in the file, bytes.
+    """
+    import h5py
+
+    places = {}
+    with h5py.File(path, "w", libver=("earliest", "v110"), locking=False,
+                   alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT) as file:  # fmt: skip
+        file.attrs["format"] = fmt.FORMAT
+        file.attrs["format_version"] = fmt.FORMAT_VERSION
+        file.attrs["settings"] = fmt.canonical_json(head.settings)
+        file.attrs["settings_hash"] = fmt.settings_hash(head.settings)
+        file.attrs["scalenorm_version"] = __version__
+        file.attrs["created"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        file.attrs["source"] = head.source
+        if stamp:
+            file.attrs["stamp"] = stamp
+        places["catalog"] = _contiguous(file, "catalog", (count,), catalog)
+        places["inputs"] = _contiguous(file, "inputs", (count,), fmt.INPUTS_DTYPE)
+        if labels is not None:
+            names, sha256 = labels
+            places["labels"] = _contiguous(file, "labels", (count, len(names)), np.dtype("<f8"))
+            file["labels"].attrs["names"] = json.dumps(list(names))
+            file["labels"].attrs["sha256"] = sha256
+        shape, dtype = (count, *head.crop_shape), np.dtype(head.layout.dtype)
+        views = file.create_group("views")
+        if parts is not None:
+            file["parts"] = parts
+        for name in head.view_names:
+            if parts is not None:
+                views.create_virtual_dataset(name, _virtual_layout(name, shape, dtype, parts))
+            elif head.compress:
+                views.create_dataset(
+                    name, shape, dtype, chunks=(1, *shape[1:]), compression=_COMPRESSION_LEVEL
+                )
+            else:
+                places[name] = _contiguous(views, name, shape, dtype)
+    return places
+
+
+def _contiguous(group: Any, name: str, shape: tuple[int, ...], dtype: np.dtype) -> int:
+    """Add a dataset whose place in the file is fixed at once, and return that place."""
+    from h5py import h5d, h5p, h5s, h5t
+
+    options = h5p.create(h5p.DATASET_CREATE)
+    options.set_layout(h5d.CONTIGUOUS)
+    options.set_alloc_time(h5d.ALLOC_TIME_EARLY)
+    options.set_fill_time(h5d.FILL_TIME_NEVER)
+    kind = h5t.py_create(dtype, logical=True)
+    return h5d.create(group.id, name.encode(), kind, h5s.create_simple(shape), options).get_offset()
+
+
+def _virtual_layout(name: str, shape: tuple[int, ...], dtype: np.dtype, parts: np.ndarray) -> Any:
+    import h5py
+
+    layout = h5py.VirtualLayout(shape, dtype)
+    for part in parts:
+        start, first, count = int(part["start"]), int(part["first"]), int(part["count"])
+        whole = (int(part["rows"]), *shape[1:])
+        source = h5py.VirtualSource(part["path"].decode(), f"views/{name}", shape=whole, dtype=dtype)
+        layout[start : start + count] = source[first : first + count]
+    return layout
+
+
+def finish(
+    path: Path, head: Head, sums: np.ndarray, good: int, chunks: Sequence[Sequence[bytes]] = ()
+) -> None:
+    """Write what is known only at the end: the statistics of each view, and compressed crops.
+
+    Parameters
+    ----------
+    path : Path
+        A file that `create` made.
+    head : Head
+        Settings and layout.
+    sums : ndarray, (views, 2, C)
+        Sum and sum of squares of the crops of good images.
+    good : int
+        Their number.
+    chunks : sequence of sequence of bytes
+        With ``head.compress``: per view, the compressed crops.
+    """
+    import h5py
+
+    pixels = max(1, good * head.crop_shape[0] * head.crop_shape[1])
+    with h5py.File(path, "r+", locking=False) as file:
+        for number, name in enumerate(head.view_names):
+            view = file["views"][name]
+            total, squares = sums[number]
+            mean = total / pixels
+            view.attrs["mean"] = mean
+            view.attrs["std"] = np.sqrt(np.maximum(squares / pixels - mean**2, 0.0))
+            view.attrs["sum"], view.attrs["sum_of_squares"] = total, squares
+            for row, chunk in enumerate(chunks[number] if chunks else ()):
+                view.id.write_direct_chunk((row, 0, 0, 0), chunk)
+
+
+def compressed(crop: np.ndarray) -> bytes:
+    """Return a crop as one chunk of a compressed view."""
+    return zlib.compress(crop.tobytes(), _COMPRESSION_LEVEL)
+
+
+def write_at(file: Any, place: int, values: np.ndarray) -> None:
+    """Write an array's bytes at a place in an open file."""
+    file.seek(place)
+    file.write(np.ascontiguousarray(values).view(np.uint8).reshape(-1).data)

@@ -1,0 +1,350 @@
+"""Read a cache: views as memory maps where the layout allows it, catalogue, labels and settings."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import operator
+import os
+from collections.abc import Iterator
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import format as fmt
+from .format import CacheError, Layout
+
+if TYPE_CHECKING:
+    import h5py
+
+BLOCK_ROWS = 256
+#: So many parts of a virtual cache are kept open at once.
+MOST_OPEN = 64
+
+
+def open_cache(path: str | os.PathLike[str]) -> Cache:
+    """Open a cache that ``scalenorm-batch`` or `scalenorm.convert` wrote.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+
+    Returns
+    -------
+    Cache
+        Nothing but names and settings is read until it is asked for.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    CacheError
+        If it is not a cache, is damaged, was written by a newer version, or is virtual and one of its
+        parts is missing or was replaced.
+
+    Examples
+    --------
+    >>> import scalenorm
+    >>> cache = scalenorm.open_cache("galaxies.h5")  # doctest: +SKIP
+    >>> cache.view("normalized")[:16].shape          # doctest: +SKIP
+    (16, 64, 64, 3)
+    """
+    return Cache(path)
+
+
+class Cache:
+    """A cache file, open for reading.
+
+    It holds no open HDF5 handle, so it may be pickled and used on both sides of a fork.
+
+    Parameters
+    ----------
+    path : str or path
+        The file; see `open_cache` for the errors.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The file.
+    view_names : tuple of str
+        Names of the views, in the order in which they were asked for.
+    size : int > 0
+        Height and width of every crop, pixels.
+    layout : Layout
+        Pixel type and number of bands.
+    settings : dict
+        The options that the values depend on.
+    settings_hash : str
+        Their SHA-256.
+    label_names : tuple of str
+        Names of the answers, in the order of the labels' columns; empty without labels.
+    attributes : dict
+        The file's other attributes: scalenorm_version, created, source.
+    parts : list of (start, path, first, count)
+        Where the pixels of a virtual cache lie: rows start:start + count are rows first:first + count of
+        the cache at path. Empty for a solid file.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._views: dict[str, Any] = {}
+        self._buffer: mmap.mmap | None = None
+        with _opened(self.path) as file:
+            attributes = {name: file.attrs[name] for name in file.attrs}
+            if attributes.pop("format", None) != fmt.FORMAT:
+                raise CacheError(f"{self.path}: not a scalenorm cache")
+            version = int(attributes.pop("format_version"))
+            if version > fmt.FORMAT_VERSION:
+                raise CacheError(
+                    f"{self.path}: format version {version}; this scalenorm reads up to "
+                    f"{fmt.FORMAT_VERSION}: update it"
+                )
+            self.settings: dict[str, Any] = json.loads(attributes.pop("settings"))
+            self.settings_hash: str = str(attributes.pop("settings_hash"))
+            self.attributes: dict[str, Any] = attributes
+            self.view_names: tuple[str, ...] = tuple(self.settings["views"])
+            self._stored: dict[str, tuple[tuple[int, ...], np.dtype, int | None, dict[str, Any]]] = {}
+            for name in self.view_names:
+                dataset = file["views"][name]
+                offset = None if dataset.chunks or dataset.is_virtual else dataset.id.get_offset()
+                self._stored[name] = (dataset.shape, dataset.dtype, offset, dict(dataset.attrs))
+            shape, dtype, _, _ = self._stored[self.view_names[0]]
+            self._length = shape[0]
+            self.size = int(shape[1])
+            self.layout = Layout(dtype.name, int(shape[3]))
+            labels = file.get("labels")
+            self.label_names: tuple[str, ...] = (
+                () if labels is None else tuple(json.loads(labels.attrs["names"]))
+            )
+            self.labels_sha256 = "" if labels is None else str(labels.attrs["sha256"])
+            self.parts = self._checked_parts(file["parts"][:]) if "parts" in file else []
+
+    def _checked_parts(self, rows: np.ndarray) -> list[tuple[int, Path, int, int]]:
+        seen: dict[Path, str] = {}
+        parts = []
+        for row in rows:
+            part = self.path.parent / row["path"].decode()
+            if part not in seen:
+                try:
+                    with _opened(part) as file:
+                        seen[part] = str(file.attrs.get("stamp", ""))
+                except FileNotFoundError:
+                    raise CacheError(
+                        f"{self.path}: its part {part} is missing: make the cache again"
+                    ) from None
+            if seen[part] != row["stamp"].decode():
+                raise CacheError(f"{self.path}: its part {part} was replaced: make the cache again")
+            parts.append((int(row["start"]), part, int(row["first"]), int(row["count"])))
+        return parts
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __repr__(self) -> str:
+        views = ", ".join(self.view_names)
+        return (
+            f"Cache({str(self.path)!r}: {len(self)} images; {views}; {self.size} x {self.size} {self.layout})"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["path"])  # type: ignore[misc]
+
+    @property
+    def is_virtual(self) -> bool:
+        """Whether the pixels lie in the parts beside this file."""
+        return bool(self.parts)
+
+    def view(self, name: str) -> np.ndarray | StoredView:
+        """Return the crops of one view.
+
+        Parameters
+        ----------
+        name : str
+            One of `view_names`.
+
+        Returns
+        -------
+        array-like, (N, size, size, C)
+            A read-only memory-mapped ndarray where the file is solid and not compressed, else a `StoredView`;
+            ``[:]`` of either gives everything. Rows of failed images are zero.
+
+        Raises
+        ------
+        KeyError
+            If the cache has no such view.
+        """
+        if name not in self._stored:
+            raise KeyError(f"no view {name!r} in {self.path}: it has {', '.join(self.view_names)}")
+        if name not in self._views:
+            contiguous = self.offset(name) is not None
+            self._views[name] = self._mapped(name) if contiguous else StoredView(self, name)
+        return self._views[name]
+
+    def _mapped(self, name: str) -> np.ndarray:
+        if self._buffer is None:
+            with self.path.open("rb") as file:
+                self._buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        shape, dtype, offset, _ = self._stored[name]
+        return np.ndarray(shape, dtype, self._buffer, offset or 0)
+
+    def shape(self, name: str) -> tuple[tuple[int, ...], np.dtype]:
+        """Return shape and type of a view."""
+        return self._stored[name][:2]
+
+    def offset(self, name: str) -> int | None:
+        """Return where a contiguous view starts in the file, in bytes, else None."""
+        return self._stored[name][2]
+
+    def blocks(self, name: str, rows: int = BLOCK_ROWS) -> Iterator[np.ndarray]:
+        """Yield the crops of a view in blocks of at most `rows` rows."""
+        view = self.view(name)
+        for start in range(0, len(self), rows):
+            yield view[start : start + rows]
+
+    def view_statistics(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and standard deviation (population) per band over the crops of all good images.
+
+        Returns
+        -------
+        mean, std : ndarray of float64, (C,)
+        """
+        attributes = self._stored[name][3]
+        return np.array(attributes["mean"]), np.array(attributes["std"])
+
+    def sums(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return sum and sum of squares per band over the crops of all good images (float64, (C,))."""
+        attributes = self._stored[name][3]
+        return np.array(attributes["sum"]), np.array(attributes["sum_of_squares"])
+
+    @cached_property
+    def catalog(self) -> np.ndarray:
+        """One row per image: what was measured, flags, and what went wrong (structured array, (N,))."""
+        return self.read("catalog")
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """The images' ids, in Python string order."""
+        with _opened(self.path) as file:
+            return [value.decode() for value in file["catalog"].fields("id")[:].tolist()]
+
+    @cached_property
+    def labels(self) -> np.ndarray | None:
+        """Answers per image, float64 (N, A), NaN where an id has no label; None without labels."""
+        return self.read("labels") if self.label_names else None
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Return rows start:stop of the dataset ``catalog``, ``labels`` or ``inputs``."""
+        with _opened(self.path) as file:
+            return file[name][start:stop]
+
+    def digest(self) -> str:
+        """Return the SHA-256 over the values of views, catalogue and labels (64 hexadecimal digits).
+
+        The same images and settings give the same digest, whatever the workers, engine or interruptions.
+        """
+        step = 4096
+        starts = range(0, len(self), step)
+        return fmt.digest(
+            ((name, self.blocks(name)) for name in sorted(self.view_names)),
+            (self.read("catalog", start, start + step) for start in starts),
+            (self.read("labels", start, start + step) for start in starts) if self.label_names else None,
+        )
+
+
+class StoredView:
+    """The crops of a compressed or virtual view: an array-like that reads only the rows one asks for.
+
+    Indexing takes what NumPy takes on the first axis (int, slice, array of int or bool); further axes are
+    applied to what was read. It may be pickled and used on both sides of a fork.
+
+    Parameters
+    ----------
+    cache : Cache
+        The cache.
+    name : str
+        The view.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (N, size, size, C).
+    dtype : numpy.dtype
+        Pixel type.
+    """
+
+    def __init__(self, cache: Cache, name: str) -> None:
+        self._cache, self._name = cache, name
+        self.shape, self.dtype = cache.shape(name)
+        self._starts = np.array([part[0] for part in cache.parts])
+        self._opened = lru_cache(maxsize=MOST_OPEN)(self._rows_of)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return StoredView, (self._cache, self._name)
+
+    def _rows_of(self, path: Path, _process: int) -> Any:
+        # The process is a part of the key, because a handle made before a fork belongs to the parent.
+        if path == self._cache.path:
+            return _opened(path)["views"][self._name]
+        return Cache(path).view(self._name)
+
+    ndim = 4
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        rows, rest = (key[0], key[1:]) if isinstance(key, tuple) else (key, ())
+        if isinstance(rows, slice):
+            start, stop, step = rows.indices(len(self))
+            if step == 1:
+                return self._range(start, max(start, stop))[(slice(None), *rest)]
+            rows = np.arange(start, stop, step)
+        numbers = np.asarray(rows)
+        if numbers.dtype == bool:
+            if numbers.shape != (len(self),):
+                raise IndexError(f"a mask of shape {numbers.shape} does not select among {len(self)} rows")
+            numbers = np.flatnonzero(numbers)
+        result = np.empty((*numbers.shape, *self.shape[1:]), self.dtype)
+        for place, number in np.ndenumerate(numbers):
+            row = operator.index(number)
+            if not -len(self) <= row < len(self):
+                raise IndexError(f"row {row} of {len(self)}")
+            row %= len(self)
+            result[place] = self._range(row, row + 1)[0]
+        return result[(slice(None),) * numbers.ndim + tuple(rest)]
+
+    def _range(self, start: int, stop: int) -> np.ndarray:
+        if not self._cache.parts:
+            return self._opened(self._cache.path, os.getpid())[start:stop]
+        result = np.empty((stop - start, *self.shape[1:]), self.dtype)
+        at, number = start, int(np.searchsorted(self._starts, start, side="right")) - 1
+        while at < stop:
+            piece_start, path, first, count = self._cache.parts[number]
+            until = min(stop, piece_start + count)
+            rows = self._opened(path, os.getpid())
+            result[at - start : until - start] = rows[at - piece_start + first : until - piece_start + first]
+            at, number = until, number + 1
+        return result
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:], dtype)
+
+
+def _opened(path: Path) -> h5py.File:
+    import h5py
+
+    try:
+        # Finished files never change, so they need no lock; many network file systems have none.
+        return h5py.File(path, "r", locking=False)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such file") from None
+    except OSError as error:
+        if not path.is_file() or not os.access(path, os.R_OK):
+            raise CacheError(f"{path}: not a readable file") from None
+        raise CacheError(f"{path}: not a scalenorm cache, or damaged ({error})") from None
