@@ -1,3 +1,58 @@
-"""Scale-normalised galaxy crops."""
+"""Scale-normalised galaxy crops: measure each galaxy, crop to it, resize.
+
+>>> import scalenorm
+>>> image = scalenorm.make_galaxies(1, seed=1).images[0]
+>>> scalenorm.crop(image).shape
+(64, 64, 3)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
+from .crop import crop, crop_many, views
+from .flags import Flag
+from .measure import Measurement, measure
+
+if TYPE_CHECKING:
+    from .batch import convert
+    from .cache import open_cache
+    from .datasets import make_galaxies
+    from .sklearn import ScaleNormalizer
+
+__all__ = [
+    "Flag",
+    "Measurement",
+    "ScaleNormalizer",
+    "__version__",
+    "convert",
+    "crop",
+    "crop_many",
+    "make_galaxies",
+    "measure",
+    "open_cache",
+    "views",
+]
+
+# Names whose modules import what a plain crop does not need (h5py, scikit-learn, ...): loaded when first asked for.
+_LATE = {
+    "ScaleNormalizer": "sklearn",
+    "convert": "batch",
+    "make_galaxies": "datasets",
+    "open_cache": "cache",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module 'scalenorm' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"scalenorm.{_LATE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_LATE))

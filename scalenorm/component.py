@@ -1,0 +1,54 @@
+"""Step 3: the galaxy, the foreground component at (or nearest to) a pixel."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .frame import Frame
+from .threshold import Threshold
+
+
+class Component(NamedTuple):
+    """The pixels of one connected region, as their number, moments and bounding box."""
+
+    moments: list[int]  # n, sums of r, c, rr, rc, cc about the origin
+    origin: tuple[int, int]  # the pixel that the fill started from
+    bbox: tuple[int, int, int, int]  # first row, first column, last row + 1, last column + 1
+    mask: NDArray[np.uint8]  # (height, width); kernels.component.MEMBER marks the region inside bbox; rest undefined
+
+    def pixels(self) -> NDArray[np.bool_]:
+        """The region as a boolean image."""
+        from .kernels.component import MEMBER
+
+        image = np.zeros(self.mask.shape, bool)
+        rows, cols = slice(self.bbox[0], self.bbox[2]), slice(self.bbox[1], self.bbox[3])
+        image[rows, cols] = self.mask[rows, cols] == MEMBER
+        return image
+
+
+def find_component(frame: Frame, threshold: Threshold, row: int, col: int) -> Component | None:
+    """The 8-connected foreground component that holds pixel (row, col).
+
+    Where that pixel is not foreground, the component of the foreground pixel nearest to it (ties: the first in
+    row-major order). None if there is no foreground.
+    """
+    from .kernels import component as kernels
+
+    if threshold.cutoff is None:
+        return None
+    mask = np.empty((frame.height, frame.width), np.uint8)
+    done = np.zeros(frame.height, np.bool_)
+    moments = np.zeros(8, np.int64)
+    bbox = np.empty(4, np.int64)
+    found = kernels.find_component(
+        row, col, frame.rows, frame.kind, frame.weights, frame.valid, threshold.cutoff, frame.level,
+        mask, done, moments, bbox,
+    )  # fmt: skip
+    if not found:
+        return None
+    *sums, origin_row, origin_col = moments.tolist()
+    top, left, bottom, right = bbox.tolist()
+    return Component(sums, (origin_row, origin_col), (top, left, bottom, right), mask)

@@ -1,0 +1,114 @@
+"""Antialiased bilinear resampling of a square window: a separable triangle filter, fused with the crop.
+
+The definition is Pillow's BILINEAR: the triangle has half-width 1 output pixel when shrinking and 1 input pixel when
+enlarging, and is sampled at input pixel centres and normalised.
+"""
+
+import math
+
+from .compile import kernel
+
+
+@kernel
+def triangle_weights(start, scale, length, extend, first, count, weights, outside):
+    """Weights of the input pixels for each output pixel along one axis.
+
+    ``start`` is the window's edge in pixel-edge coordinates (pixel k covers k to k + 1), ``scale`` its side over the
+    number of output pixels. Output i is the sum over k < count[i] of weights[i, k] * input[first[i] + k]. Without
+    ``extend`` weights beyond the frame are dropped and the rest normalised; with it the image continues as sky, whose
+    weight is outside[i].
+    """
+    support = max(scale, 1.0)
+    for i in range(len(first)):
+        center = start + (i + 0.5) * scale
+        low = int(math.floor(center - support + 0.5))
+        high = int(math.floor(center + support + 0.5))
+        inside_low = min(max(low, 0), length)
+        inside_high = max(min(high, length), inside_low)
+        inside = 0.0
+        beyond = 0.0
+        for k in range(low, high):
+            w = max(1.0 - abs(k + 0.5 - center) / support, 0.0)
+            if inside_low <= k < inside_high:
+                weights[i, k - inside_low] = w
+                inside += w
+            else:
+                beyond += w
+        total = inside + beyond if extend else inside
+        first[i] = inside_low
+        count[i] = inside_high - inside_low
+        for k in range(inside_high - inside_low):
+            weights[i, k] /= total
+        outside[i] = beyond / total if extend else 0.0
+
+
+@kernel
+def combine_rows(rows, first, count, weights, left, right, line):
+    """line[x] = sum over k of weights[k] * rows[first + k, left + x]; four rows a pass, to spare loads and stores.
+
+    The slices are taken before the loops: they tell the compiler that no index is negative.
+    """
+    real = line.dtype.type
+    line[: right - left] = 0
+    k = 0
+    while k + 4 <= count:
+        a = rows[first + k][left:right]
+        b = rows[first + k + 1][left:right]
+        c = rows[first + k + 2][left:right]
+        d = rows[first + k + 3][left:right]
+        wa, wb, wc, wd = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
+        for x in range(right - left):
+            line[x] += wa * real(a[x]) + wb * real(b[x]) + wc * real(c[x]) + wd * real(d[x])
+        k += 4
+    while k < count:
+        a = rows[first + k][left:right]
+        wa = weights[k]
+        for x in range(right - left):
+            line[x] += wa * real(a[x])
+        k += 1
+
+
+@kernel
+def resample_window(rows, row_axis, col_axis, sky, rounded, line, out):
+    """Resample a window of ``rows`` to ``out``, (size, size * bands): first over rows into ``line``, then over columns.
+
+    row_axis and col_axis are (first, count, weights, outside) from `triangle_weights`; ``line`` holds one row of the
+    window and one item more, in the dtype to compute in. Weights sum to one, so results need no clipping.
+    """
+    row_first, row_count, row_weights, row_outside = row_axis
+    col_first, col_count, col_weights, col_outside = col_axis
+    bands = len(sky)
+    size = len(col_first)
+    left = col_first[0] * bands
+    right = (col_first[size - 1] + col_count[size - 1]) * bands
+    real = line.dtype.type
+    half = real(0.5)
+    for i in range(len(row_first)):
+        combine_rows(rows, row_first[i], row_count[i], row_weights[i], left, right, line)
+        if row_outside[i] > 0:
+            for x in range(right - left):
+                line[x] += row_outside[i] * sky[x % bands]
+        target = out[i]
+        for j in range(size):
+            weights = col_weights[j]
+            taps = line[col_first[j] * bands - left :]
+            if bands == 3:  # a fourth sum, not used, makes one vector of the four
+                red = green = blue = spare = real(0)
+                for k in range(col_count[j]):
+                    w = weights[k]
+                    red += w * taps[3 * k]
+                    green += w * taps[3 * k + 1]
+                    blue += w * taps[3 * k + 2]
+                    spare += w * taps[3 * k + 3]
+                red += col_outside[j] * sky[0]
+                green += col_outside[j] * sky[1]
+                blue += col_outside[j] * sky[2]
+                target[3 * j] = math.floor(red + half) if rounded else red
+                target[3 * j + 1] = math.floor(green + half) if rounded else green
+                target[3 * j + 2] = math.floor(blue + half) if rounded else blue
+            else:
+                for band in range(bands):
+                    value = col_outside[j] * sky[band]
+                    for k in range(col_count[j]):
+                        value += weights[k] * taps[bands * k + band]
+                    target[bands * j + band] = math.floor(value + half) if rounded else value

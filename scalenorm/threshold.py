@@ -1,0 +1,119 @@
+"""Steps 1 and 2: grey level, and the threshold mean + sigma * standard deviation; and the sky below it."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .frame import Frame
+
+
+class Threshold(NamedTuple):
+    """A threshold, and what it was computed from."""
+
+    value: float  # mean + sigma * std of the grey level, in input units; NaN without valid pixels
+    cutoff: np.int32 | np.float64 | None  # foreground is scaled grey >= cutoff; None: there is no foreground
+    valid: int  # valid, finite pixels
+
+
+def find_threshold(frame: Frame, sigma: float) -> Threshold:
+    """Threshold at the mean plus ``sigma`` population standard deviations of the grey level of the valid pixels.
+
+    For 8- and 16-bit images the comparison g >= mean + sigma * std is exact: it is turned into a comparison of
+    integers with integer arithmetic throughout.
+    """
+    return _exact_threshold(frame, sigma) if frame.exact else _float_threshold(frame, sigma)
+
+
+def _exact_threshold(frame: Frame, sigma: float) -> Threshold:
+    from .kernels.grey import integer_sums
+
+    sums = np.empty(4, np.int64)
+    # A row's sum of squares of an 8-bit image stays below 2**63 up to this width.
+    wide = frame.rows.itemsize > 1 or frame.width > 1 << 20 or frame.bands > 64
+    integer_sums(frame.rows, frame.kind, frame.weights, frame.valid, wide, frame.level, sums)
+    total, high, middle, low = sums.tolist()
+    count = frame.height * frame.width if frame.valid is None else int(np.count_nonzero(frame.valid))
+    if count == 0:
+        return Threshold(math.nan, None, 0)
+    squares = (high << 32) + (middle << 16) + low
+    spread = count * squares - total * total  # count^2 * variance
+    value = (total + sigma * math.sqrt(spread)) / (count * frame.scale)
+    if spread == 0:
+        return Threshold(value, None, count)
+    # count * g - total >= sigma * sqrt(spread), all integers but the right-hand side, which is rounded up.
+    if sigma == 1:
+        bound = math.isqrt(spread - 1) + 1
+    else:
+        square = Fraction(sigma) ** 2 * spread
+        if sigma > 0:
+            bound = math.isqrt(math.ceil(square) - 1) + 1
+        else:
+            bound = -math.isqrt(math.floor(square))
+    cutoff = -((-total - bound) // count)
+    limits = np.iinfo(np.int32)
+    return Threshold(value, np.int32(min(max(cutoff, limits.min), limits.max)), count)
+
+
+def _float_threshold(frame: Frame, sigma: float) -> Threshold:
+    from .kernels.grey import float_sums
+
+    sums, squares = np.zeros((2, frame.width))
+    pivot = _some_level(frame)  # a value of the image: sums of squares about it do not cancel
+    count = float_sums(frame.rows, frame.kind, frame.weights, frame.valid, pivot, frame.level, sums, squares)
+    if count == 0:
+        return Threshold(math.nan, None, 0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        offset = float(sums.sum()) / count
+        variance = float(squares.sum()) / count - offset * offset
+    cutoff = pivot + offset + sigma * math.sqrt(variance) if variance >= 0 else math.nan
+    value = cutoff / frame.scale
+    if not (variance > 0 and math.isfinite(cutoff)):
+        return Threshold(value, None, count)
+    return Threshold(value, np.float64(cutoff), count)
+
+
+def _some_level(frame: Frame) -> float:
+    """The grey level of the centre pixel, or of the first finite one, or 0."""
+    from .kernels.grey import grey_row
+
+    for row in (frame.height // 2, *range(frame.height)):
+        grey_row(frame.rows[row], frame.kind, frame.weights, frame.level)
+        level = frame.level[frame.width // 2]
+        if not math.isfinite(level) or (frame.valid is not None and not frame.valid[row, frame.width // 2]):
+            good = np.isfinite(frame.level)
+            if frame.valid is not None:
+                good &= frame.valid[row] == 1
+            if not good.any():
+                continue
+            level = frame.level[good.argmax()]
+        return float(level)
+    return 0.0
+
+
+def measure_sky(frame: Frame, threshold: Threshold) -> tuple[NDArray[np.float64], int]:
+    """Sky: the mean of the valid pixels below the threshold, for each band.
+
+    If there are none, of all valid pixels; if none is valid, 0.
+
+    Returns
+    -------
+    sky : ndarray of float64, shape (bands,), in input units
+    below : int
+        Number of pixels below the threshold; all valid ones where there is no foreground.
+    """
+    from .kernels.grey import sky_sums
+
+    everything = np.int32(2**31 - 1) if frame.exact else np.float64(np.inf)
+    for cutoff in (everything if threshold.cutoff is None else threshold.cutoff, everything):
+        sums = np.zeros(frame.bands)
+        count = sky_sums(
+            frame.rows, frame.kind, frame.weights, frame.valid, cutoff, frame.level, sums
+        )
+        if count:
+            return sums / count, count if cutoff is not everything or threshold.cutoff is None else 0
+    return np.zeros(frame.bands), 0
