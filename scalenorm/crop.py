@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -159,11 +159,11 @@ def crop_many(
         try:
             frame = as_frame(images[index], checked, None if masks is None else masks[index])
             if out is not None:
-                wanted = (result.dtype, result.shape[1:])
                 shape = (size, size) if frame.flat else (size, size, frame.bands)
-                if (frame.dtype, shape) != wanted:
+                if (frame.dtype, shape) != (result.dtype, result.shape[1:]):
                     raise ValueError(
-                        f"its crop has dtype {frame.dtype} and shape {shape}, that of image 0 {wanted[0]} and {wanted[1]}"
+                        f"its crop has dtype {frame.dtype} and shape {shape}, "
+                        f"that of image 0 {result.dtype} and {result.shape[1:]}: crop them one by one"
                     )
             return _crops(frame, (view,), size, checked, out=None if out is None else [out])[0]
         except (ValueError, TypeError) as error:

@@ -50,10 +50,7 @@ def _exact_threshold(frame: Frame, sigma: float) -> Threshold:
         bound = math.isqrt(spread - 1) + 1
     else:
         square = Fraction(sigma) ** 2 * spread
-        if sigma > 0:
-            bound = math.isqrt(math.ceil(square) - 1) + 1
-        else:
-            bound = -math.isqrt(math.floor(square))
+        bound = math.isqrt(math.ceil(square) - 1) + 1 if sigma > 0 else -math.isqrt(math.floor(square))
     cutoff = -((-total - bound) // count)
     limits = np.iinfo(np.int32)
     return Threshold(value, np.int32(min(max(cutoff, limits.min), limits.max)), count)

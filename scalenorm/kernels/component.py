@@ -52,7 +52,7 @@ def nearest_foreground(row, col, rows, kind, weights, valid, cutoff, level, mask
 
 @kernel
 def take_run(y, x, row, col, mask, moments, bbox):
-    """Mark the run of foreground around (y, x), add it to the moments about (row, col), return its first and last column."""
+    """Mark the run of foreground around (y, x) and add it to the moments; returns its first and last column."""
     line = mask[y]
     start = end = x
     while start > 0 and line[start - 1] == FOREGROUND:

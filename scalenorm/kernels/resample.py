@@ -21,8 +21,8 @@ def triangle_weights(start, scale, length, extend, first, count, weights, outsid
     support = max(scale, 1.0)
     for i in range(len(first)):
         center = start + (i + 0.5) * scale
-        low = int(math.floor(center - support + 0.5))
-        high = int(math.floor(center + support + 0.5))
+        low = math.floor(center - support + 0.5)
+        high = math.floor(center + support + 0.5)
         inside_low = min(max(low, 0), length)
         inside_high = max(min(high, length), inside_low)
         inside = 0.0
