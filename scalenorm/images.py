@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["IMAGE_SUFFIXES", "DecodeOptions", "ImageError", "decode", "decode_masked"]
 
+_FITS_SUFFIXES = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz", ".fits.fz")
 IMAGE_SUFFIXES = frozenset(
-    [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".npy"]
-    + [".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz", ".fits.fz"]
+    [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".npy", *_FITS_SUFFIXES]
 )
 """Endings (lower case) that folders and archives contribute."""
 
