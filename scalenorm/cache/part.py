@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,7 @@ class Rows:
             numbers=np.zeros(count, fmt.number_columns(head.layout.bands)),
             inputs=np.zeros(count, fmt.INPUTS_DTYPE),
             text=[(b"", b"", b"", b"")] * count,
-            sums=np.zeros((len(names), 2, count, head.layout.bands)),
+            sums=np.zeros((len(names), count, 2, head.layout.bands)),
             chunks=[[b""] * count for _ in names] if head.compress else [],
         )
 
@@ -112,7 +112,7 @@ def write_part(path: Path, head: Head, rows: Rows) -> None:
         If the disk is full or cannot be written; the temporary file is then removed.
     """
     catalog = rows.catalog(head.layout.bands)
-    with new_file(path) as temporary:
+    with new_file(path, path.parent) as temporary:
         places = create(temporary, head, catalog.dtype, len(catalog), stamp=fmt.row_stamp(catalog))
         good = int(np.count_nonzero(catalog["status"] == fmt.OK.encode()))
         with temporary.open("r+b") as file:
@@ -121,13 +121,18 @@ def write_part(path: Path, head: Head, rows: Rows) -> None:
             if not head.compress:
                 for name, pixels in zip(head.view_names, rows.views, strict=True):
                     write_at(file, places[name], pixels)
-        finish(temporary, head, rows.sums.sum(axis=2), good, rows.chunks)
+        chunks = (
+            (name, row, chunk)
+            for name, column in zip(head.view_names, rows.chunks, strict=False)
+            for row, chunk in enumerate(column)
+        )
+        finish(temporary, head, rows.sums.sum(axis=1), good, chunks)
 
 
 @contextlib.contextmanager
-def new_file(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`; afterwards flush that file to the disk and rename it to `path`."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY}")
+def new_file(path: Path, folder: Path) -> Iterator[Path]:
+    """Give a temporary name in `folder`; afterwards flush that file to the disk and rename it to `path`."""
+    temporary = folder / f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY}"
     try:
         yield temporary
         flush(temporary)
@@ -214,9 +219,7 @@ def create(
             if parts is not None:
                 views.create_virtual_dataset(name, _virtual_layout(name, shape, dtype, parts))
             elif head.compress:
-                views.create_dataset(
-                    name, shape, dtype, chunks=(1, *shape[1:]), compression=_COMPRESSION_LEVEL
-                )
+                views.create_dataset(name, shape, dtype, chunks=(1, *shape[1:]), compression=_COMPRESSION_LEVEL)
             else:
                 places[name] = _contiguous(views, name, shape, dtype)
     return places
@@ -241,14 +244,14 @@ def _virtual_layout(name: str, shape: tuple[int, ...], dtype: np.dtype, parts: n
     for part in parts:
         start, first, count = int(part["start"]), int(part["first"]), int(part["count"])
         whole = (int(part["rows"]), *shape[1:])
-        source = h5py.VirtualSource(part["path"].decode(), f"views/{name}", shape=whole, dtype=dtype)
+        # HDF5 takes a single % for the start of a pattern.
+        path = part["path"].decode().replace("%", "%%")
+        source = h5py.VirtualSource(path, f"views/{name}", shape=whole, dtype=dtype)
         layout[start : start + count] = source[first : first + count]
     return layout
 
 
-def finish(
-    path: Path, head: Head, sums: np.ndarray, good: int, chunks: Sequence[Sequence[bytes]] = ()
-) -> None:
+def finish(path: Path, head: Head, sums: np.ndarray, good: int, chunks: Iterable[tuple[str, int, bytes]] = ()) -> None:
     """Write what is known only at the end: the statistics of each view, and compressed crops.
 
     Parameters
@@ -261,22 +264,32 @@ def finish(
         Sum and sum of squares of the crops of good images.
     good : int
         Their number.
-    chunks : sequence of sequence of bytes
-        With ``head.compress``: per view, the compressed crops.
+    chunks : iterable of (str, int, bytes)
+        With ``head.compress``: view, row, compressed crop.
     """
     import h5py
 
     pixels = max(1, good * head.crop_shape[0] * head.crop_shape[1])
     with h5py.File(path, "r+", locking=False) as file:
-        for number, name in enumerate(head.view_names):
-            view = file["views"][name]
-            total, squares = sums[number]
+        views = {name: file["views"][name] for name in head.view_names}
+        for view, (total, squares) in zip(views.values(), sums, strict=True):
             mean = total / pixels
             view.attrs["mean"] = mean
             view.attrs["std"] = np.sqrt(np.maximum(squares / pixels - mean**2, 0.0))
             view.attrs["sum"], view.attrs["sum_of_squares"] = total, squares
-            for row, chunk in enumerate(chunks[number] if chunks else ()):
-                view.id.write_direct_chunk((row, 0, 0, 0), chunk)
+        for name, row, chunk in chunks:
+            views[name].id.write_direct_chunk((row, 0, 0, 0), chunk)
+
+
+def band_sums(crops: np.ndarray) -> np.ndarray:
+    """Return sum and sum of squares per band of some crops (n, size, size, C), float64, (n, 2, C)."""
+    from ..kernels.sums import band_sums as add
+
+    result = np.empty((len(crops), 2, crops.shape[-1]))
+    exact = crops.dtype.kind in "iu" and crops.dtype.itemsize <= 2
+    one = np.int64(1) if exact else np.float64(1)
+    add(crops.reshape(len(crops), -1), crops.shape[-1], one, result[:, 0], result[:, 1])
+    return result
 
 
 def compressed(crop: np.ndarray) -> bytes:

@@ -99,8 +99,7 @@ class Cache:
             version = int(attributes.pop("format_version"))
             if version > fmt.FORMAT_VERSION:
                 raise CacheError(
-                    f"{self.path}: format version {version}; this scalenorm reads up to "
-                    f"{fmt.FORMAT_VERSION}: update it"
+                    f"{self.path}: format version {version}; this scalenorm reads up to {fmt.FORMAT_VERSION}: update it"
                 )
             self.settings: dict[str, Any] = json.loads(attributes.pop("settings"))
             self.settings_hash: str = str(attributes.pop("settings_hash"))
@@ -116,9 +115,7 @@ class Cache:
             self.size = int(shape[1])
             self.layout = Layout(dtype.name, int(shape[3]))
             labels = file.get("labels")
-            self.label_names: tuple[str, ...] = (
-                () if labels is None else tuple(json.loads(labels.attrs["names"]))
-            )
+            self.label_names: tuple[str, ...] = () if labels is None else tuple(json.loads(labels.attrs["names"]))
             self.labels_sha256 = "" if labels is None else str(labels.attrs["sha256"])
             self.parts = self._checked_parts(file["parts"][:]) if "parts" in file else []
 
@@ -132,9 +129,7 @@ class Cache:
                     with _opened(part) as file:
                         seen[part] = str(file.attrs.get("stamp", ""))
                 except FileNotFoundError:
-                    raise CacheError(
-                        f"{self.path}: its part {part} is missing: make the cache again"
-                    ) from None
+                    raise CacheError(f"{self.path}: its part {part} is missing: make the cache again") from None
             if seen[part] != row["stamp"].decode():
                 raise CacheError(f"{self.path}: its part {part} was replaced: make the cache again")
             parts.append((int(row["start"]), part, int(row["first"]), int(row["count"])))
@@ -145,9 +140,7 @@ class Cache:
 
     def __repr__(self) -> str:
         views = ", ".join(self.view_names)
-        return (
-            f"Cache({str(self.path)!r}: {len(self)} images; {views}; {self.size} x {self.size} {self.layout})"
-        )
+        return f"Cache({str(self.path)!r}: {len(self)} images; {views}; {self.size} x {self.size} {self.layout})"
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path}
@@ -159,6 +152,11 @@ class Cache:
     def is_virtual(self) -> bool:
         """Whether the pixels lie in the parts beside this file."""
         return bool(self.parts)
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether every crop is a gzip chunk of its own."""
+        return not self.parts and self.offset(self.view_names[0]) is None
 
     def view(self, name: str) -> np.ndarray | StoredView:
         """Return the crops of one view.
@@ -200,6 +198,13 @@ class Cache:
     def offset(self, name: str) -> int | None:
         """Return where a contiguous view starts in the file, in bytes, else None."""
         return self._stored[name][2]
+
+    def chunks(self, name: str, first: int, count: int) -> Iterator[bytes]:
+        """Yield some crops of a compressed view as they are stored."""
+        with _opened(self.path) as file:
+            view = file["views"][name].id
+            for row in range(first, first + count):
+                yield view.read_direct_chunk((row, 0, 0, 0))[1]
 
     def blocks(self, name: str, rows: int = BLOCK_ROWS) -> Iterator[np.ndarray]:
         """Yield the crops of a view in blocks of at most `rows` rows."""
