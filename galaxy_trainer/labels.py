@@ -28,7 +28,7 @@ class Labels:
 
 
 def read_labels(path: str | Path) -> Labels:
-    """Read a CSV file of answers: a first column of ids and the 37 columns Class1.1 ... Class11.6 in any order.
+    """Read a CSV file of answers: a column of ids, then Class1.1 ... Class11.6 in any order.
 
     Parameters
     ----------
@@ -140,7 +140,5 @@ def aligned(labels: Labels, ids: Sequence[str], *, source: str) -> np.ndarray:
         if name in row:
             values[i] = labels.values[row[name]]
     if np.isnan(values).all():
-        raise TrainerError(
-            f"{source}: none of its ids ({first_few(labels.ids)}) is in the cache, whose ids are {first_few(ids)}"
-        )
+        raise TrainerError(f"{source}: none of its ids ({first_few(labels.ids)}) is in the cache ({first_few(ids)})")
     return values

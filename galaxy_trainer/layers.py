@@ -18,8 +18,9 @@ _register = keras.saving.register_keras_serializable(package="galaxy_trainer")
 class UntiedBias(keras.layers.Layer):
     """Add one learned bias per place and filter, instead of one per filter.
 
-    Input and output have shape (n, height, width, filters) and the input must have a fixed size. The biases start
-    at zero. Used after a convolution without bias (Kabani & El-Sakka 2016; "untie_biases" of Dieleman et al. 2015).
+    Input and output have shape (n, height, width, filters) and the input must have a fixed size. The biases
+    start at zero. Used after a convolution without bias (Kabani & El-Sakka 2016; "untie_biases" of Dieleman
+    et al. 2015).
 
     Examples
     --------
@@ -48,8 +49,8 @@ class UntiedBias(keras.layers.Layer):
 class Maxout(keras.layers.Layer):
     """A dense layer whose every unit is the largest of several linear pieces (Goodfellow et al. 2013).
 
-    Input (n, features), output (n, units); output unit u is ``max_k(x @ kernel[:, u, k] + bias[u, k])`` with the
-    kernel stored as (features, units * pieces).
+    Input (n, features), output (n, units); output unit u is ``max_k(x @ kernel[:, u, k] + bias[u, k])`` with
+    the kernel stored as (features, units * pieces).
 
     Parameters
     ----------
@@ -105,9 +106,10 @@ class Maxout(keras.layers.Layer):
 class TreeHead(keras.layers.Layer):
     """Turn 37 numbers into 37 answers that obey the Galaxy Zoo decision tree.
 
-    The numbers of each question go through a softmax, which is multiplied by the probability of the answer that leads
-    to the question. So all answers are non-negative and those of a question sum to their parent, by construction and
-    from the first step on: with all inputs zero every question is answered evenly. Shapes (n, 37) to (n, 37).
+    The numbers of each question go through a softmax, which is multiplied by the probability of the answer
+    that leads to the question. So all answers are non-negative and those of a question sum to their parent,
+    by construction and from the first step on: with all inputs zero every question is answered evenly.
+    Shapes (n, 37) to (n, 37).
 
     Examples
     --------

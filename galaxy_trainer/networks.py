@@ -17,7 +17,7 @@ DENSE_UNITS = 256
 
 
 def derived_seed(*keys: int) -> int:
-    """Return a 31-bit seed that depends on all keys, so that every random draw is a function of where it is used.
+    """Return a 31-bit seed that depends on all keys: every random draw is a function of where it is used.
 
     Parameters
     ----------
@@ -53,11 +53,11 @@ def paper_network(
 ) -> keras.Model:
     """Build the network of Kabani & El-Sakka (2016).
 
-    Nine 3 x 3 convolutions (stride 1, one pixel of padding, untied biases, ReLU) in groups of 3, 2, 2, 2 with 2 x 2
-    maxima between the groups, two maxout layers with dropout, a linear layer of 37. Glorot initialisation, no weight
-    penalty. The paper's figure with the widths is not to be had. At width 1 there are 5.5 million parameters (22 MB
-    each for weights, gradients and momenta) and 2 MB of activations per convolution and image at most, so that a
-    4 GB GPU of 2015 trains batches of 16 with room to spare.
+    Nine 3 x 3 convolutions (stride 1, one pixel of padding, untied biases, ReLU) in groups of 3, 2, 2, 2
+    with 2 x 2 maxima between the groups, two maxout layers with dropout, a linear layer of 37. Glorot
+    initialisation, no weight penalty. The paper's figure with the widths is not to be had. At width 1 there
+    are 5.5 million parameters (22 MB each for weights, gradients and momenta) and 2 MB of activations per
+    convolution and image at most, so that a 4 GB GPU of 2015 trains batches of 16 with room to spare.
 
     Parameters
     ----------
@@ -66,8 +66,8 @@ def paper_network(
     channels : int
         Bands of the input.
     views : int
-        Number of input images per galaxy. Above 1 the convolutions are shared between the views and their features
-        joined before the first maxout layer; the inputs are then a dict ``view_0``, ``view_1``, ...
+        Number of input images per galaxy. Above 1 the convolutions are shared between the views and their
+        features joined before the first maxout layer; the inputs are then a dict ``view_0``, ``view_1``, ...
     width : float > 0
         Factor on the number of filters and dense units.
     pieces : int
@@ -83,7 +83,8 @@ def paper_network(
     seed : int
         Seed of all initial weights and of dropout.
     dtype : str
-        Keras dtype policy of the layers, for instance "mixed_bfloat16". Standardisation and output stay float32.
+        Keras dtype policy of the layers, for instance "mixed_bfloat16". Standardisation and output stay
+        float32.
 
     Returns
     -------
@@ -123,8 +124,8 @@ def paper_network(
             name = f"{group + 1}_{i + 1}"
             trunk += [
                 keras.layers.Conv2D(
-                    scaled(count), 3, padding="same", use_bias=False, kernel_initializer=glorot(), dtype=dtype,
-                    name=f"conv_{name}",
+                    scaled(count), 3, padding="same", use_bias=False, kernel_initializer=glorot(),
+                    name=f"conv_{name}", dtype=dtype,
                 ),
                 UntiedBias(name=f"bias_{name}", dtype=dtype),
                 keras.layers.ReLU(name=f"relu_{name}", dtype=dtype),

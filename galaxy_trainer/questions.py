@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,8 @@ class Question:
     first : int
         Column of the first answer among the 37.
     parent : int or None
-        Column of the answer that leads here; its probability is what the answers sum to. None: always asked, sum 1.
+        Column of the answer that leads here; its probability is what the answers sum to. None: always asked,
+        sum 1.
     """
 
     number: int
@@ -102,9 +104,7 @@ def from_root() -> tuple[Question, ...]:
     return tuple(ordered)
 
 
-def check_answers(
-    values: np.ndarray, ids: Sequence[str], *, tolerance: float = 1e-5, source: str = "labels"
-) -> None:
+def check_answers(values: np.ndarray, ids: Sequence[str], *, tolerance: float = 1e-5, source: str = "labels") -> None:
     """Check that answers obey the tree: finite, within [0, 1], answers of a question sum to their parent.
 
     Parameters
@@ -128,18 +128,23 @@ def check_answers(
     >>> check_answers(np.zeros((0, 37)), [])
     """
 
-    def refuse(bad: np.ndarray, rule: str) -> None:
-        if bad.any():
-            rows = np.flatnonzero(bad)
-            raise TrainerError(f"{source}: {rule} in {len(rows)} rows; first ids: {first_few(ids[i] for i in rows)}")
+    def refuse(bad: Any, rule: str) -> None:
+        rows = np.flatnonzero(bad)
+        if len(rows):
+            raise TrainerError(
+                f"{source}: {rule} in {len(rows)} rows; first ids: {first_few([ids[i] for i in rows.tolist()])}"
+            )
 
     refuse(~np.isfinite(values).all(axis=1), "answers that are not finite numbers")
     refuse(((values < -tolerance) | (values > 1 + tolerance)).any(axis=1), "answers outside 0 to 1")
     for question in QUESTIONS:
-        expected = 1.0 if question.parent is None else values[:, question.parent]
-        parent = "1" if question.parent is None else ANSWER_NAMES[question.parent]
-        off = np.abs(values[:, question.columns].sum(axis=1) - expected) > tolerance
-        refuse(off, f"the answers of question {question.number} do not sum to {parent}")
+        expected, parent = np.ones(len(values)), "1"
+        if question.parent is not None:
+            expected, parent = values[:, question.parent], ANSWER_NAMES[question.parent]
+        refuse(
+            np.abs(values[:, question.columns].sum(axis=1) - expected) > tolerance,
+            f"the answers of question {question.number} do not sum to {parent}",
+        )
 
 
 def first_few(ids: Iterable[str], count: int = 3) -> str:

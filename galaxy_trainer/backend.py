@@ -1,0 +1,108 @@
+"""What depends on the Keras backend; the only file of this package that imports TensorFlow or JAX."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import keras
+
+from galaxy_trainer.errors import TrainerError
+
+
+def name() -> str:
+    """Return the Keras backend in use: "tensorflow", "jax" or "torch"."""
+    return str(keras.backend.backend())
+
+
+def make_deterministic() -> None:
+    """Let the same program give the same numbers on the same machine.
+
+    TensorFlow has a switch, which is process-wide; JAX needs none on the CPU. Nothing here touches global
+    random state: every draw of this package has a seed of its own.
+    """
+    if name() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    elif name() == "torch":
+        import torch
+
+        torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def compile_step() -> bool | str:
+    """Return Keras's ``jit_compile`` for a step that holds an affine transformation.
+
+    TensorFlow's kernel for it does not compile under XLA.
+    """
+    return False if name() == "tensorflow" else "auto"
+
+
+@contextlib.contextmanager
+def on_devices(count: int) -> Iterator[None]:
+    """Build and train within this to split every batch over `count` devices of this machine.
+
+    Parameters
+    ----------
+    count : int
+        1 changes nothing. More: `tf.distribute.MirroredStrategy` on TensorFlow,
+        `keras.distribution.DataParallel` on JAX. GPUs where there are any, else (virtual) CPUs.
+
+    Raises
+    ------
+    TrainerError
+        If there are fewer devices, or the backend is another.
+    """
+    if count == 1:
+        yield
+        return
+    if name() == "tensorflow":
+        import tensorflow as tf
+
+        kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+        devices = [device.name for device in tf.config.list_logical_devices(kind)]
+        _check_count(count, devices)
+        with tf.distribute.MirroredStrategy(devices[:count]).scope():
+            yield
+    elif name() == "jax":
+        devices = keras.distribution.list_devices()
+        _check_count(count, devices)
+        before = keras.distribution.distribution()
+        keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices[:count]))
+        try:
+            yield
+        finally:
+            keras.distribution.set_distribution(before)
+    else:
+        raise TrainerError(f"several devices need the TensorFlow or JAX backend, this is {name()}")
+
+
+def _check_count(count: int, devices: list[str]) -> None:
+    if not 1 <= count <= len(devices):
+        raise TrainerError(f"{count} devices asked for, there are {len(devices)}: {', '.join(devices)}")
+
+
+def log_scalars(folder: Path, step: int, values: Mapping[str, float]) -> None:
+    """Append scalars to TensorBoard logs.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the logs.
+    step : int
+        Epoch.
+    values : mapping of str to float
+        What to log.
+
+    Raises
+    ------
+    TrainerError
+        If TensorFlow, which writes the logs on every backend, is not installed.
+    """
+    try:
+        import tensorflow as tf
+    except ImportError:
+        raise TrainerError("TensorBoard logs need TensorFlow: pip install tensorflow") from None
+    with tf.summary.create_file_writer(str(folder)).as_default():
+        for key, value in values.items():
+            tf.summary.scalar(key, value, step=step)

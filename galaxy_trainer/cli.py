@@ -1,0 +1,219 @@
+"""The commands galaxy-train, galaxy-evaluate and galaxy-predict."""
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from galaxy_trainer.errors import TrainerError
+
+DONE, FAILED, FAILED_IMAGES = 0, 1, 3
+
+
+def train(argv: Sequence[str] | None = None) -> int:
+    """Run galaxy-train; returns the exit code."""
+    parser = _parser("galaxy-train", "Train a network on a cache, or go on with an interrupted run.")
+    parser.add_argument("cache", nargs="?", metavar="CACHE", help="cache written by scalenorm-batch, with labels")
+    parser.add_argument("-o", "--output", metavar="RUN", help="folder to make for the run")
+    parser.add_argument("--resume", metavar="RUN", help="go on with this run from its last finished epoch")
+    data = parser.add_argument_group("data")
+    data.add_argument("--view", nargs="+", default=["normalized"], metavar="VIEW",
+                      help="view to train on; several are seen at once (default: normalized)")  # fmt: skip
+    data.add_argument("--labels", metavar="CSV", help="answers, in place of those in the cache")
+    data.add_argument("--test-ids", metavar="FILE", help="the test set, one id per line (default: by hash)")
+    data.add_argument("--test-fraction", type=float, default=0.1, metavar="X", help="share of the test set (0.1)")
+    data.add_argument("--split-seed", type=int, default=0, metavar="N", help="another one, another test set (0)")
+    data.add_argument("--in-memory", action=argparse.BooleanOptionalAction, default=None,
+                      help="read the view into memory first (default: if it takes less than 1 GiB)")  # fmt: skip
+    recipe = parser.add_argument_group("recipe")
+    recipe.add_argument("--recipe", default="paper", metavar="NAME", help="paper (default), long, ...")
+    for name, kind, text in (
+        ("width", float, "factor on the numbers of filters and dense units"),
+        ("pieces", int, "linear pieces of a maxout unit"),
+        ("dropout", float, "fraction dropped behind the maxout layers"),
+        ("head", str, "linear, or tree: answers that obey the decision tree"),
+        ("epochs", int, "epochs"),
+        ("batch-size", int, "images per step"),
+        ("learning-rate", float, "learning rate at the start"),
+    ):
+        recipe.add_argument(f"--{name}", type=kind, metavar="X", help=f"{text} (default: the recipe's)")
+    recipe.add_argument("--no-augmentation", action="store_true", help="train on the images as they are")
+    computing = parser.add_argument_group("computing")
+    computing.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, order and draws (0)")
+    computing.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="(float32)")
+    computing.add_argument("--devices", type=int, default=1, metavar="N", help="split every batch over them (1)")
+    computing.add_argument("--tensorboard", action="store_true", help="write logs to RUN/tensorboard")
+    computing.add_argument("--augmented-validation", action="store_true",
+                           help="also log validation with augmentation and dropout on")  # fmt: skip
+    args = parser.parse_args(argv)
+    if args.resume is not None and (args.cache or args.output):
+        parser.error("--resume takes its cache and options from the run: leave out CACHE and -o")
+    if args.resume is None and not (args.cache and args.output):
+        parser.error("name a CACHE and, with -o, a folder for the run; or --resume RUN")
+
+    def action() -> int:
+        with _silent_start():
+            import galaxy_trainer
+            from galaxy_trainer.augmentation import NO_AUGMENTATION
+        if args.resume is not None:
+            run = galaxy_trainer.resume(args.resume, report=_report(args))
+        else:
+            names = ("width", "pieces", "dropout", "head", "epochs", "batch_size", "learning_rate")
+            changes: dict[str, Any] = {n: getattr(args, n) for n in names if getattr(args, n) is not None}
+            if args.no_augmentation:
+                changes["augmentation"] = NO_AUGMENTATION
+            try:
+                chosen = galaxy_trainer.recipe_of(args.recipe, changes)
+            except TrainerError as error:
+                parser.error(str(error))
+            run = galaxy_trainer.train(
+                args.cache, args.output, view=args.view, recipe=chosen, labels=args.labels, test_ids=args.test_ids,
+                test_fraction=args.test_fraction, split_seed=args.split_seed, seed=args.seed,
+                precision=args.precision, devices=args.devices, in_memory=args.in_memory,
+                tensorboard=args.tensorboard, augmented_validation=args.augmented_validation, report=_report(args),
+            )  # fmt: skip
+        if not args.quiet:
+            _print(_summary(run.metrics))
+        return DONE
+
+    return _finish(parser, action)
+
+
+def evaluate(argv: Sequence[str] | None = None) -> int:
+    """Run galaxy-evaluate; returns the exit code."""
+    parser = _parser("galaxy-evaluate", "Score a run on galaxies it was not trained on.")
+    parser.add_argument("run", metavar="RUN", help="run folder")
+    parser.add_argument("cache", nargs="?", metavar="CACHE", help="another cache than the run's own")
+    parser.add_argument("--labels", metavar="CSV", help="answers, in place of those in the cache")
+    parser.add_argument("--passes", type=int, default=10, metavar="N",
+                        help="passes with dropout and augmentation on (10; 0: none)")  # fmt: skip
+    _add_answering(parser)
+    parser.add_argument("--json", metavar="FILE", help="write all scores, also per question and answer, to FILE")
+    args = parser.parse_args(argv)
+
+    def action() -> int:
+        with _silent_start():
+            import galaxy_trainer
+            from galaxy_trainer.files import write_json
+        scores = galaxy_trainer.evaluate(
+            args.run, args.cache, labels=args.labels, passes=args.passes, orientations=args.orientations,
+            weights=args.weights,
+        )  # fmt: skip
+        if args.json:
+            write_json(Path(args.json), scores)
+        if not args.quiet:
+            _print(_summary(scores) + "\n" + _questions(scores))
+        return DONE
+
+    return _finish(parser, action)
+
+
+def predict(argv: Sequence[str] | None = None) -> int:
+    """Run galaxy-predict; returns the exit code."""
+    parser = _parser("galaxy-predict", "Write the answers for every galaxy of a cache as a competition submission.")
+    parser.add_argument("run", metavar="RUN", help="run folder")
+    parser.add_argument("cache", metavar="CACHE", help="cache written by scalenorm-batch")
+    parser.add_argument("-o", "--output", required=True, metavar="CSV", help="file to write")
+    _add_answering(parser)
+    args = parser.parse_args(argv)
+
+    def action() -> int:
+        with _silent_start():
+            import galaxy_trainer
+            from galaxy_trainer.questions import first_few
+        result = galaxy_trainer.predict(
+            args.run, args.cache, args.output, orientations=args.orientations, weights=args.weights
+        )
+        if not args.quiet:
+            _print(f"{len(result.ids)} galaxies written to {args.output}")
+        if result.failed:
+            _complain(f"{len(result.failed)} failed images of {args.cache} are left out: {first_few(result.failed)}")
+            return FAILED_IMAGES
+        return DONE
+
+    return _finish(parser, action)
+
+
+def compare(argv: Sequence[str] | None = None) -> int:
+    """Run galaxy-compare; returns the exit code."""
+    from galaxy_trainer.experiment import main
+
+    return int(main(argv))
+
+
+def _parser(name: str, text: str) -> argparse.ArgumentParser:
+    from scalenorm import __version__
+
+    parser = argparse.ArgumentParser(prog=name, description=text)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+    return parser
+
+
+def _add_answering(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--orientations", type=int, default=1, metavar="K",
+                        help="average over K rotations and flips; 1 (default) or an even number")  # fmt: skip
+    parser.add_argument("--weights", choices=("best", "last"), default="best",
+                        help="of the epoch with the lowest validation loss (default), or of the last")  # fmt: skip
+
+
+def _finish(parser: argparse.ArgumentParser, action: Callable[[], int]) -> int:
+    try:
+        return action()
+    except (TrainerError, OSError) as error:
+        _complain(f"{parser.prog}: error: {error}")
+    except KeyboardInterrupt:
+        _complain(f"{parser.prog}: interrupted")
+    return FAILED
+
+
+def _report(args: argparse.Namespace) -> Callable[[str], None] | None:
+    return None if args.quiet else _complain
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _complain(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def _summary(scores: dict[str, Any]) -> str:
+    lines = [f"{scores['galaxies']} test galaxies, weights of epoch {scores['epoch']}        MSE      RMSE"]
+    rows = [("deterministic", scores["deterministic"])]
+    if "non_deterministic" in scores:
+        part = scores["non_deterministic"]
+        rows.append((f"non-deterministic ({part['passes']} passes, +- {part['mse_std']:.5f})", part))
+    if "orientations" in scores:
+        rows.append((f"mean of {scores['orientations']['count']} orientations", scores["orientations"]))
+    rows += [("mean answer", scores["baselines"]["mean_answer"]), ("all zero", scores["baselines"]["zero"])]
+    lines += [f"{name:<44}{part['mse']:9.5f} {part['rmse']:9.5f}" for name, part in rows]
+    return "\n".join(lines)
+
+
+def _questions(scores: dict[str, Any]) -> str:
+    return "\n".join(
+        f"{name:<44}{part['mse']:9.5f} {part['rmse']:9.5f}"
+        for name, part in scores["deterministic"]["questions"].items()
+    )
+
+
+@contextlib.contextmanager
+def _silent_start() -> Iterator[None]:
+    """Import the backend without the lines that TensorFlow's C++ parts write before they can be told not to."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

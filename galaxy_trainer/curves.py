@@ -1,0 +1,53 @@
+"""The curves of one run as a picture."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from galaxy_trainer.files import write_whole
+
+# Wong 2011, Nature Methods 8, 441: told apart by colour-blind people.
+_CURVES = (
+    ("loss", "training", "#0072B2", "-"),
+    ("val_loss", "validation", "#D55E00", "-"),
+    ("val_loss_augmented", "validation, augmented, with dropout", "#CC79A7", "--"),
+)
+
+
+def draw_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Draw losses and learning rate by epoch into a PNG file.
+
+    Parameters
+    ----------
+    history : sequence of mappings
+        Rows as in `galaxy_trainer.runs.Run.history`.
+    path : Path
+        The file.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    losses, rates = figure.subplots(2, sharex=True, height_ratios=(4, 1))
+    epochs = [row["epoch"] for row in history]
+    marker = "o" if len(epochs) <= 40 else ""
+    for key, name, colour, line in _CURVES:
+        if key in history[0]:
+            values = [row[key] for row in history]
+            losses.plot(epochs, values, line, color=colour, label=name, marker=marker, markersize=3)
+    best = min(history, key=lambda row: row["val_loss"])
+    losses.plot(
+        [best["epoch"]], [best["val_loss"]], "o", color="#D55E00", markersize=9, fillstyle="none",
+        label=f"best: {best['val_loss']:.5f} in epoch {best['epoch']:.0f}",
+    )  # fmt: skip
+    losses.set_ylabel("mean squared error")
+    losses.legend(frameon=False)
+    losses.grid(alpha=0.3)
+    rates.plot(epochs, [row["learning_rate"] for row in history], color="black", drawstyle="steps-mid")
+    rates.set_yscale("log")
+    rates.set_ylabel("learning rate")
+    rates.set_xlabel("epoch")
+    rates.grid(alpha=0.3)
+    rates.xaxis.set_major_locator(MaxNLocator(integer=True))
+    write_whole(path, lambda part: canvas.print_figure(part, dpi=120))

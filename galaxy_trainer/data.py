@@ -1,0 +1,322 @@
+"""From a cache to batches: which rows are used, how they are split, in which order they come."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+import scalenorm
+from galaxy_trainer.augmentation import Draws
+from galaxy_trainer.errors import TrainerError
+from galaxy_trainer.labels import Labels, aligned, columns_of, read_labels
+from galaxy_trainer.questions import check_answers, first_few
+
+SMALL = 1 << 30
+"""Views of up to so many bytes together are read into memory unless told otherwise."""
+
+BLOCK = 512
+"""Rows read at once where a whole view is gone through."""
+
+
+@dataclass(frozen=True)
+class Galaxies:
+    """The galaxies of one cache.
+
+    Parameters
+    ----------
+    cache : scalenorm.cache.Cache
+        The cache; it may be pickled and used on both sides of a fork.
+    views : tuple of str
+        The views in use.
+    arrays : tuple of ndarray or None
+        The views in memory, or None where batches are read from the file.
+    ids : tuple of str
+        The N ids.
+    good : ndarray of bool, shape (N,)
+        False for failed images.
+    labels : ndarray of float64, shape (N, 37), or None
+        Answers in the order of `ANSWER_NAMES`, NaN where there are none.
+    sky : ndarray of float32, shape (N, channels)
+        Sky of each image and band, in the cache's units.
+    """
+
+    cache: Any
+    views: tuple[str, ...]
+    arrays: tuple[np.ndarray, ...] | None
+    ids: tuple[str, ...]
+    good: np.ndarray
+    labels: np.ndarray | None
+    sky: np.ndarray
+
+    @property
+    def size(self) -> int:
+        """Height and width of the crops."""
+        return int(self.cache.size)
+
+    @property
+    def channels(self) -> int:
+        """Number of bands."""
+        return int(self.sky.shape[1])
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """Rows of good images with all answers."""
+        if self.labels is None:
+            raise TrainerError(f"{self.cache.path} has no labels; name a CSV file of answers (--labels)")
+        return np.flatnonzero(self.good & np.isfinite(self.labels).all(axis=1))
+
+    def read(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the crops of some rows, per view, under the names ``view_0``, ``view_1``, ..."""
+        arrays = self.arrays or [self.cache.view(name) for name in self.views]
+        return {f"view_{i}": np.ascontiguousarray(array[rows]) for i, array in enumerate(arrays)}
+
+
+def open_galaxies(
+    cache: str | Path,
+    views: Sequence[str],
+    *,
+    labels: str | Path | None = None,
+    in_memory: bool | None = None,
+) -> Galaxies:
+    """Open the views of a cache, with their labels where there are any.
+
+    Parameters
+    ----------
+    cache : str or Path
+        A cache written by `scalenorm-batch`.
+    views : sequence of str
+        Names of views.
+    labels : str or Path, optional
+        A CSV file of answers, in place of those in the cache.
+    in_memory : bool, optional
+        Read the views into memory. Default: if they take less than `SMALL` bytes.
+
+    Returns
+    -------
+    Galaxies
+
+    Raises
+    ------
+    TrainerError
+        If it is no cache of a known version, a view is missing, or the labels do not fit.
+    OSError
+        If a file cannot be read.
+    """
+    try:
+        opened = scalenorm.open_cache(cache)
+    except ValueError as error:
+        raise TrainerError(str(error)) from None
+    for name in views:
+        if name not in opened.view_names:
+            raise TrainerError(f"{cache} has no view {name!r}; it has: {', '.join(opened.view_names)}")
+    ids = tuple(opened.ids)
+    catalog = opened.catalog
+    sky_names = [name for name in catalog.dtype.names or () if name.startswith("sky_")]
+    if labels is not None:
+        answers = aligned(read_labels(labels), ids, source=str(labels))
+    elif opened.labels is None:
+        answers = None
+    else:
+        answers = _cache_answers(opened, ids)
+    shapes = [opened.shape(name) for name in views]
+    total = sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in shapes)
+    keep = total <= SMALL if in_memory is None else in_memory
+    return Galaxies(
+        cache=opened,
+        views=tuple(views),
+        arrays=tuple(np.ascontiguousarray(opened.view(name)[:]) for name in views) if keep else None,
+        ids=ids,
+        good=np.asarray(catalog["status"]) == b"ok",
+        labels=answers,
+        sky=np.stack([catalog[name] for name in sky_names], axis=1).astype(np.float32),
+    )
+
+
+def _cache_answers(cache: Any, ids: tuple[str, ...]) -> np.ndarray:
+    values = np.asarray(cache.labels)[:, columns_of(cache.label_names, source=str(cache.path))]
+    known = np.flatnonzero(np.isfinite(values).any(axis=1))
+    known_ids = tuple(ids[i] for i in known)
+    check_answers(values[known], known_ids, source=str(cache.path))
+    return aligned(Labels(known_ids, values[known]), ids, source=f"the labels of {cache.path}")
+
+
+def split(
+    ids: Sequence[str], *, fraction: float = 0.1, seed: int = 0, test_ids: Sequence[str] | None = None
+) -> np.ndarray:
+    """Choose the test set: the round(fraction * n) ids with the smallest seeded hash, or those named.
+
+    The choice depends on the ids and the seed only, so it is the same for every view and every cache of
+    these ids.
+
+    Parameters
+    ----------
+    ids : sequence of str
+        The n ids with image and labels.
+    fraction : float in (0, 1)
+        Size of the test set.
+    seed : int
+        Another seed chooses another test set.
+    test_ids : sequence of str, optional
+        The test set, in place of the hash.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        True for the test set.
+
+    Raises
+    ------
+    TrainerError
+        If the training or the test set would be empty.
+
+    Examples
+    --------
+    >>> int(split([str(i) for i in range(61578)]).sum())
+    6158
+    """
+    test = np.zeros(len(ids), bool)
+    if test_ids is not None:
+        wanted = set(test_ids)
+        test[:] = [name in wanted for name in ids]
+    else:
+        hashes = [hashlib.sha256(f"{seed}/{name}".encode()).digest() for name in ids]
+        test[sorted(range(len(ids)), key=hashes.__getitem__)[: round(fraction * len(ids))]] = True
+    if test.all() or not test.any():
+        raise TrainerError(f"{test.sum()} of {len(ids)} labelled galaxies would be tested on: both sets need some")
+    return test
+
+
+def read_ids(path: str | Path, known: Sequence[str]) -> list[str]:
+    """Read a file with one id per line, empty lines and ``#`` comments aside.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    known : sequence of str
+        The ids of the cache.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    TrainerError
+        If ids are not in the cache.
+    """
+    lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    ids = [line for line in lines if line and not line.startswith("#")]
+    unknown = sorted(set(ids) - set(known))
+    if unknown:
+        raise TrainerError(f"{path}: {len(unknown)} ids are not in the cache: {first_few(unknown)}")
+    return ids
+
+
+def pixel_statistics(galaxies: Galaxies, rows: np.ndarray) -> tuple[list[list[float]], list[list[float]]]:
+    """Return mean and population standard deviation per view and channel over some rows.
+
+    Parameters
+    ----------
+    galaxies : Galaxies
+        The galaxies.
+    rows : ndarray of int
+        Which of them.
+
+    Returns
+    -------
+    mean, std : list of lists of float, shape (views, channels)
+        Accumulated in float64; a channel that never varies gets the standard deviation 1.
+    """
+    shape = (len(galaxies.views), galaxies.channels)
+    count = len(rows) * galaxies.size**2
+    mean, variance = np.zeros(shape), np.zeros(shape)
+    for block in _blocks(galaxies, rows):
+        for i, pixels in enumerate(block.values()):
+            mean[i] += pixels.sum(axis=(0, 1, 2), dtype=np.float64) / count
+    for block in _blocks(galaxies, rows):
+        for i, pixels in enumerate(block.values()):
+            variance[i] += np.square(pixels - mean[i]).sum(axis=(0, 1, 2)) / count
+    return mean.tolist(), np.where(variance > 0, np.sqrt(variance), 1.0).tolist()
+
+
+def _blocks(galaxies: Galaxies, rows: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+    for start in range(0, len(rows), BLOCK):
+        yield galaxies.read(rows[start : start + BLOCK])
+
+
+def epoch_order(rows: np.ndarray, *, seed: int, epoch: int) -> np.ndarray:
+    """Return the rows in the order in which an epoch sees them, a function of seed and epoch only.
+
+    Examples
+    --------
+    >>> epoch_order(np.arange(5), seed=0, epoch=1).tolist() == epoch_order(np.arange(5), seed=0,
+    epoch=1).tolist() True
+    """
+    return np.random.default_rng([seed, epoch]).permutation(rows)
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of galaxies in a given order, for ``fit`` and ``predict`` on any backend.
+
+    Every batch has the same size, so that a step is compiled once: in training the incomplete last batch is
+    left out, otherwise it is filled with the first row, and the surplus outputs are to be cut off. It holds
+    no file handle and may be pickled and forked.
+
+    Parameters
+    ----------
+    galaxies : Galaxies
+        The galaxies.
+    rows : ndarray of int
+        Rows in the order wanted.
+    batch_size : int
+        Images per batch.
+    train : bool
+        Yield answers too, and leave an incomplete batch out.
+    draws : callable, optional
+        From (batch number, batch size) to `Draws`; with it a batch is the input of
+        `galaxy_trainer.augmentation.Augmented`, without it that of the network alone.
+    **options
+        ``workers``, ``use_multiprocessing``, ``max_queue_size`` of `keras.utils.PyDataset`.
+    """
+
+    def __init__(
+        self,
+        galaxies: Galaxies,
+        rows: np.ndarray,
+        *,
+        batch_size: int,
+        train: bool = False,
+        draws: Callable[[int, int], Draws] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.galaxies = galaxies
+        self.rows = np.asarray(rows)
+        self.batch_size = batch_size
+        self.train = train
+        self.draws = draws
+
+    @property
+    def num_batches(self) -> int:
+        """Number of batches."""
+        whole, rest = divmod(len(self.rows), self.batch_size)
+        return whole if self.train or not rest else whole + 1
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        rows = self.rows[index * self.batch_size : (index + 1) * self.batch_size]
+        rows = np.concatenate([rows, np.repeat(self.rows[:1], self.batch_size - len(rows))])
+        inputs: Any = self.galaxies.read(rows)
+        if self.draws is not None:
+            drawn = self.draws(index, len(rows))
+            inputs.update(sky=self.galaxies.sky[rows], transform=drawn.transform, gain=drawn.gain)
+        elif len(inputs) == 1:
+            inputs = inputs["view_0"]
+        if not self.train:
+            return (inputs,)
+        assert self.galaxies.labels is not None
+        return inputs, self.galaxies.labels[rows].astype(np.float32)

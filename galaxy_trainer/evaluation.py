@@ -1,0 +1,339 @@
+"""Scores and predictions of trained networks."""
+
+import csv
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from galaxy_trainer.augmentation import Augmentation, Augmented, Draws, draw, orientations
+from galaxy_trainer.data import Batches, Galaxies, open_galaxies
+from galaxy_trainer.errors import TrainerError
+from galaxy_trainer.files import write_whole
+from galaxy_trainer.networks import derived_seed
+from galaxy_trainer.questions import ANSWER_NAMES, QUESTIONS
+from galaxy_trainer.runs import Run, State, load_run
+
+BATCH = 128
+"""Images per batch where nothing is learned."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Answers for the galaxies of a cache.
+
+    Parameters
+    ----------
+    ids : tuple of str
+        The n galaxies with an image, in the cache's order.
+    answers : ndarray of float32, shape (n, 37)
+        In the order of `ANSWER_NAMES`.
+    failed : tuple of str
+        Ids of failed images, which have no answers.
+    """
+
+    ids: tuple[str, ...]
+    answers: np.ndarray
+    failed: tuple[str, ...]
+
+
+def answers_of(
+    network: keras.Model, galaxies: Galaxies, rows: np.ndarray, *, count: int = 1, batch_size: int = BATCH
+) -> np.ndarray:
+    """Return the network's answers without dropout, averaged over `count` orientations.
+
+    Parameters
+    ----------
+    network : keras.Model
+        From raw images to answers.
+    galaxies : Galaxies
+        The galaxies.
+    rows : ndarray of int
+        The n rows wanted.
+    count : int
+        1, or an even number; see `galaxy_trainer.augmentation.orientations`.
+    batch_size : int
+        Images per batch.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, 37)
+    """
+    batch_size = min(batch_size, len(rows))
+    if count == 1:
+        batches = Batches(galaxies, rows, batch_size=batch_size)
+        return np.asarray(network.predict(batches, verbose=0)[: len(rows)], np.float64)
+    model = Augmented(network)
+    total = np.zeros((len(rows), 1))
+    for transform in orientations(count, galaxies.size):
+
+        def turned(batch: int, n: int, transform: np.ndarray = transform) -> Draws:
+            return Draws(np.tile(transform, (n, 1)), np.ones(n, np.float32))
+
+        batches = Batches(galaxies, rows, batch_size=batch_size, draws=turned)
+        total = total + model.predict(batches, verbose=0)[: len(rows)].astype(np.float64)
+    return total / count
+
+
+def passes_of(
+    network: keras.Model,
+    galaxies: Galaxies,
+    rows: np.ndarray,
+    augmentation: Augmentation,
+    *,
+    seed: int,
+    count: int,
+    first: int = 0,
+    batch_size: int = BATCH,
+) -> Iterator[np.ndarray]:
+    """Yield the network's answers with dropout and augmentation on, once per pass.
+
+    Parameters
+    ----------
+    network : keras.Model
+        From raw images to answers.
+    galaxies : Galaxies
+        The galaxies.
+    rows : ndarray of int
+        The n rows wanted.
+    augmentation : Augmentation
+        What is drawn.
+    seed : int
+        Pass p is a function of (seed, p).
+    count, first : int
+        Passes first ... first + count - 1.
+    batch_size : int
+        Images per batch.
+
+    Yields
+    ------
+    ndarray of float64, shape (n, 37)
+    """
+    model = Augmented(network, stochastic=True)
+    for number in range(first, first + count):
+        seed_dropout(network, seed, number, 1)
+
+        def drawn(batch: int, n: int, number: int = number) -> Draws:
+            return draw(augmentation, n, galaxies.size, np.random.default_rng([seed, number, batch, 1]))
+
+        batches = Batches(galaxies, rows, batch_size=min(batch_size, len(rows)), draws=drawn)
+        yield np.asarray(model.predict(batches, verbose=0)[: len(rows)], np.float64)
+
+
+def seed_dropout(network: keras.Model, *keys: int) -> None:
+    """Set the seed of every dropout layer to a function of the keys and the layer, and its step count to 0."""
+    for i, layer in enumerate(network.layers):
+        if isinstance(layer, keras.layers.Dropout) and layer.rate > 0:
+            layer.seed_generator.state.assign([derived_seed(*keys, i), 0])
+
+
+def score(answers: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+    """Return mean squared error and its root over all answers, per question and per answer.
+
+    Parameters
+    ----------
+    answers, truth : ndarray of float, shape (n, 37)
+        In the order of `ANSWER_NAMES`.
+
+    Returns
+    -------
+    dict
+        ``mse``, ``rmse``, ``questions`` and ``answers``, the last two by name.
+
+    Examples
+    --------
+    >>> score(np.zeros((2, 37)), np.ones((2, 37)))["mse"]
+    1.0
+    """
+    squares = np.mean((answers - truth) ** 2, axis=0)
+    return {
+        **_mse(squares),
+        "questions": {f"Class{q.number}": _mse(squares[q.columns]) for q in QUESTIONS},
+        "answers": {name: _mse(squares[i]) for i, name in enumerate(ANSWER_NAMES)},
+    }
+
+
+def _mse(squares: np.ndarray) -> dict[str, float]:
+    mse = float(np.mean(squares))
+    return {"mse": mse, "rmse": math.sqrt(mse)}
+
+
+def evaluate(
+    run: str | Path | Run,
+    cache: str | Path | None = None,
+    *,
+    labels: str | Path | None = None,
+    passes: int = 10,
+    orientations: int = 1,
+    weights: str = "best",
+) -> dict[str, Any]:
+    """Score a run on the galaxies of a cache that it was not trained on.
+
+    Parameters
+    ----------
+    run : str, Path or Run
+        The run.
+    cache : str or Path, optional
+        Another cache than the run's own. Scored are its labelled galaxies whose id is not in the training
+        set; for the run's own cache this is the test set.
+    labels : str or Path, optional
+        CSV file of answers. Default: the run's for its own cache, else those in the cache.
+    passes : int
+        Passes of the non-deterministic score; 0 leaves it out.
+    orientations : int
+        Above 1 (an even number) also scores the average over so many rotations and flips.
+    weights : {"best", "last"}
+        As in `Run.network`. "best" was chosen by the validation loss on the test set, which flatters it a
+        little.
+
+    Returns
+    -------
+    dict
+        ``deterministic``: dropout and augmentation off, as from `score`. ``non_deterministic``: both on, the
+        mean of the passes' scores, with ``mse_std`` their standard deviation, ``mse_of_mean`` the error of
+        the mean answers. ``orientations``: as from `score`, with ``count``. ``baselines``: the training
+        set's mean answers, and zeros.
+
+    Raises
+    ------
+    TrainerError
+        If the cache does not fit the run, or no galaxy is left to score on.
+
+    Examples
+    --------
+    >>> evaluate("run")["deterministic"]["mse"]  # doctest: +SKIP
+    """
+    opened = run if isinstance(run, Run) else load_run(run)
+    if passes < 0:
+        raise TrainerError(f"passes must not be negative, got {passes}")
+    _check_orientations(orientations)
+    config = opened.config
+    if cache is None and labels is None:
+        labels = config.labels
+    galaxies = _galaxies_for(opened, cache, labels)
+    trained = {name for name, part in opened.parts.items() if part == "train"}
+    rows = np.array([i for i in galaxies.labelled if galaxies.ids[i] not in trained], int)
+    if not len(rows):
+        raise TrainerError(f"{galaxies.cache.path}: no labelled galaxy that {opened.folder} was not trained on")
+    assert galaxies.labels is not None
+    truth = galaxies.labels[rows]
+    network = opened.network(weights)
+    history = opened.history
+    result: dict[str, Any] = {
+        "cache": str(galaxies.cache.path),
+        "views": list(config.views),
+        "galaxies": len(rows),
+        "weights": weights,
+        "epoch": State(history, [], []).best_epoch if weights == "best" else len(history),
+        "deterministic": score(answers_of(network, galaxies, rows), truth),
+    }
+    if passes:
+        total = np.zeros_like(truth)
+        scores = []
+        for answers in passes_of(network, galaxies, rows, config.recipe.augmentation, seed=config.seed, count=passes):
+            scores.append(float(np.mean((answers - truth) ** 2)))
+            total += answers
+        result["non_deterministic"] = {
+            "passes": passes,
+            "mse": float(np.mean(scores)),
+            "mse_std": float(np.std(scores)),
+            "rmse": float(np.sqrt(np.mean(scores))),
+            "mse_of_mean": float(np.mean((total / passes - truth) ** 2)),
+        }
+    if orientations > 1:
+        result["orientations"] = {
+            "count": orientations,
+            **score(answers_of(network, galaxies, rows, count=orientations), truth),
+        }
+    result["baselines"] = {
+        "mean_answer": score(np.array(config.mean_answers), truth),
+        "zero": score(np.zeros_like(truth), truth),
+    }
+    return result
+
+
+def predict(
+    run: str | Path | Run,
+    cache: str | Path,
+    output: str | Path | None = None,
+    *,
+    orientations: int = 1,
+    weights: str = "best",
+) -> Predictions:
+    """Answer for every galaxy of a cache, with or without labels.
+
+    Parameters
+    ----------
+    run : str, Path or Run
+        The run.
+    cache : str or Path
+        The cache.
+    output : str or Path, optional
+        CSV file to write in the competition's format: GalaxyID, Class1.1 ... Class11.6, rows in the cache's
+        order. Failed images are left out.
+    orientations : int
+        Average over so many rotations and flips; 1, or an even number.
+    weights : {"best", "last"}
+        As in `Run.network`.
+
+    Returns
+    -------
+    Predictions
+
+    Raises
+    ------
+    TrainerError
+        If the cache does not fit the run.
+
+    Examples
+    --------
+    >>> predict("run", "galaxies.h5", "predictions.csv").answers.shape  # doctest: +SKIP
+    """
+    opened = run if isinstance(run, Run) else load_run(run)
+    _check_orientations(orientations)
+    galaxies = _galaxies_for(opened, cache, None)
+    rows = np.flatnonzero(galaxies.good)
+    answers = answers_of(opened.network(weights), galaxies, rows, count=orientations).astype(np.float32)
+    failed = tuple(galaxies.ids[i] for i in np.flatnonzero(~galaxies.good))
+    predictions = Predictions(tuple(galaxies.ids[i] for i in rows), answers, failed)
+    if output is not None:
+        write_submission(Path(output), predictions)
+    return predictions
+
+
+def write_submission(path: Path, predictions: Predictions) -> None:
+    """Write predictions in the competition's format, whole or not at all; nine digits give every float32 back."""
+
+    def write(part: Path) -> None:
+        with open(part, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["GalaxyID", *ANSWER_NAMES])
+            for name, answers in zip(predictions.ids, predictions.answers, strict=True):
+                writer.writerow([name, *(f"{value:.9g}" for value in answers)])
+
+    write_whole(path, write)
+
+
+def _check_orientations(count: int) -> None:
+    try:
+        orientations(count, 8)
+    except ValueError as error:
+        raise TrainerError(str(error)) from None
+
+
+def _galaxies_for(run: Run, cache: str | Path | None, labels: str | Path | None) -> Galaxies:
+    config = run.config
+    galaxies = open_galaxies(
+        config.cache if cache is None else cache, config.views, labels=labels, in_memory=config.in_memory
+    )
+    shape, expected = (galaxies.size, galaxies.channels), (config.size, config.channels)
+    if shape != expected:
+        raise TrainerError(
+            f"{galaxies.cache.path} has images of {shape[0]} x {shape[0]} with {shape[1]} bands; {run.folder} was "
+            f"trained on {expected[0]} x {expected[0]} with {expected[1]}"
+        )
+    return galaxies

@@ -1,0 +1,311 @@
+"""A run folder: what was asked for, what happened, and the weights.
+
+::
+
+    config.json    all options, versions, the cache and its digest          written first, with split.csv
+    split.csv      id and part (train or test) of every galaxy used
+    state.npz      weights, optimizer and history after the last epoch      replaced whole after every epoch
+    history.csv    one row per epoch
+    best.keras     the network with the lowest validation loss so far
+    metrics.json   the scores, at the end
+    curves.png     losses and learning rate by epoch
+    tensorboard/   logs, if asked for
+
+`state.npz` alone decides where a resumed run goes on; the files after it are made from it again if need be.
+"""
+
+import csv
+import dataclasses
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+import galaxy_trainer.layers  # noqa: F401  (registers the layers that saved networks name)
+from galaxy_trainer.errors import TrainerError
+from galaxy_trainer.files import sync, write_json, write_whole
+from galaxy_trainer.networks import NETWORKS
+from galaxy_trainer.recipes import Recipe, recipe_from_json
+
+POLICIES: Mapping[str, str] = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+"""Keras dtype policies by the name of a precision."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All options of a run, and what they met.
+
+    Parameters
+    ----------
+    cache : str
+        Absolute path of the cache.
+    cache_digest : str
+        Its digest when the run began.
+    labels : str or None
+        Absolute path of a CSV file of answers, if not those of the cache.
+    labels_digest : str
+        SHA-256 of the answers used, in row order.
+    views : tuple of str
+        Views the network sees.
+    recipe : Recipe
+        How to train.
+    seed : int
+        Of weights, order, augmentation and dropout.
+    precision : str
+        Name in `POLICIES`.
+    devices : int
+        Devices each batch is split over.
+    in_memory : bool or None
+        As in `open_examples`.
+    tensorboard, augmented_validation : bool
+        What is logged.
+    size, channels : int
+        Of the images.
+    mean, std : list of lists of float
+        Of the training pixels, per view and channel.
+    mean_answers : list of float
+        Of the training galaxies: the baseline.
+    backend : str
+        Keras backend.
+    versions : dict of str to str
+        Of Python and the packages that matter.
+    """
+
+    cache: str
+    cache_digest: str
+    labels: str | None
+    labels_digest: str
+    views: tuple[str, ...]
+    recipe: Recipe
+    seed: int
+    precision: str
+    devices: int
+    in_memory: bool | None
+    tensorboard: bool
+    augmented_validation: bool
+    size: int
+    channels: int
+    mean: list[list[float]]
+    std: list[list[float]]
+    mean_answers: list[float]
+    backend: str
+    versions: dict[str, str]
+
+    def network(self) -> keras.Model:
+        """Return the network with its initial weights."""
+        recipe = self.recipe
+        return NETWORKS[recipe.network](
+            self.size,
+            channels=self.channels,
+            views=len(self.views),
+            width=recipe.width,
+            pieces=recipe.pieces,
+            dropout=recipe.dropout,
+            head=recipe.head,
+            mean=self.mean,
+            std=self.std,
+            seed=self.seed,
+            dtype=POLICIES[self.precision],
+        )
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a run stands after its last finished epoch.
+
+    Parameters
+    ----------
+    history : list of dict
+        One row per finished epoch.
+    weights, optimizer : list of ndarray
+        Values of the network's weights and the optimizer's variables.
+    """
+
+    history: list[dict[str, float]]
+    weights: list[np.ndarray]
+    optimizer: list[np.ndarray]
+
+    @property
+    def best_epoch(self) -> int:
+        """The first epoch, counted from 1, with the lowest validation loss."""
+        return 1 + min(range(len(self.history)), key=lambda i: self.history[i]["val_loss"])
+
+    def save(self, path: Path) -> None:
+        """Write the state, whole or not at all."""
+        arrays: dict[str, Any] = {
+            "history": np.array(json.dumps(self.history)),
+            **{f"weight_{i:04d}": value for i, value in enumerate(self.weights)},
+            **{f"optimizer_{i:04d}": value for i, value in enumerate(self.optimizer)},
+        }
+        write_whole(path, lambda part: np.savez(part, **arrays))
+
+    @classmethod
+    def load(cls, path: Path) -> "State":
+        """Read a state."""
+        with np.load(path) as file:
+            names = sorted(file.files)
+            return cls(
+                json.loads(str(file["history"])),
+                [file[name] for name in names if name.startswith("weight_")],
+                [file[name] for name in names if name.startswith("optimizer_")],
+            )
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training: finished, or interrupted after at least one epoch.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder.
+    config : Config
+        All options.
+    parts : dict of str to str
+        "train" or "test" for the id of every galaxy used.
+    """
+
+    folder: Path
+    config: Config
+    parts: dict[str, str]
+
+    @property
+    def state_path(self) -> Path:
+        """Path of the resume state."""
+        return self.folder / "state.npz"
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """One row per finished epoch: epoch, loss, val_loss, learning_rate and what else was logged."""
+        return State.load(self.state_path).history if self.state_path.exists() else []
+
+    @property
+    def finished(self) -> bool:
+        """Whether all is done, the metrics included."""
+        return (self.folder / "metrics.json").exists()
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The scores that were computed at the end of the training."""
+        if not self.finished:
+            raise TrainerError(f"{self.folder} is not finished; go on with galaxy-train --resume {self.folder}")
+        result: dict[str, Any] = json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
+        return result
+
+    def network(self, weights: str = "best") -> keras.Model:
+        """Return the trained network.
+
+        Parameters
+        ----------
+        weights : {"best", "last"}
+            Of the epoch with the lowest validation loss, or of the last epoch.
+
+        Returns
+        -------
+        keras.Model
+            From raw images (n, size, size, channels) to answers (n, 37); with several views from a dict of
+            them.
+
+        Raises
+        ------
+        TrainerError
+            If there is no finished epoch yet, or `weights` is neither.
+        """
+        if weights not in ("best", "last"):
+            raise TrainerError(f"weights must be best or last, got {weights!r}")
+        path = self.folder / "best.keras"
+        if not path.exists():
+            raise TrainerError(f"{self.folder} has no finished epoch yet; go on with --resume {self.folder}")
+        if weights == "best":
+            return keras.saving.load_model(path, compile=False)
+        network = self.config.network()
+        state = State.load(self.state_path)
+        network.set_weights(state.weights)
+        if self.config.recipe.ema is not None:
+            set_average(network, state.optimizer)
+        return network
+
+
+def set_average(network: keras.Model, optimizer: Sequence[np.ndarray]) -> None:
+    """Set the trainable weights to their moving averages, the last of the optimizer's variables."""
+    weights = network.trainable_weights
+    for weight, value in zip(weights, optimizer[-len(weights) :], strict=True):
+        weight.assign(value)
+
+
+def create(folder: Path, config: Config, parts: dict[str, str]) -> Run:
+    """Make a run folder; it appears whole or not at all.
+
+    Raises
+    ------
+    TrainerError
+        If there is something of this name.
+    """
+    refuse_existing(folder)
+    part = folder.with_name(f".{folder.name}.part")
+    if part.exists():
+        shutil.rmtree(part)
+    part.mkdir(parents=True)
+    write_json(part / "config.json", dataclasses.asdict(config))
+    write_table(part / "split.csv", [{"id": name, "part": value} for name, value in parts.items()])
+    part.rename(folder)
+    sync(folder.parent)
+    return Run(folder, config, parts)
+
+
+def refuse_existing(folder: Path) -> None:
+    """Raise if there is something of this name."""
+    if (folder / "config.json").exists():
+        raise TrainerError(f"{folder} exists; go on with it by --resume {folder}, or choose another name")
+    if folder.exists():
+        raise TrainerError(f"{folder} exists and is not a run; choose another name")
+
+
+def load_run(folder: str | Path) -> Run:
+    """Open a run folder.
+
+    Parameters
+    ----------
+    folder : str or Path
+        What `train` or ``galaxy-train -o`` wrote.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    TrainerError
+        If it is not a run folder.
+
+    Examples
+    --------
+    >>> load_run("run").network().predict(images)  # doctest: +SKIP
+    """
+    folder = Path(folder)
+    try:
+        values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        with open(folder / "split.csv", newline="", encoding="utf-8") as file:
+            parts = {row["id"]: row["part"] for row in csv.DictReader(file)}
+    except FileNotFoundError:
+        raise TrainerError(f"{folder} is not a run folder: no config.json and split.csv in it") from None
+    values["views"] = tuple(values["views"])
+    values["recipe"] = recipe_from_json(values["recipe"])
+    return Run(folder, Config(**values), parts)
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """Write rows as CSV with a header, whole or not at all; floats with all their digits."""
+
+    def write(part: Path) -> None:
+        with open(part, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+    write_whole(path, write)

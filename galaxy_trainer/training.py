@@ -1,0 +1,340 @@
+"""Train a network on a cache, exactly resumable after every epoch.
+
+Nothing random is carried from step to step: the order is a function of (seed, epoch), augmentation of (seed,
+epoch, batch), dropout of (seed, epoch, layer, step in the epoch). So the weights, the optimizer's variables
+and the history after an epoch are the whole state.
+"""
+
+import contextlib
+import functools
+import hashlib
+import math
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from galaxy_trainer import backend
+from galaxy_trainer.augmentation import Augmentation, Augmented, Draws, draw
+from galaxy_trainer.curves import draw_curves
+from galaxy_trainer.data import Batches, Galaxies, epoch_order, open_galaxies, pixel_statistics, read_ids, split
+from galaxy_trainer.errors import TrainerError
+from galaxy_trainer.evaluation import answers_of, evaluate, passes_of, seed_dropout
+from galaxy_trainer.files import write_json, write_whole
+from galaxy_trainer.recipes import Recipe, optimizer_of, recipe_of
+from galaxy_trainer.runs import (
+    POLICIES,
+    Config,
+    Run,
+    State,
+    create,
+    load_run,
+    refuse_existing,
+    set_average,
+    write_table,
+)
+
+Report = Callable[[str], object]
+
+
+def train(
+    cache: str | Path,
+    run: str | Path,
+    *,
+    view: str | Sequence[str] = "normalized",
+    recipe: str | Recipe = "paper",
+    labels: str | Path | None = None,
+    test_ids: str | Path | None = None,
+    test_fraction: float = 0.1,
+    split_seed: int = 0,
+    seed: int = 0,
+    precision: str = "float32",
+    devices: int = 1,
+    in_memory: bool | None = None,
+    tensorboard: bool = False,
+    augmented_validation: bool = False,
+    report: Report | None = None,
+    **changes: Any,
+) -> Run:
+    """Train a network on a view of a cache.
+
+    Parameters
+    ----------
+    cache : str or Path
+        A cache written by `scalenorm-batch`.
+    run : str or Path
+        Folder to make; see `galaxy_trainer.runs`.
+    view : str or sequence of str
+        View, or several views of a galaxy that the network sees at once.
+    recipe : str or Recipe
+        "paper", "long", another name in `galaxy_trainer.RECIPES`, or a recipe.
+    labels : str or Path, optional
+        CSV file of answers. Default: those in the cache.
+    test_ids : str or Path, optional
+        File with one id per line: the test set. Default: by hash, see `galaxy_trainer.data.split`.
+    test_fraction : float
+        Share of the labelled galaxies that is tested on and never trained on.
+    split_seed : int
+        Another one chooses another test set.
+    seed : int
+        Of weights, order, augmentation and dropout.
+    precision : {"float32", "bfloat16"}
+        bfloat16 computes in 16 bits and keeps weights, standardisation and output in 32.
+    devices : int
+        Devices of this machine to split every batch over.
+    in_memory : bool, optional
+        Read the view into memory first. Default: if it takes less than 1 GiB.
+    tensorboard : bool
+        Write logs to RUN/tensorboard.
+    augmented_validation : bool
+        Also log ``val_loss_augmented``: validation with augmentation and dropout on.
+    report : callable, optional
+        Called with a line of text at the start and after every epoch.
+    **changes
+        Fields of the recipe to replace, for instance ``width=0.25, epochs=5``.
+
+    Returns
+    -------
+    Run
+        The finished run.
+
+    Raises
+    ------
+    TrainerError
+        If the input does not fit, the folder exists, or the loss becomes NaN.
+
+    Examples
+    --------
+    >>> run = train("galaxies.h5", "run", width=0.25, epochs=5)  # doctest: +SKIP
+    >>> run.metrics["deterministic"]["mse"]  # doctest: +SKIP
+    """
+    folder = Path(run)
+    refuse_existing(folder)
+    chosen = recipe_of(recipe, changes)
+    if precision not in POLICIES:
+        raise TrainerError(f"unknown precision {precision!r}; known: {', '.join(POLICIES)}")
+    if not 0 < test_fraction < 1:
+        raise TrainerError(f"test_fraction must be between 0 and 1, got {test_fraction}")
+    views = (view,) if isinstance(view, str) else tuple(view)
+    galaxies = open_galaxies(cache, views, labels=labels, in_memory=in_memory)
+    rows = galaxies.labelled
+    named = None if test_ids is None else read_ids(test_ids, galaxies.ids)
+    test = split([galaxies.ids[i] for i in rows], fraction=test_fraction, seed=split_seed, test_ids=named)
+    if (~test).sum() < chosen.batch_size:
+        raise TrainerError(f"{(~test).sum()} training images are less than a batch of {chosen.batch_size}")
+    mean, std = pixel_statistics(galaxies, rows[~test])
+    assert galaxies.labels is not None
+    config = Config(
+        cache=str(Path(cache).resolve()),
+        cache_digest=galaxies.cache.digest(),
+        labels=None if labels is None else str(Path(labels).resolve()),
+        labels_digest=_labels_digest(galaxies),
+        views=views,
+        recipe=chosen,
+        seed=seed,
+        precision=precision,
+        devices=devices,
+        in_memory=in_memory,
+        tensorboard=tensorboard,
+        augmented_validation=augmented_validation,
+        size=galaxies.size,
+        channels=galaxies.channels,
+        mean=mean,
+        std=std,
+        mean_answers=galaxies.labels[rows[~test]].mean(axis=0).tolist(),
+        backend=backend.name(),
+        versions=_versions(),
+    )
+    # Building once here shows what does not fit before the folder is made.
+    try:
+        config.network()
+    except ValueError as error:
+        raise TrainerError(str(error)) from None
+    parts = {galaxies.ids[i]: "test" if tested else "train" for i, tested in zip(rows, test, strict=True)}
+    return _go_on(create(folder, config, parts), galaxies, report or _silent)
+
+
+def resume(run: str | Path, *, report: Report | None = None) -> Run:
+    """Go on with an interrupted run from its last finished epoch; on the CPU it ends as if undisturbed.
+
+    Parameters
+    ----------
+    run : str or Path
+        The run folder.
+    report : callable, optional
+        As in `train`.
+
+    Returns
+    -------
+    Run
+        The finished run; one that was finished is returned as it is.
+
+    Raises
+    ------
+    TrainerError
+        If it is not a run, or cache, labels or Keras backend are not those it began with.
+
+    Examples
+    --------
+    >>> resume("run")  # doctest: +SKIP
+    """
+    opened = load_run(run)
+    config = opened.config
+    if opened.finished:
+        (report or _silent)(f"{run} is complete: {config.recipe.epochs} epochs")
+        return opened
+    if backend.name() != config.backend:
+        raise TrainerError(f"{run} began on the Keras backend {config.backend}: set KERAS_BACKEND={config.backend}")
+    galaxies = open_galaxies(config.cache, config.views, labels=config.labels, in_memory=config.in_memory)
+    if galaxies.cache.digest() != config.cache_digest:
+        raise TrainerError(f"{config.cache} is not the cache that {run} began with (another digest)")
+    if _labels_digest(galaxies) != config.labels_digest:
+        raise TrainerError(f"{config.labels or config.cache}: the labels changed since {run} began")
+    return _go_on(opened, galaxies, report or _silent)
+
+
+def _silent(line: str) -> None:
+    pass
+
+
+def _go_on(run: Run, galaxies: Galaxies, report: Report) -> Run:
+    config, recipe = run.config, run.config.recipe
+    backend.make_deterministic()
+    row = {name: i for i, name in enumerate(galaxies.ids)}
+    train_rows = np.array([row[name] for name, part in run.parts.items() if part == "train"])
+    test_rows = np.array([row[name] for name, part in run.parts.items() if part == "test"])
+    steps = len(train_rows) // recipe.batch_size
+    with backend.on_devices(config.devices):
+        network = config.network()
+        model = Augmented(network)
+        optimizer = optimizer_of(recipe, steps)
+        optimizer.build(network.trainable_variables)
+        model.compile(optimizer=optimizer, loss="mse", jit_compile=backend.compile_step())
+        history: list[dict[str, float]] = []
+        if run.state_path.exists():
+            state = State.load(run.state_path)
+            history = state.history
+            network.set_weights(state.weights)
+            for variable, value in zip(optimizer.variables, state.optimizer, strict=True):
+                variable.assign(value)
+            _write_derived(run, state, network)
+        report(
+            f"{len(train_rows)} galaxies to train on, {len(test_rows)} to test on; "
+            f"{network.count_params():,} parameters; epochs {len(history) + 1} to {recipe.epochs}"
+        )
+        for epoch in range(len(history), recipe.epochs):
+            began = time.monotonic()
+            rate = float(f"{_array(optimizer.learning_rate):.6g}")
+            loss = _train_epoch(model, galaxies, train_rows, run, epoch)
+            seconds = time.monotonic() - began
+            values = {"epoch": epoch + 1, "loss": loss}
+            state = State(history, network.get_weights(), [_array(v) for v in optimizer.variables])
+            with _averaged(network, state, recipe):
+                values |= _validate(network, galaxies, test_rows, config, epoch)
+            values["learning_rate"] = rate
+            _refuse_nan(values, run, epoch)
+            history.append(values)
+            state.save(run.state_path)
+            _write_derived(run, state, network)
+            if config.tensorboard:
+                logged = {key: value for key, value in values.items() if key != "epoch"}
+                backend.log_scalars(run.folder / "tensorboard", epoch + 1, logged)
+            report(
+                f"epoch {epoch + 1}/{recipe.epochs}: loss {loss:.5f}, validation {values['val_loss']:.5f}"
+                f"{' (best)' if state.best_epoch == epoch + 1 else ''}, "
+                f"{steps * recipe.batch_size / seconds:.0f} images/s"
+            )
+    draw_curves(history, run.folder / "curves.png")
+    write_json(run.folder / "metrics.json", evaluate(run))
+    return run
+
+
+def _train_epoch(model: Augmented, galaxies: Galaxies, rows: np.ndarray, run: Run, epoch: int) -> float:
+    recipe, seed = run.config.recipe, run.config.seed
+    seed_dropout(model.network, seed, epoch)
+    batches = Batches(
+        galaxies,
+        epoch_order(rows, seed=seed, epoch=epoch),
+        batch_size=recipe.batch_size,
+        train=True,
+        draws=functools.partial(
+            epoch_draws, augmentation=recipe.augmentation, size=galaxies.size, seed=seed, epoch=epoch
+        ),
+    )
+    logs = model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[_StopAtNaN()])
+    return float(logs.history["loss"][0])
+
+
+def epoch_draws(batch: int, n: int, *, augmentation: Augmentation, size: int, seed: int, epoch: int) -> Draws:
+    """Return the augmentation of one batch, a function of (seed, epoch, batch) only."""
+    return draw(augmentation, n, size, np.random.default_rng([seed, epoch, batch]))
+
+
+class _StopAtNaN(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        if logs and not math.isfinite(logs["loss"]):
+            self.model.stop_training = True
+
+
+def _refuse_nan(values: dict[str, float], run: Run, epoch: int) -> None:
+    if all(math.isfinite(value) for value in values.values()):
+        return
+    kept = f"the state after epoch {epoch} is kept" if epoch else "no epoch was finished"
+    raise TrainerError(
+        f"the loss became NaN or infinite in epoch {epoch + 1} at learning rate {values['learning_rate']:g} "
+        f"({kept} in {run.folder}): train again with a lower --learning-rate, or clip gradients"
+    )
+
+
+@contextlib.contextmanager
+def _averaged(network: keras.Model, state: State, recipe: Recipe) -> Iterator[None]:
+    """Hold the moving averages in place of the weights, where the recipe asks for them."""
+    if recipe.ema is None:
+        yield
+        return
+    set_average(network, state.optimizer)
+    try:
+        yield
+    finally:
+        network.set_weights(state.weights)
+
+
+def _validate(
+    network: keras.Model, galaxies: Galaxies, rows: np.ndarray, config: Config, epoch: int
+) -> dict[str, float]:
+    assert galaxies.labels is not None
+    truth = galaxies.labels[rows]
+    values = {"val_loss": float(np.mean((answers_of(network, galaxies, rows) - truth) ** 2))}
+    if config.augmented_validation:
+        answers = next(
+            passes_of(network, galaxies, rows, config.recipe.augmentation, seed=config.seed, first=epoch, count=1)
+        )
+        values["val_loss_augmented"] = float(np.mean((answers - truth) ** 2))
+    return values
+
+
+def _write_derived(run: Run, state: State, network: keras.Model) -> None:
+    """Write what follows from the state; the same again after an interruption between the files."""
+    if state.best_epoch == len(state.history):
+        with _averaged(network, state, run.config.recipe):
+            write_whole(run.folder / "best.keras", network.save)
+    write_table(run.folder / "history.csv", state.history)
+
+
+def _array(variable: Any) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(variable))
+
+
+def _labels_digest(galaxies: Galaxies) -> str:
+    assert galaxies.labels is not None
+    return hashlib.sha256(np.ascontiguousarray(galaxies.labels[galaxies.labelled], "<f8").tobytes()).hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    packages = ("scalenorm", "keras", "numpy", backend.name())
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}

@@ -1,0 +1,86 @@
+"""Small caches, written with h5py alone as DESIGN section 4 says, so that the trainer meets an independent writer."""
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+
+from galaxy_trainer.questions import ANSWER_NAMES, QUESTIONS
+
+
+def tree_answers(shares):
+    """Slow and obvious: walk the tree question by question. shares: (n, 37) positive numbers."""
+    answers = np.zeros_like(shares)
+    done = set()
+    while len(done) < len(QUESTIONS):
+        for question in QUESTIONS:
+            home = [q.number for q in QUESTIONS if question.parent in range(q.first, q.first + len(q.answers))]
+            if question.number in done or not set(home) <= done:
+                continue
+            parent = 1.0 if question.parent is None else answers[:, question.parent]
+            columns = range(question.first, question.first + len(question.answers))
+            total = sum(shares[:, c] for c in columns)
+            for c in columns:
+                answers[:, c] = parent * shares[:, c] / total
+            done.add(question.number)
+    return answers
+
+
+def sky_blobs(n, size=64, channels=3, seed=0):
+    """Elongated blobs on sky; the answers depend on how elongated and how large they are."""
+    rng = np.random.default_rng(seed)
+    row, column = np.mgrid[:size, :size] - (size - 1) / 2
+    images = np.empty((n, size, size, channels), np.uint8)
+    shares = np.ones((n, len(ANSWER_NAMES)))
+    for i in range(n):
+        angle, ratio, scale = rng.uniform(0, np.pi), rng.uniform(0.2, 1), rng.uniform(0.1, 0.25) * size
+        along = np.cos(angle) * row + np.sin(angle) * column
+        across = np.cos(angle) * column - np.sin(angle) * row
+        light = 180 * np.exp(-0.5 * ((along / scale) ** 2 + (across / scale / ratio) ** 2))
+        images[i] = np.clip(light[..., None] + 20 + rng.normal(0, 3, (size, size, channels)), 0, 255)
+        shares[i, 0] = 8 * ratio
+        shares[i, 3] = 5 * (1 - ratio)
+    return images, tree_answers(shares)
+
+
+def write_cache(path, views, *, labels=None, ids=None, sky=20.0, failed=(), version=1, names=ANSWER_NAMES):
+    """Write a cache; `views` is a dict of name to (N, size, size, C)."""
+    first = next(iter(views.values()))
+    n, size, _, channels = first.shape
+    ids = [f"{i:06d}" for i in range(n)] if ids is None else ids
+    text = lambda width: h5py.string_dtype("utf-8", width)  # noqa: E731
+    dtype = [("id", text(16)), ("source", text(16)), ("status", text(8)), ("message", text(16)), ("flags", "u4")]
+    dtype += [("threshold", "f8"), *((f"sky_{c}", "f8") for c in range(channels)), ("sha256", "S64")]
+    catalog = np.zeros(n, dtype)
+    catalog["id"] = [name.encode() for name in ids]
+    catalog["status"] = b"ok"
+    for c in range(channels):
+        catalog[f"sky_{c}"] = sky
+    for i in failed:
+        catalog["status"][i] = b"failed"
+    with h5py.File(path, "w") as file:
+        settings = json.dumps({"views": list(views), "size": size})
+        file.attrs.update(
+            format="scalenorm-cache", format_version=version, settings=settings, settings_hash="0", created="now",
+            scalenorm_version="0", source="test",
+        )  # fmt: skip
+        for name, pixels in views.items():
+            data = file.create_dataset(f"views/{name}", data=pixels)
+            data.attrs["mean"] = pixels.mean(axis=(0, 1, 2))
+            data.attrs["std"] = pixels.std(axis=(0, 1, 2))
+        file["catalog"] = catalog
+        if labels is not None:
+            data = file.create_dataset("labels", data=np.asarray(labels, "f8"))
+            data.attrs["names"] = json.dumps(list(names))
+            data.attrs["sha256"] = "0"
+    return path
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    """96 labelled galaxies of 16 x 16 in two views, one failed, one without labels."""
+    images, labels = sky_blobs(96, size=16)
+    labels[5] = np.nan
+    views = {"normalized": images, "center-64": images[:, ::-1].copy()}
+    return write_cache(tmp_path_factory.mktemp("cache") / "small.h5", views, labels=labels, failed=[7])
