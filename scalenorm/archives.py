@@ -16,9 +16,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, NamedTuple
 
+from .files import check_bytes
 from .images import ImageError, reason
 
-__all__ = ["ARCHIVE_SUFFIXES", "COMPRESSED_TAR_SUFFIXES", "ArchiveError", "TarArchive", "ZipArchive", "open_archive"]
+__all__ = [
+    "ARCHIVE_SUFFIXES",
+    "COMPRESSED_TAR_SUFFIXES",
+    "ArchiveError",
+    "TarArchive",
+    "ZipArchive",
+    "open_archive",
+]
 
 COMPRESSED_TAR_SUFFIXES = frozenset([".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz"])
 ARCHIVE_SUFFIXES = frozenset([".zip", ".tar", *COMPRESSED_TAR_SUFFIXES])
@@ -40,12 +48,22 @@ class _Entry(NamedTuple):
     start: int
 
 
-# Signature, then what is wanted of the 46 bytes: flags, method, CRC, sizes, lengths of what follows, start.
+# Of each record the signature, then what is wanted. Of a directory entry that is: of the 46 bytes: flags, method, CRC, sizes, lengths of what follows, start.
 _ENTRY = struct.Struct("<4s4xHH4xIIIHHH8xI")
 _LOCAL = struct.Struct("<4s22xHH")
 _END = struct.Struct("<4s6xHII2x")
 _END64 = struct.Struct("<4s28xQQQ")
-_DAMAGE = (OSError, EOFError, ValueError, struct.error, zlib.error, lzma.LZMAError, tarfile.TarError)
+_DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    RecursionError,  # one extended tar header after another
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+    tarfile.TarError,
+)
+_Stream = IO[bytes] | gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile
 
 
 @contextmanager
@@ -74,11 +92,11 @@ def open_archive(file: IO[bytes]) -> ZipArchive | TarArchive:
     if begin[:2] == b"PK":
         return ZipArchive(file)
     if begin[:2] == b"\x1f\x8b":
-        return TarArchive(gzip.GzipFile(fileobj=file))  # type: ignore[arg-type]
+        return TarArchive(gzip.GzipFile(fileobj=file))
     if begin[:3] == b"BZh":
-        return TarArchive(bz2.BZ2File(file))  # type: ignore[arg-type]
+        return TarArchive(bz2.BZ2File(file))
     if begin[:6] == b"\xfd7zXZ\0":
-        return TarArchive(lzma.LZMAFile(file))  # type: ignore[arg-type]
+        return TarArchive(lzma.LZMAFile(file))
     return TarArchive(file)
 
 
@@ -151,7 +169,7 @@ class ZipArchive:
             raise ImageError("the archive has changed since it was listed")
         if entry.flags & 1:
             raise ImageError("the archive member is encrypted")
-        _check_limit(max(entry.size, entry.stored), limit)
+        check_bytes(max(entry.size, entry.stored), limit)
         self.file.seek(entry.start)
         mark, n_name, n_extra = _LOCAL.unpack(self.file.read(_LOCAL.size))
         if mark != b"PK\3\4":
@@ -190,48 +208,68 @@ def _zip64(extra: bytes, size: int, stored: int, start: int) -> tuple[int, int, 
 class TarArchive:
     """A tar archive in a seekable stream; in a compressed one each step back starts at the beginning again."""
 
-    def __init__(self, file: IO[bytes]):
+    def __init__(self, file: _Stream):
         self.file = file
+        # Only its parser of headers is used: in reading mode a TarFile keeps every member it has seen.
+        self.tar = tarfile.TarFile(fileobj=_Headers(file), mode="w")  # type: ignore[arg-type]
         try:
-            self.tar = tarfile.open(fileobj=file, mode="r:", errorlevel=0)
+            if not self._end_at(0):
+                self._header(0)
         except _DAMAGE as error:
-            raise ArchiveError(f"not a readable tar archive: {error}") from error
+            raise ArchiveError(f"not a readable tar archive: {reason(error)}") from error
+
+    def _end_at(self, at: int) -> bool:
+        """Whether the block of zeros that ends every tar archive is at `at`."""
+        self.file.seek(at)
+        block = self.file.read(tarfile.BLOCKSIZE)
+        if len(block) < tarfile.BLOCKSIZE:
+            raise ArchiveError("it ends early (truncated?)")
+        return not block.strip(b"\0")
+
+    def _header(self, at: int) -> tuple[tarfile.TarInfo, int]:
+        """Header of the member at `at`, and where the next begins."""
+        self.file.seek(at)
+        info = tarfile.TarInfo.fromtarfile(self.tar)
+        if self.tar.offset <= at or info.size < 0:
+            raise ArchiveError(f"the header at byte {at} is damaged")
+        return info, self.tar.offset
 
     def members(self) -> Iterator[tuple[str, int]]:
         """Name and place of every member that is not a folder."""
+        at = 0
         try:
-            while (info := self.tar.next()) is not None:
-                self.tar.members.clear()  # else the whole directory piles up
+            while not self._end_at(at):
+                info, after = self._header(at)
                 if not info.isdir():
-                    yield info.name, info.offset
-            # tarfile takes a damaged header for the end.
-            self.file.seek(self.tar.offset)
-            if self.file.read(512).strip(b"\0"):
-                raise ArchiveError(f"its header at byte {self.tar.offset} is damaged")
+                    yield info.name, at
+                at = after
         except _DAMAGE as error:
-            raise ArchiveError(f"damaged tar archive: {error}") from error
+            raise ArchiveError(f"damaged tar archive: {reason(error)}") from error
 
     def read(self, name: str, at: int, limit: int) -> bytes:
         """Bytes of the member `name` at place `at`, of at most `limit` bytes."""
         with _member_errors():
-            return self._read(name, at, limit)
-
-    def _read(self, name: str, at: int, limit: int) -> bytes:
-        self.tar.offset = at
-        self.file.seek(at)
-        info = tarfile.TarInfo.fromtarfile(self.tar)
-        if info.name != name:
-            raise ImageError("the archive has changed since it was listed")
-        if not info.isreg() or info.issparse():
-            raise ImageError("the archive member is a link or special file, not a plain one")
-        _check_limit(info.size, limit)
-        self.file.seek(info.offset_data)
-        data = self.file.read(info.size)
-        if len(data) != info.size:
-            raise ImageError("damaged archive: the member is cut short")
-        return data
+            info, _ = self._header(at)
+            if info.name != name:
+                raise ImageError("the archive has changed since it was listed")
+            if not info.isreg() or info.issparse():
+                raise ImageError("the archive member is a link or special file, not a plain one")
+            check_bytes(info.size, limit)
+            self.file.seek(info.offset_data)
+            data = self.file.read(info.size)
+            if len(data) != info.size:
+                raise ImageError("damaged archive: the member is cut short")
+            return data
 
 
-def _check_limit(size: int, limit: int) -> None:
-    if size > limit:
-        raise ImageError(f"a file of {size} bytes is above the limit of {limit} (raise max_pixels)")
+class _Headers:
+    """The stream as the parser of tar headers sees it: a header that claims to be huge is refused."""
+
+    def __init__(self, file: _Stream):
+        self.file = file
+        self.tell = file.tell
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= 1 << 20:
+            raise ArchiveError(f"a header of {size} bytes")
+        return self.file.read(size)

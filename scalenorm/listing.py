@@ -1,0 +1,144 @@
+"""The listing of all images: one small record each, made into a `Source` when asked for."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, overload
+
+from .files import join
+
+__all__ = ["Listing", "Root", "Source", "Sources", "visible"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where one image is.
+
+    Attributes
+    ----------
+    id : str
+        Its id in the cache; valid UTF-8.
+    container : str
+        Path or URL of the file, or of the archive or .npy stack that holds it.
+    member : str or None
+        Its name in the archive.
+    index : int or None
+        Its number in the .npy stack, or the place of its directory entry in the archive.
+    name : str
+        What people see: its name inside its folder or archive; valid UTF-8.
+    """
+
+    id: str
+    container: str
+    member: str | None
+    index: int | None
+    name: str
+
+
+class Root(NamedTuple):
+    """What a group of sources has in common. kind: "folder", "archive" or "stack"."""
+
+    kind: str
+    path: str
+    shown: str
+
+
+class _Texts:
+    """A sequence of str in one buffer: a listing of 10^6 files must not cost 10^6 Python objects."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray()
+        self.ends = array("Q")
+
+    def append(self, text: str) -> None:
+        self.buffer += text.encode("utf-8", "surrogatepass")
+        self.ends.append(len(self.buffer))
+
+    def raw(self, i: int) -> bytes:
+        return bytes(self.buffer[self.ends[i - 1] if i else 0 : self.ends[i]])
+
+    def __getitem__(self, i: int) -> str:
+        return self.raw(i).decode("utf-8", "surrogatepass")
+
+    def take(self, order: Iterable[int]) -> _Texts:
+        out = _Texts()
+        for i in order:
+            out.buffer += self.raw(i)
+            out.ends.append(len(out.buffer))
+        return out
+
+
+class Sources(Sequence[Source]):
+    """All sources, in order of id; they are made on access and stored compactly.
+
+    A slice is again a `Sources`, and pickles to little more than its names and ids.
+    """
+
+    def __init__(self, roots: list[Root] | None = None) -> None:
+        self._roots = roots or []
+        self._ids = _Texts()
+        self._names = _Texts()
+        self._root = array("I")
+        self._index = array("q")
+
+    def __len__(self) -> int:
+        return len(self._root)
+
+    @overload
+    def __getitem__(self, key: int) -> Source: ...
+    @overload
+    def __getitem__(self, key: slice) -> Sources: ...
+    def __getitem__(self, key: int | slice) -> Source | Sources:
+        if isinstance(key, slice):
+            return self._take(range(*key.indices(len(self))))
+        i = range(len(self))[key]
+        root, name, index = self._roots[self._root[i]], self._names[i], self._index[i]
+        if root.kind == "folder":
+            return Source(self._ids[i], join(root.path, name), None, None, visible(name))
+        if root.kind == "archive":
+            return Source(self._ids[i], root.path, name, index, visible(name))
+        return Source(self._ids[i], root.path, None, index, f"{root.shown}[{index}]")
+
+    def __iter__(self) -> Iterator[Source]:
+        return (self[i] for i in range(len(self)))
+
+    def ids(self) -> Iterator[str]:
+        """The ids alone, without the cost of whole sources."""
+        return (self._ids[i] for i in range(len(self)))
+
+    def _take(self, order: Sequence[int]) -> Sources:
+        used = {root: number for number, root in enumerate(sorted({self._root[i] for i in order}))}
+        out = Sources([self._roots[root] for root in used])
+        out._ids = self._ids.take(order)
+        out._names = self._names.take(order)
+        out._root = array("I", (used[self._root[i]] for i in order))
+        out._index = array("q", (self._index[i] for i in order))
+        return out
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What `find` found.
+
+    Attributes
+    ----------
+    sources : Sources
+        In Python string order of ids.
+    skipped : dict of str to int
+        How many files of folders and archives have no known ending, by ending (archives inside included).
+    """
+
+    sources: Sources
+    skipped: dict[str, int] = field(default_factory=dict)
+
+
+def visible(text: str) -> str:
+    r"""Give `text` as valid UTF-8 without NUL: what is neither in a file name is written as ``\xNN``."""
+    if not text.isascii():
+        try:
+            text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        except UnicodeEncodeError:
+            text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text.replace("\0", "\\x00")
