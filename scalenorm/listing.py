@@ -92,7 +92,7 @@ class Sources(Sequence[Source]):
     def __getitem__(self, key: slice) -> Sources: ...
     def __getitem__(self, key: int | slice) -> Source | Sources:
         if isinstance(key, slice):
-            return self._take(range(*key.indices(len(self))))
+            return self.take(range(*key.indices(len(self))))
         i = range(len(self))[key]
         root, name, index = self._roots[self._root[i]], self._names[i], self._index[i]
         if root.kind == "folder":
@@ -108,7 +108,12 @@ class Sources(Sequence[Source]):
         """The ids alone, without the cost of whole sources."""
         return (self._ids[i] for i in range(len(self)))
 
-    def _take(self, order: Sequence[int]) -> Sources:
+    def id(self, i: int) -> str:
+        """One id, without the cost of a whole source."""
+        return self._ids[i]
+
+    def take(self, order: Sequence[int]) -> Sources:
+        """The sources of these numbers, in this order."""
         used = {root: number for number, root in enumerate(sorted({self._root[i] for i in order}))}
         out = Sources([self._roots[root] for root in used])
         out._ids = self._ids.take(order)

@@ -255,7 +255,7 @@ class _Finder:
             hint = "give each its own id in a list with columns id,path" if self.by_path else "try --id path"
             raise InputError(f"two inputs have the id {first.id!r}: {_where(first)} and {_where(second)}{more}; {hint}")
         del keys
-        result = self.found._take(order)
+        result = self.found.take(order)
         _check_streams(result)
         return result
 
