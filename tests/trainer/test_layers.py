@@ -1,0 +1,83 @@
+"""The layers against NumPy, on the Keras backend that is set (test_backends.py runs them on the others)."""
+
+import keras
+import numpy as np
+import pytest
+from conftest import tree_answers
+from keras import ops
+
+from galaxy_trainer.layers import Maxout, TreeHead, UntiedBias
+
+RNG = np.random.default_rng(0)
+POLICIES = {"float32": 1e-6, "mixed_bfloat16": 2e-2}
+
+
+def numbers(tensor):
+    return np.asarray(ops.convert_to_numpy(ops.cast(tensor, "float32")))
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_untied_bias(policy):
+    layer = UntiedBias(dtype=policy)
+    x = RNG.normal(size=(2, 3, 4, 5)).astype("f4")
+    np.testing.assert_allclose(numbers(layer(x)), x, rtol=POLICIES[policy])
+    bias = RNG.normal(size=(3, 4, 5)).astype("f4")
+    layer.set_weights([bias])
+    assert keras.backend.standardize_dtype(layer(x).dtype) == layer.compute_dtype
+    np.testing.assert_allclose(numbers(layer(x)), x + bias, rtol=POLICIES[policy], atol=POLICIES[policy])
+    assert layer.compute_output_shape((None, 3, 4, 5)) == (None, 3, 4, 5)
+
+
+def test_untied_bias_needs_a_fixed_size():
+    with pytest.raises(ValueError, match="fixed size"):
+        UntiedBias().build((None, None, 4, 5))
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("pieces", [1, 2, 3])
+def test_maxout(policy, pieces):
+    layer = Maxout(4, pieces=pieces, dtype=policy)
+    x = RNG.normal(size=(6, 5)).astype("f4")
+    layer(x)
+    kernel, bias = RNG.normal(size=(5, 4 * pieces)).astype("f4"), RNG.normal(size=4 * pieces).astype("f4")
+    layer.set_weights([kernel, bias])
+    expected = np.empty((6, 4))
+    for n in range(6):
+        for unit in range(4):
+            columns = range(unit * pieces, (unit + 1) * pieces)
+            expected[n, unit] = max(float(x[n] @ kernel[:, c] + bias[c]) for c in columns)
+    np.testing.assert_allclose(
+        numbers(layer(x)), expected, rtol=POLICIES[policy], atol=4 * POLICIES[policy]
+    )
+
+
+def test_maxout_is_refused_without_units():
+    with pytest.raises(ValueError, match="pieces=0"):
+        Maxout(3, pieces=0)
+
+
+def test_tree_head_walks_the_tree():
+    logits = RNG.normal(size=(20, 37)).astype("f4")
+    answers = numbers(TreeHead()(logits))
+    np.testing.assert_allclose(answers, tree_answers(np.exp(logits.astype(float))), rtol=2e-5)
+
+
+def test_tree_head_obeys_at_extremes():
+    logits = (200 * RNG.normal(size=(50, 37))).astype("f4")
+    answers = numbers(TreeHead()(logits))
+    assert np.isfinite(answers).all()
+    assert answers.min() >= 0
+    np.testing.assert_allclose(answers[:, :3].sum(axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(answers[:, 18:25].sum(axis=1), answers[:, 13], rtol=1e-5, atol=1e-9)
+
+
+def test_layers_survive_saving(tmp_path):
+    inputs = keras.Input((4, 4, 2))
+    x = keras.layers.Flatten()(UntiedBias()(inputs))
+    model = keras.Model(inputs, TreeHead()(Maxout(37, pieces=3)(x)))
+    model.set_weights([RNG.normal(size=w.shape) for w in model.get_weights()])
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    x = RNG.normal(size=(3, 4, 4, 2)).astype("f4")
+    np.testing.assert_array_equal(numbers(again(x)), numbers(model(x)))
+    assert again.layers[-2].pieces == 3

@@ -1,0 +1,97 @@
+"""The paper's network: its layers, sizes, seeds and standardisation."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from galaxy_trainer.layers import Maxout, TreeHead, UntiedBias
+from galaxy_trainer.networks import paper_network
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
+
+
+def numbers(tensor):
+    return np.asarray(ops.convert_to_numpy(tensor))
+
+
+def small(**options):
+    return paper_network(16, **{"width": 0.1, **options})
+
+
+def of_kind(model, kind):
+    return [layer for layer in model.layers if isinstance(layer, kind)]
+
+
+def test_layers_of_the_paper():
+    model = paper_network()
+    assert model.input_shape == (None, 64, 64, 3)
+    assert model.output_shape == (None, 37)
+    convolutions = of_kind(model, keras.layers.Conv2D)
+    assert len(convolutions) == 9
+    assert [c.output.shape[1] for c in convolutions] == [64] * 3 + [32] * 2 + [16] * 2 + [8] * 2
+    for layer in convolutions:
+        assert (layer.kernel_size, layer.strides, layer.padding, layer.use_bias) == ((3, 3), (1, 1), "same", False)
+        assert isinstance(layer.kernel_initializer, keras.initializers.GlorotUniform)
+        assert layer.kernel_regularizer is None
+    assert [p.pool_size for p in of_kind(model, keras.layers.MaxPooling2D)] == [(2, 2)] * 3
+    biases = of_kind(model, UntiedBias)
+    assert [b.bias.shape for b in biases] == [c.output.shape[1:] for c in convolutions]
+    assert len(of_kind(model, keras.layers.ReLU)) == 9
+    assert len(of_kind(model, Maxout)) == 2
+    assert [d.rate for d in of_kind(model, keras.layers.Dropout)] == [0.5, 0.5]
+    assert 1_000_000 < model.count_params() < 10_000_000
+    kinds = [type(layer).__name__ for layer in model.layers]
+    assert kinds[-5:] == ["Maxout", "Dropout", "Maxout", "Dropout", "Dense"]
+
+
+def test_width_and_pieces():
+    model = paper_network(width=0.25, pieces=4)
+    assert [c.filters for c in of_kind(model, keras.layers.Conv2D)] == [8] * 3 + [16] * 2 + [32] * 4
+    assert [(m.units, m.pieces) for m in of_kind(model, Maxout)] == [(64, 4)] * 2
+
+
+def test_weights_depend_on_the_seed_only():
+    keras.utils.set_random_seed(1)
+    first = small(seed=3).get_weights()
+    keras.utils.set_random_seed(2)
+    same, other = small(seed=3).get_weights(), small(seed=4).get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(first, same, strict=True))
+    assert not np.array_equal(first[2], other[2])
+    kernels = [w for w in first if w.ndim == 4 and w.shape == first[2].shape]
+    assert all(not np.array_equal(kernels[0], k) for k in kernels[1:])
+
+
+def test_standardisation_is_part_of_the_model():
+    mean, std = [[100.0, 90.0, 80.0]], [[20.0, 30.0, 40.0]]
+    raw = small(seed=1)(((PIXELS - np.array(mean[0])) / std[0]).astype("f4"))
+    np.testing.assert_allclose(numbers(small(seed=1, mean=mean, std=std)(PIXELS)), numbers(raw), atol=1e-5)
+
+
+def test_bfloat16_is_close_and_answers_in_float32():
+    options = {"seed": 1, "mean": [[128.0] * 3], "std": [[74.0] * 3]}
+    full, half = small(**options)(PIXELS), small(dtype="mixed_bfloat16", **options)(PIXELS)
+    assert keras.backend.standardize_dtype(half.dtype) == "float32"
+    assert not np.array_equal(numbers(full), numbers(half))
+    np.testing.assert_allclose(numbers(half), numbers(full), atol=0.05 * np.abs(numbers(full)).max())
+
+
+def test_views_share_the_convolutions():
+    one, two = small(), small(views=2)
+    assert len(of_kind(two, keras.layers.Conv2D)) == 9
+    assert two.count_params() - one.count_params() == 2 * 2 * 13 * 26 * 2
+    answers = numbers(two({"view_0": PIXELS, "view_1": PIXELS[::-1].copy()}))
+    assert answers.shape == (2, 37)
+    assert not np.allclose(answers, numbers(two({"view_0": PIXELS, "view_1": PIXELS})))
+
+
+def test_tree_head():
+    model = small(head="tree")
+    assert isinstance(model.layers[-1], TreeHead)
+    np.testing.assert_allclose(numbers(model(PIXELS))[:, :3].sum(axis=1), 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"size": 20}, {"size": 0}, {"width": 0}, {"head": "none"}, {"views": 0}])
+def test_arguments_out_of_range(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        paper_network(**{"size": 16, **options})

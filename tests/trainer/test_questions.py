@@ -1,0 +1,94 @@
+"""The tree and the label tables against an independent listing and the competition's own labels."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import sky_blobs, tree_answers
+
+from galaxy_trainer.errors import TrainerError
+from galaxy_trainer.labels import read_labels
+from galaxy_trainer.questions import ANSWER_NAMES, QUESTIONS, check_answers, from_root
+
+# Written down from the competition's page: first and last column, parent column (0-based).
+LISTING = {
+    1: (0, 3, None), 2: (3, 5, 1), 3: (5, 7, 4), 4: (7, 9, 4), 5: (9, 13, 4), 6: (13, 15, None), 7: (15, 18, 0),
+    8: (18, 25, 13), 9: (25, 28, 3), 10: (28, 31, 7), 11: (31, 37, 7),
+}  # fmt: skip
+
+
+def write_csv(path, ids, values, names=ANSWER_NAMES):
+    lines = [",".join(["GalaxyID", *names])]
+    lines += [",".join([name, *map(repr, row.tolist())]) for name, row in zip(ids, values, strict=True)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_tree_is_the_competitions():
+    found = {q.number: (q.columns.start, q.columns.stop, q.parent) for q in QUESTIONS}
+    assert found == LISTING
+    assert len(ANSWER_NAMES) == 37
+    assert (ANSWER_NAMES[0], ANSWER_NAMES[13], ANSWER_NAMES[36]) == ("Class1.1", "Class6.1", "Class11.6")
+
+
+def test_parents_come_first():
+    seen = set()
+    for question in from_root():
+        assert question.parent is None or question.parent in seen
+        seen.update(range(question.columns.start, question.columns.stop))
+    assert len(seen) == 37
+
+
+def test_good_answers_pass():
+    rng = np.random.default_rng(0)
+    check_answers(tree_answers(rng.random((50, 37)) + 0.01), [str(i) for i in range(50)])
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "rule"),
+    [
+        (4, 0.0, "question 2 do not sum to Class1.2"),
+        (13, 0.999, "question 6 do not sum to 1"),
+        (36, -0.1, "outside 0 to 1"),
+        (20, np.nan, "not finite"),
+    ],
+)
+def test_broken_answers_are_named(column, value, rule):
+    answers = tree_answers(np.random.default_rng(0).random((6, 37)) + 0.01)
+    answers[[2, 4], column] = value
+    with pytest.raises(TrainerError, match=rule) as error:
+        check_answers(answers, list("abcdef"), source="answers.csv")
+    assert "answers.csv" in str(error.value)
+    assert "first ids: c, e" in str(error.value)
+
+
+def test_labels_by_name(tmp_path):
+    _, values = sky_blobs(3, size=8)
+    order = np.random.default_rng(1).permutation(37)
+    path = write_csv(tmp_path / "a.csv", "xyz", values[:, order], [ANSWER_NAMES[i] for i in order])
+    labels = read_labels(path)
+    assert labels.ids == ("x", "y", "z")
+    np.testing.assert_array_equal(labels.values, values)
+
+
+def test_label_files_that_do_not_fit(tmp_path):
+    _, values = sky_blobs(3, size=8)
+    path = tmp_path / "a.csv"
+    with pytest.raises(TrainerError, match=r"missing: Class1\.1"):
+        read_labels(write_csv(path, "xyz", values, ["wrong", *ANSWER_NAMES[1:]]))
+    with pytest.raises(TrainerError, match="more than once: x"):
+        read_labels(write_csv(path, "xyx", values))
+    path.write_text(path.read_text().replace("z", "z,"))
+    write_csv(path, "xyz", values)
+    path.write_text(path.read_text().rstrip("\n") + ",1\n")
+    with pytest.raises(TrainerError, match="line 4: 39 fields, the header has 38"):
+        read_labels(path)
+    path.write_text("GalaxyID\n")
+    with pytest.raises(TrainerError, match="no labels"):
+        read_labels(path)
+
+
+@pytest.mark.skipif("SCALENORM_GALAXYZOO" not in os.environ, reason="SCALENORM_GALAXYZOO names no folder")
+def test_real_labels_obey_the_tree():
+    assert read_labels(Path(os.environ["SCALENORM_GALAXYZOO"]) / "labels.csv").values.shape == (7952, 37)
