@@ -1,31 +1,39 @@
 """The 8-connected foreground component that holds, or is nearest to, a pixel, with its moments.
 
-The component is filled run by run. Rows are thresholded only when the fill reaches them, so a small galaxy costs its
-own size; each pixel belongs to one run, so noise costs no more than the image's size.
+The component is filled run by run. Rows are thresholded, a few at a time, only when the fill reaches them, so a
+small galaxy costs its own size; each pixel belongs to one run, so noise costs no more than the image's size.
 """
 
 import numpy as np
 
 from .compile import kernel
-from .grey import grey_row
+from .grey import CHUNK, grey_levels
 
 BACKGROUND, FOREGROUND, MEMBER = 0, 1, 2  # values of the mask
+GROUP = 8  # rows thresholded at a time
 
 
 @kernel
-def threshold_row(y, rows, kind, weights, valid, cutoff, level, mask, done):
-    """Write the foreground of row ``y`` to the mask, once."""
-    if done[y]:
-        return
-    done[y] = True
-    grey_row(rows[y], kind, weights, level)
-    line = mask[y]
-    for x in range(len(level)):
-        line[x] = level[x] >= cutoff
-    if valid is not None:
-        keep = valid[y]
-        for x in range(len(level)):
-            line[x] &= keep[x]
+def threshold_rows(y, rows, kind, weights, valid, cutoff, level, mask, done):
+    """Write the foreground of the group of rows that holds row ``y`` to the mask."""
+    bands = len(weights)
+    group = y // GROUP
+    done[group] = True
+    for y in range(group * GROUP, min((group + 1) * GROUP, len(rows))):
+        row = rows[y]
+        line = mask[y]
+        width = len(line)
+        for start in range(0, width, CHUNK):
+            stop = min(start + CHUNK, width)
+            grey = level[: stop - start]
+            grey_levels(row[start * bands : stop * bands], kind, weights, grey)
+            part = line[start:stop]
+            for x in range(len(grey)):
+                part[x] = grey[x] >= cutoff
+        if valid is not None:
+            keep = valid[y]
+            for x in range(width):
+                line[x] &= keep[x]
 
 
 @kernel
@@ -40,7 +48,8 @@ def nearest_foreground(row, col, rows, kind, weights, valid, cutoff, level, mask
         for y in (row - distance, row + distance):
             if y < 0 or y >= height:
                 continue
-            threshold_row(y, rows, kind, weights, valid, cutoff, level, mask, done)
+            if not done[y // GROUP]:
+                threshold_rows(y, rows, kind, weights, valid, cutoff, level, mask, done)
             line = mask[y]
             for x in range(width):
                 if line[x] == FOREGROUND:
@@ -51,63 +60,82 @@ def nearest_foreground(row, col, rows, kind, weights, valid, cutoff, level, mask
 
 
 @kernel
-def take_run(y, x, row, col, mask, moments, bbox):
-    """Mark the run of foreground around (y, x) and add it to the moments; returns its first and last column."""
-    line = mask[y]
-    start = end = x
-    while start > 0 and line[start - 1] == FOREGROUND:
-        start -= 1
-    while end + 1 < len(line) and line[end + 1] == FOREGROUND:
-        end += 1
-    line[start : end + 1] = MEMBER
-    n = end - start + 1
-    r = y - row
-    a = start - col
-    b = end - col
-    c = (a + b) * n // 2
-    moments[0] += n
-    moments[1] += n * r
-    moments[2] += c
-    moments[3] += n * r * r
-    moments[4] += r * c
-    moments[5] += (b * (b + 1) * (2 * b + 1) - (a - 1) * a * (2 * a - 1)) // 6  # sum of squares from a to b
-    bbox[0] = min(bbox[0], y)
-    bbox[1] = min(bbox[1], start)
-    bbox[2] = max(bbox[2], y + 1)
-    bbox[3] = max(bbox[3], end + 1)
-    return start, end
+def find_value(line, start, stop, value):
+    """The first x from start to stop - 1 with line[x] == value, else stop; the slice spares a sign check a step."""
+    part = line[start:stop]
+    for x in range(len(part)):
+        if part[x] == value:
+            return start + x
+    return stop
 
 
 @kernel
 def fill_component(row, col, rows, kind, weights, valid, cutoff, level, mask, done, moments, bbox):
     """Mark the component of the foreground pixel (row, col) in the mask; moments and bbox as in `find_component`."""
     height, width = mask.shape
-    bbox[0], bbox[1], bbox[2], bbox[3] = row, col, row + 1, col + 1
-    runs = np.empty((256, 3), np.int32)  # pending: row, first and last column
-    start, end = take_run(row, col, row, col, mask, moments, bbox)
-    runs[0, 0], runs[0, 1], runs[0, 2] = row, start, end
+    n = sum_r = sum_c = sum_rr = sum_rc = sum_cc = 0
+    top, left, bottom, right = row, col, row, col
+    seeds = np.empty((512 + width, 2), np.int32)  # a pixel of each run still to be taken; a run can be here twice
+    seeds[0, 0], seeds[0, 1] = row, col
     pending = 1
     while pending:
+        if pending + width + 2 > len(seeds):  # room for the neighbours of any run
+            grown = np.empty((2 * len(seeds) + width, 2), np.int32)
+            grown[:pending] = seeds[:pending]
+            seeds = grown
         pending -= 1
-        parent, first, last = runs[pending, 0], max(runs[pending, 1] - 1, 0), min(runs[pending, 2] + 1, width - 1)
-        for y in (parent - 1, parent + 1):
-            if y < 0 or y >= height:
+        y, x = seeds[pending, 0], seeds[pending, 1]
+        line = mask[y]
+        if line[x] == MEMBER:
+            continue
+        start = x
+        while start > 0 and line[start - 1] == FOREGROUND:
+            start -= 1
+        end = find_value(line, x, width, BACKGROUND)
+        run = line[start:end]
+        for k in range(len(run)):
+            run[k] = MEMBER
+
+        # Sums over the run in closed form, about (row, col).
+        length = end - start
+        r = y - row
+        a = start - col
+        b = end - 1 - col
+        c = ((a + b) * length) >> 1
+        n += length
+        sum_r += length * r
+        sum_c += c
+        sum_rr += length * r * r
+        sum_rc += r * c
+        sum_cc += (b * (b + 1) * (2 * b + 1) - (a - 1) * a * (2 * a - 1)) // 6
+        top = min(top, y)
+        bottom = max(bottom, y)
+        left = min(left, start)
+        right = max(right, end - 1)
+
+        low, high = max(start - 1, 0), min(end + 1, width)
+        for near in (y - 1, y + 1):
+            if near < 0 or near >= height:
                 continue
-            threshold_row(y, rows, kind, weights, valid, cutoff, level, mask, done)
-            line = mask[y]
-            x = first
-            while x <= last:
-                if line[x] != FOREGROUND:
-                    x += 1
-                    continue
-                start, end = take_run(y, x, row, col, mask, moments, bbox)
-                if pending == len(runs):
-                    grown = np.empty((2 * pending, 3), np.int32)
-                    grown[:pending] = runs
-                    runs = grown
-                runs[pending, 0], runs[pending, 1], runs[pending, 2] = y, start, end
+            if not done[near // GROUP]:  # a call costs more than the look
+                threshold_rows(near, rows, kind, weights, valid, cutoff, level, mask, done)
+            line = mask[near]
+            x = find_value(line, low, high, FOREGROUND)
+            while x < high:
+                seeds[pending, 0], seeds[pending, 1] = near, x
                 pending += 1
-                x = end + 2  # end + 1 is background
+                x = find_value(line, x, high, BACKGROUND)
+                x = find_value(line, x, high, FOREGROUND)
+    moments[0] = n
+    moments[1] = sum_r
+    moments[2] = sum_c
+    moments[3] = sum_rr
+    moments[4] = sum_rc
+    moments[5] = sum_cc
+    bbox[0] = top
+    bbox[1] = left
+    bbox[2] = bottom + 1
+    bbox[3] = right + 1
 
 
 @kernel
@@ -117,7 +145,7 @@ def find_component(row, col, rows, kind, weights, valid, cutoff, level, mask, do
     moments = [n, sum r, sum c, sum rr, sum rc, sum cc, origin row, origin column], zeroed by the caller; r and c
     count from the origin, so all are exact integers. bbox = [first row, first column, last row + 1, last column + 1].
     """
-    threshold_row(row, rows, kind, weights, valid, cutoff, level, mask, done)
+    threshold_rows(row, rows, kind, weights, valid, cutoff, level, mask, done)
     if mask[row, col] != FOREGROUND:
         row, col = nearest_foreground(row, col, rows, kind, weights, valid, cutoff, level, mask, done)
         if row < 0:

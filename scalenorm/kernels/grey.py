@@ -1,7 +1,9 @@
-"""The grey level of each pixel of a row, and the sums over an image that the threshold and the sky need.
+"""The grey level of pixels, and the sums over an image that the threshold and the sky need.
 
 Grey levels are kept scaled: 10000 times the luma for RGB and RGBA, the sum of the bands otherwise. They are int32 for
 8- and 16-bit images, so that every sum is exact in whatever order it is taken, and float64 for all others.
+
+Sums do not care about rows: they run over ``pixels``, the image as one flat sequence, CHUNK pixels at a time.
 """
 
 import numpy as np
@@ -9,67 +11,66 @@ import numpy as np
 from .compile import kernel
 
 SUM, RGB, RGBA, WEIGHTED = 0, 1, 2, 3  # how bands make grey
+CHUNK = 4096  # pixels: their grey levels stay in the nearest cache, and calls cost nothing
 
 
 @kernel
-def grey_row(row, kind, weights, level):
-    """Write the scaled grey level of each pixel of ``row`` to ``level``, whose dtype decides the arithmetic."""
-    width = len(level)
+def grey_levels(pixels, kind, weights, level):
+    """Write the scaled grey level of each pixel to ``level``, whose dtype decides the arithmetic."""
     bands = len(weights)
     if kind == RGB:  # constant strides, so that the compiler can vectorise
-        for x in range(width):
-            level[x] = 2125 * row[3 * x] + 7154 * row[3 * x + 1] + 721 * row[3 * x + 2]
+        for x in range(len(level)):
+            level[x] = 2125 * pixels[3 * x] + 7154 * pixels[3 * x + 1] + 721 * pixels[3 * x + 2]
     elif kind == RGBA:
-        for x in range(width):
-            level[x] = 2125 * row[4 * x] + 7154 * row[4 * x + 1] + 721 * row[4 * x + 2]
+        for x in range(len(level)):
+            level[x] = 2125 * pixels[4 * x] + 7154 * pixels[4 * x + 1] + 721 * pixels[4 * x + 2]
     elif kind == WEIGHTED:
-        for x in range(width):
+        for x in range(len(level)):
             total = 0.0
             for band in range(bands):
-                total += weights[band] * row[bands * x + band]
+                total += weights[band] * pixels[bands * x + band]
             level[x] = total
     elif bands == 1:
-        for x in range(width):
-            level[x] = row[x]
+        for x in range(len(level)):
+            level[x] = pixels[x]
     else:
-        for x in range(width):
-            level[x] = row[bands * x]
+        for x in range(len(level)):
+            level[x] = pixels[bands * x]
             for band in range(1, bands):
-                level[x] += row[bands * x + band]
+                level[x] += pixels[bands * x + band]
 
 
 @kernel
-def integer_sums(rows, kind, weights, valid, wide, level, out):
-    """Exact sums: out = [sum g, then sum g^2 as A 2^32 + B 2^16 + C], over the valid pixels.
-
-    ``wide`` splits g into 16-bit halves before squaring, where a row's sum of g^2 could pass 64 bits.
-    """
-    width = len(level)
+def integer_sums(pixels, kind, weights, valid, level, out):
+    """Exact sums over the valid pixels: out = [sum g, and A, B, C with sum g^2 = A 2^32 + B 2^16 + C]."""
+    bands = len(weights)
+    count = len(pixels) // bands
     total = high = middle = low = 0
-    for y in range(len(rows)):
-        grey_row(rows[y], kind, weights, level)
+    for start in range(0, count, CHUNK):
+        stop = min(start + CHUNK, count)
+        grey = level[: stop - start]
+        grey_levels(pixels[start * bands : stop * bands], kind, weights, grey)
         if valid is not None:
-            keep = valid[y]
-            for x in range(width):
-                level[x] *= keep[x]
-        if wide:
-            for x in range(width):
-                g = np.int64(level[x])
+            keep = valid[start:stop]
+            for x in range(len(grey)):
+                grey[x] *= keep[x]
+        if pixels.itemsize == 1:  # the squares of a chunk fit 64 bits
+            squares = 0
+            for x in range(len(grey)):
+                g = np.int64(grey[x])
+                total += g
+                squares += g * g
+            high += squares >> 32
+            low += squares & 0xFFFFFFFF
+        else:
+            for x in range(len(grey)):
+                g = np.int64(grey[x])
                 upper = g >> 16
                 lower = g & 0xFFFF
                 total += g
                 high += upper * upper
                 middle += 2 * upper * lower
                 low += lower * lower
-        else:
-            row_total = row_squares = 0
-            for x in range(width):
-                g = np.int64(level[x])
-                row_total += g
-                row_squares += g * g
-            total += row_total
-            high += row_squares >> 32
-            low += row_squares & 0xFFFFFFFF
     out[0] = total
     out[1] = high
     out[2] = middle
@@ -77,60 +78,72 @@ def integer_sums(rows, kind, weights, valid, wide, level, out):
 
 
 @kernel
-def float_sums(rows, kind, weights, valid, pivot, level, sums, squares):
-    """Add g - pivot and its square over the valid, finite pixels to sums and squares, one for each column.
+def float_sums(pixels, kind, weights, valid, pivot, level, sums, squares):
+    """Add g - pivot and its square over the valid, finite pixels to CHUNK partial sums; returns the number of pixels.
 
-    One partial sum a column vectorises and does not depend on the machine. Returns the number of pixels.
+    Independent partial sums vectorise, and a fixed number of them gives the same result on any machine.
     """
-    width = len(level)
-    count = 0
-    for y in range(len(rows)):
-        grey_row(rows[y], kind, weights, level)
+    bands = len(weights)
+    count = len(pixels) // bands
+    used = 0
+    for start in range(0, count, CHUNK):
+        stop = min(start + CHUNK, count)
+        grey = level[: stop - start]
+        grey_levels(pixels[start * bands : stop * bands], kind, weights, grey)
         if valid is not None:
-            keep = valid[y]
-            for x in range(width):
+            keep = valid[start:stop]
+            for x in range(len(grey)):
                 if keep[x] == 0:
-                    level[x] = np.nan
-        for x in range(width):
-            g = level[x] - pivot
-            if g - g != 0.0:  # not finite
-                g = 0.0
+                    grey[x] = np.nan
+        for x in range(len(grey)):
+            used += grey[x] - grey[x] == 0.0  # finite
+        for x in range(len(grey)):
+            g = grey[x] - pivot if grey[x] - grey[x] == 0.0 else 0.0
             sums[x] += g
             squares[x] += g * g
-        for x in range(width):
-            count += level[x] - level[x] == 0.0
-    return count
+    return used
 
 
 @kernel
-def sky_sums(rows, kind, weights, valid, cutoff, level, out):
-    """Add each band's values over the valid, finite pixels with g < cutoff to ``out``; returns their number."""
-    width = len(level)
+def sky_sums(pixels, kind, weights, valid, cutoff, level, sums):
+    """Add each band over the valid, finite pixels with g < cutoff to sums: (bands, 1), or (bands, CHUNK) for floats.
+
+    Returns the number of pixels. ``level`` is left holding 1 for sky and 0 for the rest.
+    """
     bands = len(weights)
-    count = 0
-    for y in range(len(rows)):
-        row = rows[y]
-        grey_row(row, kind, weights, level)
+    count = len(pixels) // bands
+    used = 0
+    for start in range(0, count, CHUNK):
+        stop = min(start + CHUNK, count)
+        chunk = pixels[start * bands : stop * bands]
+        grey = level[: stop - start]
+        grey_levels(chunk, kind, weights, grey)
+        for x in range(len(grey)):
+            grey[x] = grey[x] < cutoff and grey[x] - grey[x] == 0
         if valid is not None:
-            keep = valid[y]
-            for x in range(width):
-                if keep[x] == 0:
-                    level[x] = cutoff
-        for x in range(width):
-            count += level[x] < cutoff and level[x] - level[x] == 0
-        if bands == 3:
-            red = green = blue = row[0] * 0  # the sums' type: int64 for integers, the input's for floats
-            for x in range(width):
-                if level[x] < cutoff and level[x] - level[x] == 0:
-                    red += row[3 * x]
-                    green += row[3 * x + 1]
-                    blue += row[3 * x + 2]
-            out[0] += red
-            out[1] += green
-            out[2] += blue
+            keep = valid[start:stop]
+            for x in range(len(grey)):
+                grey[x] *= keep[x]
+        for x in range(len(grey)):
+            used += np.int64(grey[x])
+        if level.itemsize == 4 and bands == 3:  # the sums of three bands at once, in registers
+            red = green = blue = 0
+            for x in range(len(grey)):
+                red += np.int32(chunk[3 * x]) * grey[x]
+                green += np.int32(chunk[3 * x + 1]) * grey[x]
+                blue += np.int32(chunk[3 * x + 2]) * grey[x]
+            sums[0, 0] += red
+            sums[1, 0] += green
+            sums[2, 0] += blue
+        elif level.itemsize == 4:
+            for band in range(bands):
+                total = 0
+                for x in range(len(grey)):
+                    total += np.int32(chunk[bands * x + band]) * grey[x]
+                sums[band, 0] += total
         else:
-            for x in range(width):
-                if level[x] < cutoff and level[x] - level[x] == 0:
-                    for band in range(bands):
-                        out[band] += row[bands * x + band]
-    return count
+            for band in range(bands):
+                partial = sums[band]
+                for x in range(len(grey)):
+                    partial[x] += chunk[bands * x + band] if grey[x] else 0
+    return used

@@ -6,6 +6,8 @@ enlarging, and is sampled at input pixel centres and normalised.
 
 import math
 
+import numpy as np
+
 from .compile import kernel
 
 
@@ -103,12 +105,20 @@ def resample_window(rows, row_axis, col_axis, sky, rounded, line, out):
                 red += col_outside[j] * sky[0]
                 green += col_outside[j] * sky[1]
                 blue += col_outside[j] * sky[2]
-                target[3 * j] = math.floor(red + half) if rounded else red
-                target[3 * j + 1] = math.floor(green + half) if rounded else green
-                target[3 * j + 2] = math.floor(blue + half) if rounded else blue
+                if rounded:
+                    target[3 * j] = np.floor(red + half)
+                    target[3 * j + 1] = np.floor(green + half)
+                    target[3 * j + 2] = np.floor(blue + half)
+                else:
+                    target[3 * j] = red
+                    target[3 * j + 1] = green
+                    target[3 * j + 2] = blue
             else:
                 for band in range(bands):
                     value = col_outside[j] * sky[band]
                     for k in range(col_count[j]):
                         value += weights[k] * taps[bands * k + band]
-                    target[bands * j + band] = math.floor(value + half) if rounded else value
+                    if rounded:
+                        target[bands * j + band] = np.floor(value + half)
+                    else:
+                        target[bands * j + band] = value
