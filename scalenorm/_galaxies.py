@@ -23,7 +23,7 @@ _WARMTH = (-0.6, 0.0, 1.0, 2.0)
 _RED, _GREEN, _BLUE = (0.74, 0.99, 1.21, 1.80), (0.93, 0.95, 1.06, 0.80), (1.32, 1.05, 0.73, 0.40)
 
 _KINDS = ("smooth", "disc", "edge-on", "irregular", "merger", "star")
-_KIND_SHARES = (0.415, 0.365, 0.115, 0.045, 0.045, 0.015)
+_KIND_SHARES = (0.422, 0.365, 0.115, 0.045, 0.045, 0.008)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,7 @@ def draw(rng: np.random.Generator) -> Galaxy:
     cool = 0.0 if kind == "smooth" else 0.75 if featured else 0.45
     return Galaxy(
         kind=kind,
-        radius=(29.0 + 5.7 * featured) * axis_ratio ** -0.22 * np.exp(0.13 * g[0]),
+        radius=(30.0 + 6.3 * featured) * axis_ratio ** -0.22 * np.exp(0.13 * g[0] + 0.03 * (g[0] ** 2 - 1.0)),
         brightness=0.32 * np.exp(0.30 * g[1]),
         sersic=sersic,
         axis_ratio=axis_ratio,
@@ -121,7 +121,7 @@ def answers(galaxy: Galaxy) -> Array:
         "dust lane": galaxy.dust,
     }
     fractions = {
-        1: _share((1.05 - featured, 0.13 + featured, 4.0 * star + 0.025)),
+        1: _share((1.05 - featured, 0.13 + featured, 4.0 * star + 0.022)),
         2: _share((0.02 + edge_on, 1.02 - edge_on)),
         3: _share((0.09 + galaxy.bar, 1.02 - galaxy.bar)),
         4: _share((0.10 + 1.15 * arm**0.8, 1.05 - arm**0.8)),

@@ -88,7 +88,7 @@ def test_neighbours_change_neither_galaxy_nor_noise(neighbours):
     (noisy, clean), (noisy_alone, clean_alone) = both(neighbours), both(0)
     np.testing.assert_array_equal(noisy.major_axis, clean_alone.major_axis)
     np.testing.assert_array_equal(noisy.answers, clean_alone.answers)
-    same = clean.images == clean_alone.images
+    same = (clean.images == clean_alone.images) & (clean.images < 255)
     assert 0.2 < same.mean() < 1
     # Light too faint for a grey level of its own may still turn a rounding.
     difference = np.abs(noisy.images.astype(int) - noisy_alone.images)[same]
@@ -230,4 +230,4 @@ def test_arguments_out_of_range(options, message):
 
 
 def test_example_of_the_docstring():
-    assert doctest.testmod(datasets) == (0, 4)
+    assert doctest.testmod(datasets) == (0, 5)
