@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import format as fmt
-from .format import CacheError, Layout
+from .format import CacheError, Layout, PartError
 
 if TYPE_CHECKING:
     import h5py
@@ -129,9 +129,9 @@ class Cache:
                     with _opened(part) as file:
                         seen[part] = str(file.attrs.get("stamp", ""))
                 except FileNotFoundError:
-                    raise CacheError(f"{self.path}: its part {part} is missing: make the cache again") from None
+                    raise PartError(f"{self.path}: its part {part} is missing: make the cache again") from None
             if seen[part] != row["stamp"].decode():
-                raise CacheError(f"{self.path}: its part {part} was replaced: make the cache again")
+                raise PartError(f"{self.path}: its part {part} was replaced: make the cache again")
             parts.append((int(row["start"]), part, int(row["first"]), int(row["count"])))
         return parts
 

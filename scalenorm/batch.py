@@ -1,0 +1,248 @@
+"""From images to a cache file: `convert`, which ``scalenorm-batch`` calls."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .cache.format import METHOD_VERSION
+from .crop import check_size
+from .engines import BACKENDS
+from .files import filesystem, is_url
+from .images import DecodeOptions
+from .labels import read_labels
+from .listing import visible
+from .options import MeasureOptions
+from .pipeline import Interrupted, Job, make
+from .sources import find
+from .summary import Summary
+from .views import parse_view
+from .work import BatchError
+
+__all__ = ["PART_SIZE", "VIEWS", "BatchError", "Interrupted", "Summary", "convert"]
+
+VIEWS = ("normalized", "center-64", "center-256")
+PART_SIZE = 512
+
+PathLike = str | os.PathLike[str]
+
+
+def convert(
+    inputs: PathLike | Sequence[PathLike],
+    output: PathLike,
+    *,
+    views: Sequence[str] = VIEWS,
+    size: int = 64,
+    labels: PathLike | None = None,
+    id_column: str | None = None,
+    label_columns: Sequence[str] | None = None,
+    list_file: PathLike | None = None,
+    id_from: str = "stem",
+    part: tuple[int, int] | None = None,
+    overwrite: bool = False,
+    append: bool = False,
+    retry_failed: bool = False,
+    verify: bool = False,
+    keep_parts: bool = False,
+    compress: bool = False,
+    dry_run: bool = False,
+    jobs: int | None = None,
+    backend: str | None = None,
+    scheduler: str | None = None,
+    part_size: int = PART_SIZE,
+    progress: bool = False,
+    **options: Any,
+) -> Summary:
+    """Measure images, crop them and write crops and catalogue to a cache file.
+
+    Called again after an interruption, it goes on from the parts that were finished; called again after
+    success, it does nothing. The values in the file depend on the images and on the options that its
+    ``settings`` record only, never on workers, engine or interruptions.
+
+    Parameters
+    ----------
+    inputs : path or sequence of paths
+        Folders, files, archives, globs, .npy stacks, URLs: see `scalenorm.sources.find`.
+    output : path
+        The cache to write, usually ``.h5``; or an fsspec URL, made in a local temporary folder first.
+    views : sequence of str
+        ``"normalized"`` and ``"center-N"``.
+    size : int > 0
+        Height and width of all crops, pixels.
+    labels : path, optional
+        A CSV file of answers.
+    id_column : str, optional
+        Its column of ids; without it the first of GalaxyID, id, dr7objid, objid that there is.
+    label_columns : sequence of str, optional
+        Its columns of answers; without it all others.
+    list_file : path, optional
+        A text or CSV file that lists further inputs.
+    id_from : {"stem", "path"}
+        What an image's id is.
+    part : (int, int), optional
+        (k, n): make only the k-th of n slices, k from 1; `scalenorm-merge` joins them.
+    overwrite : bool
+        Replace the output if there is one.
+    append : bool
+        Add images to the output; its other rows stay.
+    retry_failed : bool
+        Make the rows of failed images again.
+    verify : bool
+        Notice changed images by their hash, not by size and time of change.
+    keep_parts : bool
+        Leave the pixels in the parts; the output refers to them.
+    compress : bool
+        Store each crop compressed (gzip); smaller, but slower to write and to read.
+    dry_run : bool
+        Only say what would be made.
+    jobs : int > 0, optional
+        Number of threads or processes; by default one for each core that this process may use.
+    backend : {None, "threads", "loky", "dask"}
+        None: that of an active ``joblib.parallel_config``, else threads.
+    scheduler : str, optional
+        Address of a Dask scheduler, with ``backend="dask"``; else a cluster is started on this machine.
+    part_size : int > 0
+        Images per part: what an interruption can lose per worker.
+    progress : bool
+        Show a progress bar if stderr is a terminal.
+    **options
+        The measuring options of `scalenorm.measure`, and the options of `scalenorm.images.DecodeOptions`
+        (``dtype``, ``bands``, ``max_pixels``, ...).
+
+    Returns
+    -------
+    Summary
+        Counts of images, failures by reason, flags.
+
+    Raises
+    ------
+    TypeError
+        If there is no such option.
+    ValueError
+        If an option is out of its range, or (as `scalenorm.sources.InputError`,
+        `scalenorm.labels.LabelsError`, `scalenorm.cache.CacheError`) inputs, labels or the old output do not fit.
+    BatchError
+        If the run cannot start or go on.
+
+    Examples
+    --------
+    >>> import scalenorm
+    >>> summary = scalenorm.convert("images", "galaxies.h5", margin=1.5)  # doctest: +SKIP
+    >>> summary.images, summary.failed                                    # doctest: +SKIP
+    (7952, 0)
+    """
+    given = [os.fspath(name) for name in ([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)]
+    list_path = None if list_file is None else os.fspath(list_file)
+    measure, decode = split_options(options)
+    settings = {
+        "views": _checked_views(views), "size": size, "id_from": id_from, "method": METHOD_VERSION,
+        **dataclasses.asdict(measure), **dataclasses.asdict(decode),
+    }  # fmt: skip
+    del settings["channel_axis"]  # decoding puts bands last, whatever the file has
+    check_size(size)
+    _check_choices(part, overwrite, append, retry_failed, jobs, backend, scheduler, part_size)
+    if is_url(os.fspath(output)) and keep_parts:
+        raise ValueError("keep_parts needs a local output: a URL gets one whole file")
+    label_file = None if labels is None else read_labels(labels, id_column=id_column, columns=label_columns)
+    listing = find(given, list_file=list_path, id_from=id_from)
+    names = [visible(name) for name in [*given, *([] if list_path is None else [list_path])]]
+    job = Job(
+        output=Path(), given=listing.sources, settings=settings, measure=measure, decode=decode,
+        labels=label_file, source=", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else ""),
+        skipped=listing.skipped, part=part, overwrite=overwrite, append=append, retry_failed=retry_failed,
+        verify=verify, keep_parts=keep_parts, compress=compress, dry_run=dry_run, jobs=jobs, backend=backend,
+        scheduler=scheduler, part_size=part_size, progress=progress,
+    )  # fmt: skip
+    if part is not None and not len(job.sources):
+        raise ValueError(f"part {part[0]} of {part[1]} has no images: there are only {len(job.given)}")
+    if is_url(os.fspath(output)):
+        return _make_remote(job, os.fspath(output))
+    return _make_local(job, Path(output).absolute())
+
+
+def split_options(options: dict[str, Any]) -> tuple[MeasureOptions, DecodeOptions]:
+    """Sort the options of measuring and of decoding.
+
+    Raises
+    ------
+    TypeError
+        For an option that is neither.
+    """
+    measuring = {field.name for field in dataclasses.fields(MeasureOptions)} - {"channel_axis"}
+    decoding = {field.name for field in dataclasses.fields(DecodeOptions)}
+    for name in options:
+        if name not in measuring | decoding:
+            raise TypeError(f"there is no option {name!r}; options are {', '.join(sorted(measuring | decoding))}")
+    return (
+        MeasureOptions(channel_axis=-1, **{name: value for name, value in options.items() if name in measuring}),
+        DecodeOptions(**{name: value for name, value in options.items() if name in decoding}),
+    )
+
+
+def _checked_views(views: Sequence[str]) -> list[str]:
+    if isinstance(views, str):
+        raise ValueError(f"views must be a list of names, got the string {views!r}: use {views.split(',')!r}")
+    for name in views:
+        parse_view(name)
+    if not views or len(set(views)) < len(views):
+        raise ValueError(f"views must name one or more different views, got {list(views)}")
+    return list(views)
+
+
+def _check_choices(
+    part: tuple[int, int] | None, overwrite: bool, append: bool, retry_failed: bool,
+    jobs: int | None, backend: str | None, scheduler: str | None, part_size: int,
+) -> None:  # fmt: skip
+    if part is not None and not 1 <= part[0] <= part[1]:
+        raise ValueError(f"part must be K/N with 1 <= K <= N, got {part[0]}/{part[1]}")
+    if overwrite and (append or retry_failed):
+        raise ValueError(f"overwrite makes the file anew, so it excludes {'append' if append else 'retry_failed'}")
+    if append and part is not None:
+        raise ValueError("append adds to a whole file, so it excludes part")
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"jobs must be at least 1, got {jobs}")
+    if part_size < 1:
+        raise ValueError(f"part_size must be at least 1, got {part_size}")
+    if backend is not None and backend not in BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
+    if scheduler is not None and backend != "dask":
+        raise ValueError("scheduler needs backend 'dask'")
+
+
+def _make_local(job: Job, output: Path) -> Summary:
+    if output.is_dir():
+        raise BatchError(f"{output} is a folder: give the name of a file in it")
+    if not output.parent.is_dir():
+        raise BatchError(f"{output.parent}: no such folder; make it first")
+    return make(dataclasses.replace(job, output=output))
+
+
+def _make_remote(job: Job, url: str) -> Summary:
+    """Make the file in a local folder that the same URL finds again, then send it whole."""
+    try:
+        system, path = filesystem(url)
+    except (ImportError, ValueError) as error:
+        raise BatchError(f"{url}: {error}") from error
+    folder = Path(tempfile.gettempdir()) / f"scalenorm-{hashlib.sha256(url.encode()).hexdigest()[:16]}"
+    folder.mkdir(exist_ok=True)
+    local = folder / (path.rstrip("/").rpartition("/")[2] or "cache.h5")
+    try:
+        unsent = local.exists()
+        if not unsent and system.exists(path):
+            system.get_file(path, str(local))
+        summary = _make_local(job, local)
+        if job.dry_run:
+            return dataclasses.replace(summary, output=url)
+        if unsent or not summary.complete:
+            system.put_file(str(local), f"{path}.tmp")
+            system.mv(f"{path}.tmp", path)
+    except OSError as error:
+        raise BatchError(f"{url}: {error}; what is finished is kept in {folder}") from error
+    shutil.rmtree(folder)
+    return dataclasses.replace(summary, output=url)

@@ -1,0 +1,371 @@
+"""From checked options to a finished file: look at what is there, make what is missing, join it, clean up."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import hashlib
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .cache import format as fmt
+from .cache.format import CacheError, Layout, PartError
+from .cache.merge import Labels, write_merged
+from .cache.part import TEMPORARY, Head
+from .cache.reader import Cache
+from .crop import measure_and_crop
+from .engines import run
+from .images import DecodeOptions, ImageError, decode_masked
+from .listing import Source, Sources
+from .lock import LockedError, locked
+from .options import MeasureOptions
+from .plan import Plan, make_plan
+from .sources import Reader, open_reader
+from .summary import Summary, count_contents
+from .work import BatchError, Recipe, Task
+
+if TYPE_CHECKING:
+    from .labels import LabelFile
+
+#: Lies among the parts while `--overwrite` is under way; holds the hash of its settings.
+_ANEW = "anew"
+
+_SHOWN = 3
+
+_DISK_ERRORS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "no permission to write there",
+    errno.EPERM: "no permission to write there",
+    errno.EMFILE: "too many open files (see ulimit -n)",
+    errno.ENFILE: "too many open files on this machine",
+    errno.ENOENT: "no such folder",
+    errno.ENOTDIR: "no such folder",
+}
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run was stopped by a signal; the message says how far it got and how to go on."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to make, how, and where: the checked options of one call of `convert`."""
+
+    output: Path
+    given: Sources
+    settings: dict[str, Any]
+    measure: MeasureOptions
+    decode: DecodeOptions
+    labels: LabelFile | None
+    source: str
+    skipped: dict[str, int]
+    part: tuple[int, int] | None
+    overwrite: bool
+    append: bool
+    retry_failed: bool
+    verify: bool
+    keep_parts: bool
+    compress: bool
+    dry_run: bool
+    jobs: int | None
+    backend: str | None
+    scheduler: str | None
+    part_size: int
+    progress: bool
+
+    @property
+    def folder(self) -> Path:
+        """Where parts and temporary files lie."""
+        return self.output.with_name(self.output.name + ".parts")
+
+    @property
+    def sources(self) -> Sources:
+        """The images, or the slice of them that `part` names."""
+        if self.part is None:
+            return self.given
+        number, of = self.part
+        count = len(self.given)
+        return self.given[count * (number - 1) // of : count * number // of]
+
+
+def make(job: Job) -> Summary:
+    """Make the output, or say that it is complete.
+
+    Raises
+    ------
+    BatchError
+        If the run cannot start or go on; the message says why and what to do.
+    CacheError, LabelsError
+        If the old file or the labels do not fit.
+    Interrupted
+        If a signal stopped it.
+    """
+    if job.dry_run:
+        return _make(job)
+    try:
+        with locked(job.output.with_name(job.output.name + ".lock")):
+            return _make(job)
+    except LockedError as error:
+        raise BatchError(str(error)) from error
+    except OSError as error:
+        raise _told(error, job) from error
+
+
+def _make(job: Job) -> Summary:
+    with open_reader() as reader:
+        old, parts = _at_hand(job)
+        plan, layout = _fitting_plan(job, old, parts, reader)
+    _check_against_old(job, plan, old)
+    joined = None if job.labels is None else job.labels.compare(len(plan), plan.id_of)
+    missing = plan.missing
+    complete = old is not None and _is_complete(job, plan, old)
+    summary = Summary(
+        job.output, len(plan), made=len(missing), reused=len(plan) - len(missing), changed=plan.changed,
+        complete=complete, skipped=job.skipped, labels=joined,
+    )  # fmt: skip
+    if job.dry_run:
+        return summary
+    started = time.perf_counter()
+    if not complete:
+        with _telling_how_far(job):
+            job.folder.mkdir(exist_ok=True)
+            head = Head(job.settings, layout, job.source, job.compress)
+            if len(missing):
+                _make_parts(job, plan, head)
+            labels = _labels(job, plan, old)
+            selection = plan.selection()
+            write_merged(job.output, job.folder, head, selection, labels=labels, virtual=job.keep_parts)
+    seconds = time.perf_counter() - started
+    result = Cache(job.output)
+    _clean(job.folder, keep={path for _, path, _, _ in result.parts})
+    return dataclasses.replace(summary, seconds=seconds, **vars(count_contents(result)))
+
+
+def _at_hand(job: Job) -> tuple[Cache | None, list[Cache]]:
+    """Open the old file and the finished parts, and check that their settings are this run's."""
+    old = None
+    if job.output.exists() or job.output.is_symlink():
+        try:
+            old = Cache(job.output)
+        except PartError as error:
+            if not job.overwrite:
+                raise BatchError(
+                    f"{error}; --overwrite does, or delete {job.output} to keep its other parts"
+                ) from error
+        except CacheError as error:
+            raise BatchError(f"{error}; it is left alone: remove it or choose another output") from error
+    if not job.dry_run:
+        for path in job.folder.glob(f"*{TEMPORARY}"):
+            path.unlink()
+    if job.overwrite:
+        if not job.dry_run:
+            _start_anew(job, old)
+        old = None
+    parts = []
+    for path in sorted(job.folder.glob("part-*.h5")):
+        with contextlib.suppress(CacheError):  # a damaged part is made again
+            parts.append(Cache(path))
+    for cache in [old, *parts]:
+        if cache is not None and cache.settings_hash != fmt.settings_hash(job.settings):
+            changes = "; ".join(fmt.differences(cache.settings, job.settings))
+            what = f"{job.output} was" if cache is old else f"the finished parts in {job.folder} were"
+            raise BatchError(f"{what} made with other settings ({changes}): give those, or --overwrite to start anew")
+    return old, parts if not (job.overwrite and job.dry_run) else []
+
+
+def _start_anew(job: Job, old: Cache | None) -> None:
+    """Remove what an earlier run left, unless it was this one, interrupted."""
+    marker = job.folder / _ANEW
+    settings = fmt.settings_hash(job.settings)
+    if marker.is_file() and marker.read_text() == settings:
+        return
+    if job.folder.is_dir():
+        _clean(job.folder, keep=set())
+    if job.output.exists() and (old is None or old.is_virtual):
+        job.output.unlink()  # it has just lost its parts
+    job.folder.mkdir(exist_ok=True)
+    marker.write_text(settings)
+
+
+def _fitting_plan(job: Job, old: Cache | None, parts: list[Cache], reader: Reader) -> tuple[Plan, Layout]:
+    """Plan with the parts that have the layout of the first readable image, as one undisturbed run would."""
+    while True:
+        plan = make_plan(job.sources, old, parts, keep=job.append, verify=job.verify, reader=reader)
+        if job.retry_failed:
+            plan.forget_failed()
+        layout = _first_layout(job, plan, reader)
+        fitting = [part for part in parts if part.layout == layout]
+        if len(fitting) == len(parts):
+            break
+        parts = fitting
+    if old is not None and old.layout != layout:
+        raise BatchError(
+            f"{job.output} holds {old.layout}, but the first readable image of all is now {layout}: "
+            "leave that one out, or --overwrite to make all crops so"
+        )
+    return plan, layout
+
+
+def _first_layout(job: Job, plan: Plan, reader: Reader) -> Layout:
+    first_error = ""
+    if job.part is not None and len(plan.missing):
+        candidates: Iterator[Source | Layout] = iter(job.given)  # so that all slices agree
+    else:
+        candidates = _candidates(plan)
+    for candidate in candidates:
+        if isinstance(candidate, Layout):
+            return candidate
+        try:
+            return Layout.of(decode_masked(reader.read(candidate), candidate.name, job.decode)[0])
+        except (ImageError, OSError, MemoryError) as error:
+            first_error = first_error or f"{candidate.name}: {' '.join(str(error).split())}"
+    raise BatchError(f"none of the {len(plan)} images can be read; the first is {first_error}")
+
+
+def _candidates(plan: Plan) -> Iterator[Source | Layout]:
+    for row in range(len(plan)):
+        if plan.cache_of[row] < 0:
+            yield plan.sources[int(plan.source_of[row])]
+        elif not plan.failed[row]:
+            yield plan.caches[plan.cache_of[row]].layout
+
+
+def _check_against_old(job: Job, plan: Plan, old: Cache | None) -> None:
+    if old is None:
+        return
+    if plan.kept and not job.append:
+        raise BatchError(
+            f"{job.output} holds {_some(plan.kept)} not among the inputs: "
+            "--append keeps them, --overwrite makes the file anew"
+        )
+    new = np.flatnonzero(~plan.known)
+    if len(new) and not job.append:
+        ids = [plan.id_of(row) for row in new[:_SHOWN].tolist()]
+        raise BatchError(
+            f"{job.output} is complete, but lacks {_some(ids, len(new))} of the inputs: "
+            "--append adds them, --overwrite makes the file anew"
+        )
+    if job.keep_parts and not old.is_virtual and not _is_complete(job, plan, old):
+        raise BatchError(f"{job.output} has no parts to keep: leave --keep-parts out, or --overwrite to start anew")
+
+
+def _some(ids: Sequence[str], count: int | None = None) -> str:
+    count = len(ids) if count is None else count
+    shown = ", ".join(repr(name) for name in ids[:_SHOWN]) + (", ..." if count > _SHOWN else "")
+    return f"{count} image{'s' if count > 1 else ''} ({shown})"
+
+
+def _is_complete(job: Job, plan: Plan, old: Cache) -> bool:
+    labelled = job.labels is None or job.labels.sha256 == old.labels_sha256
+    return labelled and len(plan) == len(old) and not plan.cache_of.any()
+
+
+def _make_parts(job: Job, plan: Plan, head: Head) -> None:
+    from tqdm import tqdm
+
+    _warm_up(job, head)
+    missing = plan.missing
+    recipe = Recipe(head, job.measure, job.decode)
+    # None: tqdm shows itself on a terminal only.
+    hidden = None if job.progress else True
+    with tqdm(total=len(plan), initial=len(plan) - len(missing), unit=" images", disable=hidden, smoothing=0.1) as bar:
+        made = run(
+            _tasks(job, plan, missing), recipe, bar.update,
+            backend=job.backend, jobs=job.jobs, scheduler=job.scheduler,
+        )  # fmt: skip
+        with contextlib.closing(made):
+            for task in made:
+                try:
+                    plan.add_part(task.rows, Cache(task.path))
+                except FileNotFoundError:
+                    raise BatchError(
+                        f"a worker wrote {task.path}, but it is not here: all workers must share this folder"
+                    ) from None
+
+
+def _tasks(job: Job, plan: Plan, missing: np.ndarray) -> Iterator[Task]:
+    settings = fmt.settings_hash(job.settings)
+    for start in range(0, len(missing), job.part_size):
+        rows = missing[start : start + job.part_size]
+        sources = plan.sources.take(plan.source_of[rows].tolist())
+        name = hashlib.sha256("\0".join([settings, *sources.ids()]).encode()).hexdigest()[:16]
+        path, attempt = job.folder / f"part-{name}.h5", 1
+        while path.exists():  # out of date, but maybe still in use by a virtual output
+            attempt += 1
+            path = job.folder / f"part-{name}-{attempt}.h5"
+        yield Task(str(path.absolute()), rows, sources)
+
+
+def _warm_up(job: Job, head: Head) -> None:
+    """Compile the kernels once, before workers start that would all do so."""
+    size, _, bands = head.crop_shape
+    image = np.zeros((9, 9, bands), head.layout.dtype)
+    image[3:6, 3:6] = 1
+    options = dataclasses.replace(job.measure, weights=None)
+    measure_and_crop(image if bands > 1 else image[:, :, 0], head.view_names, size, options)
+
+
+def _labels(job: Job, plan: Plan, old: Cache | None) -> Labels | None:
+    if job.labels is None:
+        if old is None or not old.label_names:
+            return None
+        return Labels(old.label_names, old.labels_sha256, (), keep=True)
+    if job.append and old is not None and old.label_names not in ((), job.labels.names):
+        raise BatchError(
+            f"the labels of {job.output} are other ones ({', '.join(old.label_names[:_SHOWN])}, ...) than those of "
+            f"{job.labels.path} ({', '.join(job.labels.names[:_SHOWN])}, ...)"
+        )
+    rows = job.labels.joined(len(plan), plan.id_of)
+    return Labels(job.labels.names, job.labels.sha256, rows, keep=job.append)
+
+
+def _clean(folder: Path, keep: set[Path]) -> None:
+    """Remove parts that are not needed any more, and the folder if it is then empty."""
+    for pattern in ("part-*.h5", f"*{TEMPORARY}", _ANEW):
+        for path in folder.glob(pattern):
+            if path not in keep:
+                path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+@contextlib.contextmanager
+def _telling_how_far(job: Job) -> Iterator[None]:
+    """Add to whatever stops the run how far it got, and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(f"stopped{_how_far(job)}") from None
+    except BatchError as error:
+        raise BatchError(f"{error}{_how_far(job)}") from error
+    except OSError as error:
+        raise BatchError(f"{_told(error, job)}{_how_far(job)}") from error
+
+
+def _told(error: OSError, job: Job) -> BatchError | OSError:
+    """Return an error of the system in words."""
+    hidden = re.search(r"errno = (\d+)", str(error))  # HDF5 has it in its text only
+    number = error.errno or (int(hidden[1]) if hidden else None)
+    if number not in _DISK_ERRORS:
+        return BatchError(f"{error.filename or job.output}: {error.strerror or error}")
+    return BatchError(f"cannot write {error.filename or job.output}: {_DISK_ERRORS[number]}")
+
+
+def _how_far(job: Job) -> str:
+    parts = job.folder.glob("part-*.h5") if job.folder.is_dir() else ()
+    rows = 0
+    for path in parts:
+        with contextlib.suppress(CacheError, OSError):
+            rows += len(Cache(path))
+    if not rows:
+        return "; nothing was finished"
+    return f"; {rows} finished images are kept in {job.folder}: the same command goes on from there"
