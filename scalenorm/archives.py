@@ -48,7 +48,8 @@ class _Entry(NamedTuple):
     start: int
 
 
-# Of each record the signature, then what is wanted. Of a directory entry that is: of the 46 bytes: flags, method, CRC, sizes, lengths of what follows, start.
+# Of each record the signature and what is wanted; of a directory entry that is its flags, method, CRC, sizes,
+# the lengths of what follows, and the start.
 _ENTRY = struct.Struct("<4s4xHH4xIIIHHH8xI")
 _LOCAL = struct.Struct("<4s22xHH")
 _END = struct.Struct("<4s6xHII2x")

@@ -145,6 +145,8 @@ def _find(hdus: Any, key: int | str | None) -> Any:
             if len(_shape(hdu)) in (2, 3):
                 return hdu
         raise ImageError("no HDU holds a 2-D or 3-D image")
+    if isinstance(key, str) and key.isdecimal():
+        key = int(key)
     try:
         hdu = hdus[key]
     except (KeyError, IndexError):
@@ -160,6 +162,9 @@ def _pixels(hdu: Any, options: DecodeOptions) -> np.ndarray:
     bands_first = len(shape) == 3 and (shape[2] > 4 or shape[0] < shape[2])
     height, width = shape[1:] if bands_first else shape[:2]
     check_size(height, width, options)
+    info = hdu.fileinfo()
+    if type(hdu).__name__ != "CompImageHDU" and info["datLoc"] + hdu.size > info["file"].size:
+        raise ImageError("damaged FITS: the file ends before the image does")
     values = np.asarray(hdu.data).reshape(shape)
     if bands_first:
         values = np.moveaxis(values, 0, 2)

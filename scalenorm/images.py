@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from .warned import data_warnings_raise
+from .warned import data_warnings_raise, tiff_errors_raise
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFile
@@ -79,7 +79,7 @@ def decode(data: bytes, name: str, options: DecodeOptions) -> np.ndarray:
     data : bytes
         The whole file. Of a file with several pages or frames the first is taken.
     name : str
-        Its name, for messages about its kind only.
+        Its name. The format is told from the content, so this is not used to decode.
     options : DecodeOptions
         What to decode to.
 
@@ -146,11 +146,11 @@ def check_size(height: int, width: int, options: DecodeOptions) -> None:
 
 
 def reason(error: Exception) -> str:
-    """Text of a decoder's exception, as one line."""
-    text = " ".join(str(error).split())
+    """Text of a decoder's exception, as one line of bounded length."""
     if isinstance(error, MemoryError):
         return "not enough memory to decode it"
-    return text or type(error).__name__
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else text[:197] + "..."
 
 
 # --- pictures: JPEG -----------------------------------------------------------------------------------------
@@ -161,18 +161,20 @@ def _decode_jpeg(data: bytes, options: DecodeOptions) -> np.ndarray:
     check_size(height, width, options)
     import simplejpeg
 
-    colorspace = {1: "GRAY", 4: "CMYK"}.get(bands, "RGB")
+    colorspace = "CMYK" if bands == 4 else "GRAY" if bands == 1 and options.bands == "grey" else "RGB"
     try:
         # strict: what libjpeg calls a warning (missing or corrupt data, replaced by grey) raises too.
         image = simplejpeg.decode_jpeg(data, colorspace=colorspace, strict=True)
     except (ValueError, RuntimeError, MemoryError) as error:
+        if "subsampling" in str(error):
+            raise ImageError("damaged JPEG, or one of an unusual chroma subsampling; save it anew") from error
         raise ImageError(f"damaged JPEG: {reason(error)}") from error
     if bands == 4:
         from PIL import Image
 
         # Adobe writes CMYK inverted, and so does everyone else; Pillow assumes the same.
         image = np.asarray(Image.fromarray(255 - image, "CMYK").convert("RGB"))
-    return _finish(image[:, :, 0] if bands == 1 else image, orientation, options)
+    return _finish(image[:, :, 0] if colorspace == "GRAY" else image, orientation, options)
 
 
 def _jpeg_header(data: bytes) -> tuple[int, int, int, int]:
@@ -269,7 +271,7 @@ def _decode_pillow(plugin: type[ImageFile.ImageFile], kind: str, data: bytes, op
     """Pixels as (H, W) or (H, W, 3), uint8 or uint16."""
     # Hostile files make Pillow's decoders raise nearly anything (SyntaxError, KeyError, OverflowError, ...).
     try:
-        with data_warnings_raise():
+        with data_warnings_raise(), tiff_errors_raise():
             # The plugin, not Image.open: that guesses other formats and has its own limit on pixels.
             image = plugin(io.BytesIO(data))
             check_size(image.height, image.width, options)
@@ -286,8 +288,9 @@ def _narrow_pixels(image: Image.Image, kind: str) -> np.ndarray:
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         raise ImageError(f"a {kind} of {image.mode!r} samples is not supported; convert it to FITS or .npy")
     image.load()
-    image.info.pop("transparency", None)
-    return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA", "La") else "RGB"))
+    image.info.pop("transparency", None)  # else Pillow warns that converting drops it
+    mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
+    return np.asarray(image if image.mode == mode else image.convert(mode))
 
 
 def _raw_modes(image: Any) -> list[str]:
@@ -333,11 +336,15 @@ def _finish(image: np.ndarray, orientation: int, options: DecodeOptions) -> np.n
         image = np.repeat(image[:, :, None], 3, axis=2)
     if orientation > 1:
         image = _turn(image, orientation)
-    return np.ascontiguousarray(image)
+    return np.require(image, requirements=("C", "W"))
 
 
 def _grey(image: np.ndarray) -> np.ndarray:
     """Luma of Rec. 601 in Pillow's fixed point, for 8 and 16 bits alike."""
+    if image.dtype == np.uint8:
+        from PIL import Image
+
+        return np.asarray(Image.fromarray(image).convert("L"))
     red, green, blue = (image[:, :, band].astype(np.uint32) for band in range(3))
     return ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16).astype(image.dtype)
 

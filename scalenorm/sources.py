@@ -237,6 +237,8 @@ class _Finder:
                 for path, source_id in rows:
                     if not path:
                         continue
+                    if "\0" in path:
+                        raise InputError(f"the list {visible(given)} is not a text file: it holds NUL bytes")
                     root = "" if is_url(path) else folder
                     self.add_file(root, path, _clean(path), visible(source_id) if source_id else None)
         except (OSError, csv.Error) as error:

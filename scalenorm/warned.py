@@ -1,15 +1,16 @@
-"""Warnings of a decoder, caught in the calling thread only.
+"""What a decoder reports on the side, Python warnings and libtiff's errors, caught in the calling thread only.
 
 ``warnings.catch_warnings`` changes the whole process, so one thread leaving its block undoes what another
 has just set up. Here two entries stay in ``warnings.filters``; they match only in a thread that is inside
 `data_warnings_raise`, and leave every other thread and all code outside the block as it was.
 """
 
+import ctypes
 import re
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 _thread = threading.local()
 
@@ -63,4 +64,39 @@ def data_warnings_raise(pattern: str = "") -> Iterator[None]:
         _thread.pattern = None
 
 
+_TiffHandler = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
+
+
+@_TiffHandler
+def _note_tiff_error(module: bytes, text: bytes, values: int) -> None:
+    # The values that the text's % signs stand for are a va_list, which Python cannot read.
+    _thread.tiff_error = (text or b"").decode("latin-1")
+
+
+def _watch_libtiff() -> None:
+    """Make the libtiff inside Pillow report to `_note_tiff_error`, not to the process's stderr."""
+    from PIL import _imaging
+
+    # Symbols of the libraries that an extension module is linked to are found through it.
+    with suppress(OSError, AttributeError):  # linked statically: messages go to stderr as before
+        ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(_note_tiff_error)
+
+
+@contextmanager
+def tiff_errors_raise() -> Iterator[None]:
+    """Raise `ValueError` with libtiff's own words where it reports an error; it may go on with wrong pixels."""
+    if not _watched:
+        _watched.append(_watch_libtiff())
+    _thread.tiff_error = None
+    try:
+        yield
+    except Exception as error:
+        if _thread.tiff_error:
+            raise ValueError(_thread.tiff_error) from error
+        raise
+    if _thread.tiff_error:
+        raise ValueError(_thread.tiff_error)
+
+
+_watched: list[None] = []
 _install()

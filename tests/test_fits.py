@@ -1,0 +1,209 @@
+"""FITS images, masks and coordinates compared with astropy used directly."""
+
+import gzip
+import io
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mutate import picture, samples
+
+from scalenorm.images import DecodeOptions, ImageError, decode, decode_masked
+
+fits = pytest.importorskip("astropy.io.fits")
+from scalenorm.fits import sky_coordinates  # noqa: E402
+
+DEFAULT = DecodeOptions()
+
+
+def written(*hdus, **options):
+    file = io.BytesIO()
+    fits.HDUList(list(hdus)).writeto(file, **options)
+    return file.getvalue()
+
+
+@pytest.mark.skipif("SCALENORM_FITS" not in os.environ, reason="needs the real files")
+def test_every_real_file():
+    paths = sorted(Path(os.environ["SCALENORM_FITS"]).glob("*.fits"))
+    assert paths
+    for path in paths:
+        data = path.read_bytes()
+        with fits.open(path) as hdus:
+            for number in (None, *range(len(hdus))):
+                expected = hdus[number or 0].data
+                if expected.ndim == 3:
+                    expected = np.moveaxis(expected, 0, 2)
+                image = decode(data, path.name, DecodeOptions(hdu=number))
+                assert np.array_equal(image, expected, equal_nan=True)
+                assert image.dtype == expected.dtype.newbyteorder("=")
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "i4", "f4", "f8"])
+def test_types(dtype):
+    array = np.random.default_rng(0).integers(0, 99, (8, 9)).astype(dtype)
+    image = decode(written(fits.PrimaryHDU(array)), "a.fits", DEFAULT)
+    assert image.dtype == dtype
+    assert np.array_equal(image, array)
+
+
+def test_scaled_integers_and_blanks():
+    hdu = fits.PrimaryHDU(np.array([[1, 2, -99], [4, 5, 6]], "i2"))
+    data = bytearray(written(hdu))
+    cards = b"".join(
+        f"{card:<80}".encode()
+        for card in (
+            "BSCALE  =                  0.5",
+            "BZERO   =                 10.0",
+            "BLANK   =                  -99",
+            "END",
+        )
+    )
+    at = data.index(b"END" + b" " * 77)
+    data[at : at + len(cards)] = cards
+    expected = np.array([[10.5, 11, np.nan], [12, 12.5, 13]])
+    np.testing.assert_allclose(decode(bytes(data), "a.fits", DEFAULT), expected)
+
+
+@pytest.mark.parametrize(
+    ("shape", "result"),
+    [
+        ((3, 20, 30), (20, 30, 3)),
+        ((5, 20, 30), (20, 30, 5)),
+        ((20, 30, 3), (20, 30, 3)),
+        ((1, 20, 30), (20, 30)),
+        ((1, 1, 20, 30), (20, 30)),
+        ((1, 3, 20, 30), (20, 30, 3)),
+    ],
+)
+def test_axes(shape, result):
+    array = np.arange(np.prod(shape), dtype="f4").reshape(shape)
+    image = decode(written(fits.PrimaryHDU(array)), "a.fits", DEFAULT)
+    assert image.shape == result
+    plain = array.reshape([n for n in shape if n > 1])
+    assert np.array_equal(image, plain if plain.shape == result else np.moveaxis(plain, 0, 2))
+
+
+@pytest.mark.parametrize("compression", ["RICE_1", "GZIP_1", "GZIP_2", "HCOMPRESS_1", "PLIO_1"])
+def test_compressed(compression):
+    array = picture()[:, :, 0].astype("i4")
+    data = written(fits.PrimaryHDU(), fits.CompImageHDU(array, compression_type=compression))
+    assert np.array_equal(decode(data, "a.fits", DEFAULT), array)
+    assert np.array_equal(decode(gzip.compress(data), "a.fits.gz", DEFAULT), array)
+
+
+def test_hdu_by_number_and_name():
+    first, second = np.zeros((4, 5), "f4"), np.ones((6, 7), "f4")
+    data = written(
+        fits.PrimaryHDU(),
+        fits.BinTableHDU.from_columns([fits.Column("x", "E", array=[1.0])]),
+        fits.ImageHDU(first, name="SCI"),
+        fits.ImageHDU(second, name="ERR"),
+    )
+    assert decode(data, "a", DEFAULT).shape == (4, 5)
+    for key in (3, "3", "ERR", "err"):
+        assert decode(data, "a", DecodeOptions(hdu=key)).shape == (6, 7)
+    for key in (0, 1):
+        with pytest.raises(ImageError, match="no 2-D or 3-D image"):
+            decode(data, "a", DecodeOptions(hdu=key))
+    for key in (9, "WHT"):
+        with pytest.raises(ImageError, match="2 'SCI'"):
+            decode(data, "a", DecodeOptions(hdu=key))
+    with pytest.raises(ImageError, match="no HDU holds"):
+        decode(written(fits.PrimaryHDU()), "a", DEFAULT)
+
+
+def test_masks_and_weights():
+    image = np.ones((3, 4, 5), "f4")
+    mask = np.zeros((4, 5), "i2")
+    mask[1, 2] = 4
+    weight = np.ones((3, 4, 5), "f4")
+    weight[1, 0, 0], weight[2, 3, 3], weight[0, 2, 1] = 0, np.nan, np.inf
+    data = written(
+        fits.PrimaryHDU(image), fits.ImageHDU(mask, name="DQ"), fits.ImageHDU(weight, name="WHT"),
+        fits.ImageHDU(np.ones((4, 4), "f4"), name="OTHER"),
+    )  # fmt: skip
+    assert decode_masked(data, "a", DEFAULT)[1] is None
+    by_mask = decode_masked(data, "a", DecodeOptions(mask_hdu="DQ"))[1]
+    by_weight = decode_masked(data, "a", DecodeOptions(weight_hdu=2))[1]
+    both = decode_masked(data, "a", DecodeOptions(mask_hdu=1, weight_hdu="WHT"))[1]
+    assert by_mask.dtype == bool
+    assert np.argwhere(by_mask).tolist() == [[1, 2]]
+    assert np.argwhere(by_weight).tolist() == [[0, 0], [2, 1], [3, 3]]
+    assert np.array_equal(both, by_mask | by_weight)
+    with pytest.raises(ImageError, match="does not fit"):
+        decode_masked(data, "a", DecodeOptions(mask_hdu="OTHER"))
+
+
+def test_damage():
+    array = picture()[:, :, 0].astype("f4")
+    whole = written(fits.PrimaryHDU(array), checksum=True)
+    for cut in (1, 100, 2880, len(whole) - 3000):
+        with pytest.raises(ImageError, match="FITS"):
+            decode(whole[:-cut], "a.fits", DEFAULT)
+    flipped = bytearray(whole)
+    flipped[2880 + 1000] ^= 1
+    with pytest.raises(ImageError, match="verification failed"):
+        decode(bytes(flipped), "a.fits", DEFAULT)
+    for name in ("rice.fits", "gzip.fits", "hcompress.fits"):
+        with pytest.raises(ImageError, match="FITS"):
+            decode(samples()[name][:-2880], name, DEFAULT)
+
+
+def test_remarks_on_header_style_are_no_failure(recwarn):
+    data = written(fits.PrimaryHDU(np.zeros((4, 5), "f4")))
+    odd = (
+        data[: data.index(b"END" + b" " * 77)]
+        + b"BLANK   =                    1".ljust(80)
+        + b"END".ljust(80)
+    )
+    odd = odd.ljust(2880) + data[2880:]
+    with pytest.warns(fits.verify.VerifyWarning):
+        fits.open(io.BytesIO(odd))[0].data  # noqa: B018
+    recwarn.clear()
+    assert decode(odd, "a.fits", DEFAULT).shape == (4, 5)
+    assert not recwarn.list
+
+
+def test_threads():
+    """astropy changes process-wide warning filters while it reads."""
+    files = [samples()[name] for name in ("float.fits", "rice.fits", "extension.fits")] * 10
+    expected = [decode(data, "a", DEFAULT) for data in files]
+    bad = files[0][:-100]
+
+    def work(data):
+        try:
+            return decode(data, "a", DEFAULT)
+        except ImageError:
+            return None
+
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(work, [item for data in files for item in (data, bad)]))
+    assert all(result is None for result in results[1::2])
+    assert all(np.array_equal(a, b) for a, b in zip(results[::2], expected, strict=True))
+
+
+def test_sky_coordinates():
+    from astropy.wcs import WCS
+
+    header = fits.Header()
+    header.update(CTYPE1="RA---TAN", CTYPE2="DEC--TAN", CRVAL1=150.0, CRVAL2=2.0, CRPIX1=10.0, CRPIX2=12.0)
+    header.update(CDELT1=-0.0001, CDELT2=0.0001)
+    data = written(fits.PrimaryHDU(np.zeros((3, 20, 30), "f4"), header))
+    ra, dec = sky_coordinates(data, DEFAULT, [11.0, 0.5], [9.0, 3.25])
+    expected = WCS(header).celestial.wcs_pix2world([[9.0, 11.0], [3.25, 0.5]], 0)
+    np.testing.assert_allclose(np.transpose([ra, dec]), expected, rtol=0, atol=1e-10)
+    np.testing.assert_allclose([ra[0], dec[0]], [150, 2], rtol=0, atol=1e-9)
+    galactic = fits.Header(header, copy=True)
+    galactic.update(CTYPE1="GLON-TAN", CTYPE2="GLAT-TAN", CRVAL1=0.0, CRVAL2=0.0)
+    data = written(fits.PrimaryHDU(np.zeros((20, 30), "f4"), galactic))
+    np.testing.assert_allclose(sky_coordinates(data, DEFAULT, 11, 9), [266.405, -28.936], atol=1e-3)
+    assert sky_coordinates(written(fits.PrimaryHDU(np.zeros((4, 5), "f4"))), DEFAULT, 1, 1) is None
+
+
+def test_without_astropy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "astropy.io", None)
+    with pytest.raises(ImageError, match=r"pip install 'scalenorm\[fits\]'"):
+        decode(samples(fits=False) and b"SIMPLE  = T", "a.fits", DEFAULT)
