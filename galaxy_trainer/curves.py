@@ -44,8 +44,10 @@ def draw_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
     losses.set_ylabel("mean squared error")
     losses.legend(frameon=False)
     losses.grid(alpha=0.3)
-    rates.plot(epochs, [row["learning_rate"] for row in history], color="black", drawstyle="steps-mid")
-    rates.set_yscale("log")
+    rate = [row["learning_rate"] for row in history]
+    rates.plot(epochs, rate, color="black", drawstyle="steps-mid")
+    if min(rate) > 0:
+        rates.set_yscale("log")
     rates.set_ylabel("learning rate")
     rates.set_xlabel("epoch")
     rates.grid(alpha=0.3)

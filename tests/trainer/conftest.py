@@ -39,8 +39,8 @@ def sky_blobs(n, size=64, channels=3, seed=0):
         across = np.cos(angle) * column - np.sin(angle) * row
         light = 180 * np.exp(-0.5 * ((along / scale) ** 2 + (across / scale / ratio) ** 2))
         images[i] = np.clip(light[..., None] + 20 + rng.normal(0, 3, (size, size, channels)), 0, 255)
-        shares[i, 0] = 8 * ratio
-        shares[i, 3] = 5 * (1 - ratio)
+        shares[i, 0] = 100 ** (2 * ratio - 1)
+        shares[i, 3] = 100 ** (1 - 2 * ratio)
     return images, tree_answers(shares)
 
 

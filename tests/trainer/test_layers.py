@@ -46,9 +46,7 @@ def test_maxout(policy, pieces):
         for unit in range(4):
             columns = range(unit * pieces, (unit + 1) * pieces)
             expected[n, unit] = max(float(x[n] @ kernel[:, c] + bias[c]) for c in columns)
-    np.testing.assert_allclose(
-        numbers(layer(x)), expected, rtol=POLICIES[policy], atol=4 * POLICIES[policy]
-    )
+    np.testing.assert_allclose(numbers(layer(x)), expected, rtol=POLICIES[policy], atol=4 * POLICIES[policy])
 
 
 def test_maxout_is_refused_without_units():

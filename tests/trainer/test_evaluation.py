@@ -1,0 +1,181 @@
+"""Scores and predictions against NumPy; the three commands."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from conftest import sky_blobs, write_cache
+
+import galaxy_trainer
+from galaxy_trainer import TrainerError, cli, evaluate, predict, train
+from galaxy_trainer.evaluation import score
+from galaxy_trainer.questions import ANSWER_NAMES
+
+
+@pytest.fixture(scope="module")
+def run(cache, tmp_path_factory):
+    return train(cache, tmp_path_factory.mktemp("run") / "run", width=0.05, epochs=1)
+
+
+def pixels_and_truth(cache, run, part):
+    """The images and answers of one part, read with h5py."""
+    import h5py
+
+    with h5py.File(cache) as file:
+        ids = [name.decode() for name in file["catalog"]["id"]]
+        rows = [i for i, name in enumerate(ids) if run.parts.get(name) == part]
+        return file["views/normalized"][:][rows], file["labels"][:][rows]
+
+
+def test_score_is_mean_squared_error():
+    rng = np.random.default_rng(0)
+    answers, truth = rng.random((5, 37)), rng.random((5, 37))
+    found = score(answers, truth)
+    assert found["mse"] == pytest.approx(sum((a - t) ** 2 for a, t in zip(answers.flat, truth.flat, strict=True)) / 185)
+    assert found["rmse"] == pytest.approx(found["mse"] ** 0.5)
+    assert found["questions"]["Class2"]["mse"] == pytest.approx(((answers - truth)[:, 3:5] ** 2).mean())
+    assert found["answers"]["Class11.6"]["mse"] == pytest.approx(((answers - truth)[:, 36] ** 2).mean())
+    assert list(found["answers"]) == list(ANSWER_NAMES)
+
+
+def test_deterministic_score_and_baselines(cache, run):
+    images, truth = pixels_and_truth(cache, run, "test")
+    _, trained = pixels_and_truth(cache, run, "train")
+    found = evaluate(run, passes=0)
+    answers = run.network().predict(images, verbose=0)
+    assert found["galaxies"] == 9
+    assert found["deterministic"]["mse"] == pytest.approx(((answers - truth) ** 2).mean(), rel=1e-6)
+    assert found["baselines"]["zero"]["mse"] == pytest.approx((truth**2).mean())
+    assert found["baselines"]["mean_answer"]["mse"] == pytest.approx(((trained.mean(axis=0) - truth) ** 2).mean())
+    assert "non_deterministic" not in found
+
+
+def test_non_deterministic_score(run):
+    found = evaluate(run, passes=6)["non_deterministic"]
+    again, longer = evaluate(run, passes=6)["non_deterministic"], evaluate(run, passes=7)["non_deterministic"]
+    assert found == again
+    assert found["mse_std"] > 0
+    assert longer["mse"] != found["mse"]
+    # Jensen: the mean answer is no worse than the mean of the answers' errors.
+    assert found["mse_of_mean"] < found["mse"]
+    assert found["mse"] > evaluate(run, passes=0)["deterministic"]["mse"]
+
+
+def test_orientations_are_an_average(cache, run):
+    images, truth = pixels_and_truth(cache, run, "test")
+    network = run.network()
+    turned = [np.rot90(side, k, axes=(1, 2)) for k in range(4) for side in (images, images[:, ::-1])]
+    answers = np.mean([network.predict(np.ascontiguousarray(t), verbose=0) for t in turned], axis=0)
+    found = evaluate(run, passes=0, orientations=8)["orientations"]
+    assert found["count"] == 8
+    assert found["mse"] == pytest.approx(((answers - truth) ** 2).mean(), rel=1e-4)
+    with pytest.raises(TrainerError, match="even number"):
+        evaluate(run, orientations=3)
+
+
+def test_another_cache_is_scored_on_what_was_not_trained_on(cache, run, tmp_path):
+    images, labels = sky_blobs(30, size=16, seed=9)
+    ids = sorted(name for name, part in run.parts.items() if part == "train")[:20] + [f"x{i}" for i in range(10)]
+    path = write_cache(tmp_path / "other.h5", {"normalized": images}, labels=labels, ids=ids)
+    found = evaluate(run, path, passes=0)
+    assert found["galaxies"] == 10
+    answers = run.network().predict(images[20:], verbose=0)
+    assert found["deterministic"]["mse"] == pytest.approx(((answers - labels[20:]) ** 2).mean(), rel=1e-6)
+
+
+def test_caches_that_do_not_fit_the_run(run, tmp_path):
+    for size, channels, error in ((24, 3, "24 x 24 with 3 bands; .* 16 x 16 with 3"), (16, 1, "with 1 bands")):
+        images, labels = sky_blobs(20, size=size, channels=channels)
+        path = write_cache(tmp_path / f"{size}{channels}.h5", {"normalized": images}, labels=labels)
+        with pytest.raises(TrainerError, match=error):
+            evaluate(run, path)
+    images, labels = sky_blobs(20, size=16)
+    ids = sorted(name for name, part in run.parts.items() if part == "train")[:20]
+    path = write_cache(tmp_path / "seen.h5", {"normalized": images}, labels=labels, ids=ids)
+    with pytest.raises(TrainerError, match="no labelled galaxy"):
+        evaluate(run, path)
+
+
+def test_submission(cache, run, tmp_path, capsys):
+    path = tmp_path / "predictions.csv"
+    assert cli.predict([str(run.folder), str(cache), "-o", str(path)]) == 3
+    captured = capsys.readouterr()
+    assert captured.out == f"95 galaxies written to {path}\n"
+    assert captured.err == f"1 failed images of {cache} are left out: 000007\n"
+    with open(path) as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["GalaxyID", *ANSWER_NAMES]
+    assert [row[0] for row in rows[1:]] == [f"{i:06d}" for i in range(96) if i != 7]
+    predictions = predict(run, cache)
+    written = np.array([row[1:] for row in rows[1:]], np.float32)
+    np.testing.assert_array_equal(written, predictions.answers)
+
+
+def test_commands(cache, tmp_path, capsys):
+    folder = tmp_path / "run"
+    arguments = [str(cache), "-o", str(folder), "--width", "0.05", "--epochs", "1", "--no-augmentation"]
+    assert cli.train(arguments) == 0
+    captured = capsys.readouterr()
+    assert "epoch 1/1: loss" in captured.err
+    assert "deterministic" in captured.out
+    assert galaxy_trainer.load_run(folder).config.recipe.augmentation.rotate is False
+    assert cli.train(["--quiet", "--resume", str(folder)]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert cli.evaluate([str(folder), "--passes", "2", "--json", str(tmp_path / "scores.json")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert f"{scores['deterministic']['mse']:.5f}" in lines[1]
+    assert lines[-1].startswith("Class11 ")
+    assert cli.train(arguments) == 1
+    assert capsys.readouterr().err == (
+        f"galaxy-train: error: {folder} exists; go on with it by --resume {folder}, or choose another name\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ([], "name a CACHE"),
+        (["c.h5"], "name a CACHE"),
+        (["c.h5", "-o", "x", "--resume", "y"], "leave out CACHE"),
+        (["c.h5", "-o", "x", "--recipe", "fast"], "unknown recipe 'fast'"),
+        (["c.h5", "-o", "x", "--head", "none"], "unknown head 'none'"),
+        (["c.h5", "-o", "x", "--epochs", "many"], "invalid int value"),
+    ],
+)
+def test_wrong_command_lines(arguments, error, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        cli.train(arguments)
+    assert caught.value.code == 2
+    assert error in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_files_are_one_line(tmp_path, capsys):
+    assert cli.train([str(tmp_path / "no.h5"), "-o", str(tmp_path / "run")]) == 1
+    assert cli.evaluate([str(tmp_path / "run")]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("galaxy-train: error: ")
+    assert "no.h5" in lines[0]
+    assert lines[1].startswith("galaxy-evaluate: error: ")
+    assert "not a run folder" in lines[1]
+
+
+def test_labels_from_a_file(cache, tmp_path):
+    _, labels = sky_blobs(96, size=16, seed=4)
+    names = [f"{i:06d}" for i in range(40)] + ["elsewhere"]
+    lines = [",".join(["GalaxyID", *ANSWER_NAMES])]
+    lines += [",".join([name, *map(repr, row.tolist())]) for name, row in zip(names, labels, strict=False)]
+    path = tmp_path / "labels.csv"
+    path.write_text("\n".join(lines) + "\n")
+    run = train(cache, tmp_path / "run", labels=path, width=0.05, epochs=1)
+    assert len(run.parts) == 39
+    assert run.config.mean_answers[0] == pytest.approx(
+        np.mean([labels[int(name), 0] for name, part in run.parts.items() if part == "train"])
+    )
+    path.write_text("\n".join([lines[0], lines[-1]]) + "\n")
+    with pytest.raises(TrainerError, match=r"none of its ids \(elsewhere\) is in the cache \(000000, 000001"):
+        train(cache, tmp_path / "other", labels=path)

@@ -1,0 +1,254 @@
+"""Training: exact resume after a kill between any two files, and what a run folder holds."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import sky_blobs, write_cache
+
+import galaxy_trainer
+from galaxy_trainer import Augmentation, Recipe, TrainerError, files, load_run, resume, train
+from galaxy_trainer.runs import State
+
+TINY = {"width": 0.05, "epochs": 3, "batch_size": 16}
+
+
+class Killed(BaseException):
+    """Nothing may catch it, as nothing catches a kill."""
+
+
+def kill_at(monkeypatch, number, when):
+    """Stop before or after the given rename of a finished file (0: the first)."""
+    real, count = os.replace, iter(range(1000))
+
+    def replace(source, target):
+        now = next(count) == number
+        if now and when == "before":
+            raise Killed
+        real(source, target)
+        if now:
+            raise Killed
+
+    monkeypatch.setattr(files.os, "replace", replace)
+
+
+def outcome(run):
+    """Everything that has to agree between a disturbed and an undisturbed run."""
+    state = State.load(run.state_path)
+    return (
+        [w.tobytes() for w in state.weights],
+        [w.tobytes() for w in state.optimizer],
+        [w.tobytes() for w in run.network("best").get_weights()],
+        (run.folder / "history.csv").read_bytes(),
+        (run.folder / "metrics.json").read_bytes(),
+    )
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    return Recipe(**TINY, ema=0.9, schedule="cosine", warmup_epochs=1, clip_norm=1.0)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(cache, recipe, tmp_path_factory):
+    return train(cache, tmp_path_factory.mktemp("undisturbed") / "run", recipe=recipe, seed=5)
+
+
+def test_run_folder(undisturbed, cache):
+    names = sorted(path.name for path in undisturbed.folder.iterdir())
+    assert names == [
+        "best.keras", "config.json", "curves.png", "history.csv", "metrics.json", "split.csv", "state.npz",
+    ]  # fmt: skip
+    config = json.loads((undisturbed.folder / "config.json").read_text())
+    assert config["cache"] == str(cache)
+    assert config["recipe"]["augmentation"]["shift"] == 12.0
+    assert config["versions"].keys() >= {"python", "keras", "scalenorm"}
+    with open(undisturbed.folder / "split.csv") as file:
+        parts = [(row["id"], row["part"]) for row in csv.DictReader(file)]
+    assert len(parts) == 94
+    assert sum(part == "test" for _, part in parts) == 9
+    assert "000007" not in dict(parts)
+    with open(undisturbed.folder / "history.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["epoch"]) for row in rows] == [1, 2, 3]
+    assert [{k: float(v) for k, v in row.items()} for row in rows] == undisturbed.history
+    assert load_run(undisturbed.folder) == undisturbed
+
+
+def test_the_same_again(undisturbed, cache, recipe, tmp_path):
+    """In memory or not: the same bits. Another seed: others."""
+    again = train(cache, tmp_path / "again", recipe=recipe, seed=5, in_memory=False)
+    assert outcome(again) == outcome(undisturbed)
+    assert train(cache, tmp_path / "other", recipe=recipe, seed=6, epochs=1).history != again.history[:1]
+
+
+# Renames: 0 config, 1 split, then per epoch state, best (if better) and history, at the end curves and metrics.
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "when"),
+    [(2, "before"), (2, "after"), (3, "after"), (4, "after"), (5, "before"), (5, "after"), (11, "before")],
+)
+def test_resume_is_exact(number, when, undisturbed, cache, recipe, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        kill_at(patch, number, when)
+        with pytest.raises(Killed):
+            train(cache, folder, recipe=recipe, seed=5)
+    assert not load_run(folder).finished
+    assert outcome(resume(folder)) == outcome(undisturbed)
+
+
+def test_a_kill_before_the_folder_is_whole(cache, recipe, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        kill_at(patch, 1, "before")
+        with pytest.raises(Killed):
+            train(cache, tmp_path / "run", recipe=recipe, epochs=1)
+    with pytest.raises(TrainerError, match="not a run folder"):
+        resume(tmp_path / "run")
+    run = train(cache, tmp_path / "run", recipe=recipe, epochs=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert run.finished
+
+
+@pytest.mark.slow
+def test_resume_after_sigkill(undisturbed, cache, recipe, tmp_path):
+    folder = tmp_path / "run"
+    code = (
+        "import sys, time, galaxy_trainer as g\n"
+        "r = g.Recipe(width=0.05, epochs=3, batch_size=16, ema=0.9, schedule='cosine', warmup_epochs=1,"
+        " clip_norm=1.0)\n"
+        "g.train(sys.argv[1], sys.argv[2], recipe=r, seed=5, report=lambda line: time.sleep(1.0))\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(cache), str(folder)], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (folder / "state.npz").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert len(load_run(folder).history) < 3
+    assert outcome(resume(folder)) == outcome(undisturbed)
+
+
+def test_complete_runs_are_left_alone(undisturbed):
+    before = outcome(undisturbed)
+    lines = []
+    resume(undisturbed.folder, report=lines.append)
+    assert lines == [f"{undisturbed.folder} is complete: 3 epochs"]
+    assert outcome(undisturbed) == before
+
+
+def test_best_is_the_epoch_with_the_lowest_validation_loss(cache, tmp_path):
+    """A learning rate that ruins what the first epochs reached must not replace them."""
+    seen = {}
+
+    def look(line):
+        if line.startswith("epoch"):
+            seen[len(seen) + 1] = load_run(tmp_path / "run").network("best").get_weights()
+
+    recipe = Recipe(**{**TINY, "epochs": 4}, learning_rate=0.02, drop_epoch=3, drop_factor=100.0)
+    run = train(cache, tmp_path / "run", recipe=recipe, report=look)
+    losses = [row["val_loss"] for row in run.history]
+    best = int(np.argmin(losses)) + 1
+    assert best < 4, losses
+    assert run.metrics["epoch"] == best
+    assert all(np.array_equal(a, b) for a, b in zip(seen[4], seen[best], strict=True))
+    assert run.metrics["deterministic"]["mse"] == pytest.approx(min(losses), rel=1e-6)
+
+
+def test_learning_rates_and_validation_in_the_history(cache, tmp_path):
+    recipe = Recipe(**TINY, drop_epoch=2)
+    run = train(cache, tmp_path / "run", recipe=recipe, augmented_validation=True)
+    assert [row["learning_rate"] for row in run.history] == [0.1, 0.01, 0.01]
+    assert all(row["val_loss_augmented"] != row["val_loss"] for row in run.history)
+
+
+def test_nan_keeps_the_last_good_state(cache, tmp_path):
+    recipe = Recipe(**TINY, learning_rate=1e-3, drop_epoch=2, drop_factor=1e20)
+    with pytest.raises(TrainerError, match=r"NaN or infinite in epoch 2 .*1e\+17.*after epoch 1 is kept"):
+        train(cache, tmp_path / "run", recipe=recipe)
+    run = load_run(tmp_path / "run")
+    assert len(run.history) == 1
+    assert all(np.isfinite(w).all() for w in run.network("last").get_weights())
+
+
+def test_average_of_the_weights(undisturbed):
+    """`last` is the moving average, not the weights that went on training."""
+    state = State.load(undisturbed.state_path)
+    average = undisturbed.network("last").get_weights()
+    moving = state.optimizer[-len(average) :]
+    assert len(average) == len(moving)
+    assert all(np.array_equal(a, m) for a, m in zip(average, moving, strict=True))
+    assert not any(np.array_equal(a, w) for a, w in zip(average, state.weights, strict=True) if a.size > 100)
+
+
+def test_several_views_tree_and_bfloat16(cache, tmp_path):
+    run = train(
+        cache, tmp_path / "run", view=["normalized", "center-64"], head="tree", precision="bfloat16",
+        width=0.05, epochs=2, augmentation=Augmentation(shift=2),
+    )  # fmt: skip
+    answers = galaxy_trainer.predict(run, cache).answers
+    np.testing.assert_allclose(answers[:, 13:15].sum(axis=1), 1, rtol=1e-5)
+    assert run.metrics["deterministic"]["mse"] < run.metrics["baselines"]["zero"]["mse"]
+
+
+def test_it_learns(tmp_path):
+    """On galaxies whose answers follow from their shape the network beats the mean answer."""
+    images, labels = sky_blobs(400, size=16, seed=3)
+    path = write_cache(tmp_path / "cache.h5", {"normalized": images}, labels=labels)
+    run = train(
+        path, tmp_path / "run", width=0.1, epochs=6, dropout=0.0, optimizer="adam", learning_rate=3e-3,
+        schedule="cosine", augmentation=Augmentation(shift=1),
+    )  # fmt: skip
+    assert run.metrics["deterministic"]["mse"] < 0.4 * run.metrics["baselines"]["mean_answer"]["mse"]
+
+
+def test_what_does_not_fit_is_one_line(cache, undisturbed, tmp_path, monkeypatch):
+    (tmp_path / "there").mkdir()
+    for error, arguments in {
+        "unknown recipe 'fast'; known: paper, long": {"recipe": "fast"},
+        "a recipe has no field 'depth'": {"depth": 3},
+        "unknown head 'none'; known: linear, tree": {"head": "none"},
+        "epochs must be positive, got 0": {"epochs": 0},
+        "unknown precision 'half'": {"precision": "half"},
+        "no view 'side'": {"view": "side"},
+        "training images are less than a batch": {"batch_size": 100},
+        "test_fraction must be between 0 and 1": {"test_fraction": 1.5},
+    }.items():
+        with pytest.raises(TrainerError, match=error) as caught:
+            train(cache, tmp_path / "run", **arguments)
+        assert "\n" not in str(caught.value)
+        assert not (tmp_path / "run").exists()
+    with pytest.raises(TrainerError, match="exists and is not a run"):
+        train(cache, tmp_path / "there")
+    with pytest.raises(TrainerError, match="exists; go on with it by --resume"):
+        train(cache, undisturbed.folder)
+    odd = write_cache(tmp_path / "odd.h5", {"normalized": sky_blobs(40, size=12)[0]}, labels=sky_blobs(40, size=12)[1])
+    with pytest.raises(TrainerError, match="multiple of 8"):
+        train(odd, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_resume_refuses_another_cache_or_backend(undisturbed, cache, tmp_path):
+    folder = shutil.copytree(undisturbed.folder, tmp_path / "run")
+    (folder / "metrics.json").unlink()
+    config = json.loads((folder / "config.json").read_text())
+    images, labels = sky_blobs(96, size=16, seed=1)
+    other = write_cache(tmp_path / "other.h5", {"normalized": images}, labels=labels)
+    for changes, error in (
+        ({"cache": str(other)}, "another digest"),
+        ({"backend": "numpy"}, "set KERAS_BACKEND=numpy"),
+        ({"labels_digest": "0"}, "labels changed"),
+    ):
+        (folder / "config.json").write_text(json.dumps({**config, **changes}))
+        with pytest.raises(TrainerError, match=error):
+            resume(folder)
+    with pytest.raises(TrainerError, match="not a run folder"):
+        load_run(Path(tmp_path))
