@@ -79,7 +79,7 @@ def draw(rng: np.random.Generator) -> Galaxy:
     cool = 0.0 if kind == "smooth" else 0.75 if featured else 0.45
     return Galaxy(
         kind=kind,
-        radius=(30.0 + 6.3 * featured) * axis_ratio ** -0.22 * np.exp(0.13 * g[0] + 0.03 * (g[0] ** 2 - 1.0)),
+        radius=(30.0 + 6.3 * featured) * axis_ratio**-0.22 * np.exp(0.13 * g[0] + 0.03 * (g[0] ** 2 - 1.0)),
         brightness=0.32 * np.exp(0.30 * g[1]),
         sersic=sersic,
         axis_ratio=axis_ratio,
@@ -129,9 +129,7 @@ def answers(galaxy: Galaxy) -> Array:
         6: _share((0.13 + 1.2 * max(odd.values()), 0.93 - 0.75 * max(odd.values()))),
         7: _near(galaxy.axis_ratio, (0.99, 0.62, 0.25), 0.15),
         8: _share(np.add(list(odd.values()), (0.03, 0.02, 0.06, 0.04, 0.13, 0.04, 0.005))),
-        9: _share(
-            (0.05 + 2.5 * galaxy.bulge, 0.05 + 2.0 * galaxy.boxy, 0.02 + 0.6 * np.exp(-galaxy.bulge / 0.06))
-        ),
+        9: _share((0.05 + 2.5 * galaxy.bulge, 0.05 + 2.0 * galaxy.boxy, 0.02 + 0.6 * np.exp(-galaxy.bulge / 0.06))),
         10: _near(np.rad2deg(galaxy.pitch), (9.0, 23.0, 38.0), 8.0),
         11: _share(
             (galaxy.arms == np.arange(1, 7)) * (0.1 + arm) + (0.015, 0.08, 0.02, 0.01, 0.01, 0.6 * (1.15 - arm))
@@ -203,9 +201,7 @@ def light(galaxy: Galaxy, rows: Array, cols: Array, rng: np.random.Generator) ->
     warmth = galaxy.warmth
     inner = flux * np.exp(-body)  # the outskirts are younger
     bands = (
-        (flux - inner) * _colour(warmth - 0.2)
-        + (inner + red) * _colour(warmth + 0.12)
-        + blue * _colour(warmth - 0.5)
+        (flux - inner) * _colour(warmth - 0.2) + (inner + red) * _colour(warmth + 0.12) + blue * _colour(warmth - 0.5)
     )
     bands = np.maximum(bands * np.float32(galaxy.brightness), 0.0)
     if galaxy.kind == "merger":
@@ -221,7 +217,7 @@ def light(galaxy: Galaxy, rows: Array, cols: Array, rng: np.random.Generator) ->
         bands += np.float32(galaxy.brightness) * second * _colour(warmth)
     if galaxy.dust:
         lane = np.exp(-(((across - 0.05) / (0.16 * galaxy.axis_ratio + 0.035)) ** 2) - (along / 1.6) ** 4)
-        bands *= np.exp(-galaxy.dust * lane * np.array([1.0, 1.3, 1.6]).reshape(3, 1, 1))
+        bands *= np.exp(-2.0 * galaxy.dust * lane * np.array([1.0, 1.3, 1.6]).reshape(3, 1, 1))
     return bands.astype(np.float32, copy=False)
 
 
