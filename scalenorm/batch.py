@@ -25,12 +25,16 @@ from .summary import Summary
 from .views import parse_view
 from .work import BatchError
 
-__all__ = ["PART_SIZE", "VIEWS", "BatchError", "Interrupted", "Summary", "convert"]
+__all__ = ["PART_SIZE", "VIEWS", "BatchError", "Interrupted", "OptionError", "Summary", "convert"]
 
 VIEWS = ("normalized", "center-64", "center-256")
 PART_SIZE = 512
 
 PathLike = str | os.PathLike[str]
+
+
+class OptionError(ValueError):
+    """An option is out of its range, or does not go with another one."""
 
 
 def convert(
@@ -124,9 +128,10 @@ def convert(
     ------
     TypeError
         If there is no such option.
-    ValueError
-        If an option is out of its range, or (as `scalenorm.sources.InputError`,
-        `scalenorm.labels.LabelsError`, `scalenorm.cache.CacheError`) inputs, labels or the old output do not fit.
+    OptionError
+        If an option is out of its range.
+    InputError, LabelsError, CacheError
+        If inputs, labels or the old output do not fit; these and `OptionError` are kinds of ValueError.
     BatchError
         If the run cannot start or go on.
 
@@ -139,16 +144,21 @@ def convert(
     """
     given = [os.fspath(name) for name in ([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)]
     list_path = None if list_file is None else os.fspath(list_file)
-    measure, decode = split_options(options)
+    measuring, decoding = split_options(options)
+    try:
+        measure, decode = MeasureOptions(channel_axis=-1, **measuring), DecodeOptions(**decoding)
+        check_size(size)
+        view_names = _checked_views(views)
+        _check_choices(part, overwrite, append, retry_failed, jobs, backend, scheduler, part_size)
+        if is_url(os.fspath(output)) and keep_parts:
+            raise ValueError("keep_parts needs a local output: a URL gets one whole file")
+    except ValueError as error:
+        raise OptionError(str(error)) from None
     settings = {
-        "views": _checked_views(views), "size": size, "id_from": id_from, "method": METHOD_VERSION,
+        "views": view_names, "size": int(size), "id_from": id_from, "method": METHOD_VERSION,
         **dataclasses.asdict(measure), **dataclasses.asdict(decode),
     }  # fmt: skip
     del settings["channel_axis"]  # decoding puts bands last, whatever the file has
-    check_size(size)
-    _check_choices(part, overwrite, append, retry_failed, jobs, backend, scheduler, part_size)
-    if is_url(os.fspath(output)) and keep_parts:
-        raise ValueError("keep_parts needs a local output: a URL gets one whole file")
     label_file = None if labels is None else read_labels(labels, id_column=id_column, columns=label_columns)
     listing = find(given, list_file=list_path, id_from=id_from)
     names = [visible(name) for name in [*given, *([] if list_path is None else [list_path])]]
@@ -160,13 +170,13 @@ def convert(
         scheduler=scheduler, part_size=part_size, progress=progress,
     )  # fmt: skip
     if part is not None and not len(job.sources):
-        raise ValueError(f"part {part[0]} of {part[1]} has no images: there are only {len(job.given)}")
+        raise OptionError(f"part {part[0]} of {part[1]} has no images: there are only {len(job.given)}")
     if is_url(os.fspath(output)):
         return _make_remote(job, os.fspath(output))
     return _make_local(job, Path(output).absolute())
 
 
-def split_options(options: dict[str, Any]) -> tuple[MeasureOptions, DecodeOptions]:
+def split_options(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Sort the options of measuring and of decoding.
 
     Raises
@@ -180,8 +190,8 @@ def split_options(options: dict[str, Any]) -> tuple[MeasureOptions, DecodeOption
         if name not in measuring | decoding:
             raise TypeError(f"there is no option {name!r}; options are {', '.join(sorted(measuring | decoding))}")
     return (
-        MeasureOptions(channel_axis=-1, **{name: value for name, value in options.items() if name in measuring}),
-        DecodeOptions(**{name: value for name, value in options.items() if name in decoding}),
+        {name: value for name, value in options.items() if name in measuring},
+        {name: value for name, value in options.items() if name in decoding},
     )
 
 

@@ -173,8 +173,14 @@ def dask_client(scheduler: str | None, jobs: int) -> Iterator[Any]:
 
 
 def run(
-    tasks: Iterable[Task], recipe: Recipe, report: Report, *, backend: str | None, jobs: int | None, scheduler: str | None
-) -> Generator[Task]:  # fmt: skip
+    tasks: Iterable[Task],
+    recipe: Recipe,
+    report: Report,
+    *,
+    backend: str | None,
+    jobs: int | None,
+    scheduler: str | None,
+) -> Generator[Task]:
     """Make parts; yield each task once its part is on the disk.
 
     Parameters

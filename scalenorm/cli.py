@@ -1,0 +1,253 @@
+"""The commands ``scalenorm-batch``, ``scalenorm-merge`` and ``scalenorm-inspect``."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from .summary import Summary
+
+DONE, FAILURE, USAGE, DONE_WITH_FAILED = 0, 1, 2, 3
+
+_LISTED = 20
+
+BATCH_USAGE = "scalenorm-batch [options] INPUT... OUT.h5"
+BATCH_EXAMPLES = """\
+examples:
+  scalenorm-batch images/ galaxies.h5
+  scalenorm-batch images_training_rev1.zip galaxies.h5 --labels training_solutions_rev1.csv
+  scalenorm-batch cutouts/*.fits galaxies.h5 --margin 1.5 --views normalized,center-128 --size 96
+  scalenorm-batch --list survey.csv galaxies.h5 --part 3/100      # one job of an array; then scalenorm-merge
+  scalenorm-batch --list survey.csv galaxies.h5 --backend dask --scheduler tcp://host:8786 --keep-parts
+
+The same command goes on where an interrupted one stopped.
+exit codes: 0 done; 3 done, with failed images; 2 wrong command line; 1 all else
+"""
+
+
+def say(*lines: str, error: bool = False) -> None:
+    """Write lines for people: results to stdout, what went wrong to stderr."""
+    stream = sys.stderr if error else sys.stdout
+    stream.write("".join(f"{line}\n" for line in lines))
+    stream.flush()
+
+
+def batch(arguments: Sequence[str] | None = None) -> int:
+    """Run ``scalenorm-batch``; return the exit code."""
+    parser = batch_parser()
+    options = vars(parser.parse_intermixed_args(arguments))
+    paths, quiet = options.pop("paths"), options.pop("quiet")
+    if len(paths) < (1 if "list_file" in options else 2):
+        parser.error("give at least one INPUT (or --list FILE), and OUT.h5 as the last")
+    return _guarded(parser, lambda: _batch(paths[:-1], paths[-1], quiet, options))
+
+
+def _batch(inputs: list[str], output: str, quiet: bool, options: dict[str, Any]) -> int:
+    from .batch import convert
+
+    summary = convert(inputs, output, progress=not quiet, **options)
+    if not quiet:
+        say(*summary_lines(summary, options.get("dry_run", False)))
+    return DONE_WITH_FAILED if summary.failed else DONE
+
+
+def merge(arguments: Sequence[str] | None = None) -> int:
+    """Run ``scalenorm-merge``; return the exit code."""
+    parser = argparse.ArgumentParser(
+        "scalenorm-merge", "scalenorm-merge [options] CACHE... OUT.h5", "Join caches made with the same settings.",
+        "example:\n  scalenorm-merge galaxies-*.h5 galaxies.h5", formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("paths", nargs="+", metavar="CACHE... OUT.h5", help="caches, and the file to write as the last")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT.h5 if it exists")
+    parser.add_argument("--compress", action="store_true", help="store each crop compressed")
+    _add_common(parser)
+    options = vars(parser.parse_intermixed_args(arguments))
+    paths, quiet = options.pop("paths"), options.pop("quiet")
+    if len(paths) < 2:
+        parser.error("give at least one CACHE, and OUT.h5 as the last")
+
+    def join() -> int:
+        from .joining import join_caches
+
+        cache = join_caches(paths[:-1], paths[-1], **options)
+        if not quiet:
+            say(f"{paths[-1]}: {len(cache)} images from {len(paths) - 1} caches")
+        return DONE
+
+    return _guarded(parser, join)
+
+
+def inspect(arguments: Sequence[str] | None = None) -> int:
+    """Run ``scalenorm-inspect``; return the exit code."""
+    parser = argparse.ArgumentParser("scalenorm-inspect", description="Print what is in a cache.")
+    parser.add_argument("cache", metavar="CACHE", help="the file")
+    parser.add_argument("--failures", action="store_true", help="list every failed image with the reason")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    options = parser.parse_args(arguments)
+
+    def show() -> int:
+        from .inspection import describe_cache, failures
+
+        say(*(failures(options.cache) if options.failures else describe_cache(options.cache)))
+        return DONE
+
+    return _guarded(parser, show)
+
+
+def _guarded(parser: argparse.ArgumentParser, command: Callable[[], int]) -> int:
+    """Run a command; say in one line what stopped it, if anything does."""
+    from .batch import BatchError, Interrupted, OptionError
+    from .cache import CacheError
+    from .labels import LabelsError
+    from .sources import InputError
+
+    def interrupt(_number: int, _frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        return command()
+    except OptionError as error:
+        parser.error(str(error))
+    except (BatchError, CacheError, InputError, LabelsError, FileNotFoundError) as error:
+        say(f"{parser.prog}: error: {error}", error=True)
+    except Interrupted as error:
+        say(f"{parser.prog}: {error}", error=True)
+    except KeyboardInterrupt:
+        say(f"{parser.prog}: stopped", error=True)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone; Python would complain at exit
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return FAILURE
+
+
+def summary_lines(summary: Summary, dry_run: bool) -> list[str]:
+    """Return what a run says at its end."""
+    if dry_run:
+        lines = [f"{summary.output}: {summary.images} images, {summary.made} to make, {summary.reused} at hand"]
+    elif summary.complete:
+        lines = [f"{summary.output}: complete, {summary.images} images, nothing to do"]
+    else:
+        lines = [
+            f"{summary.output}: {summary.images} images, {summary.failed} failed; "
+            f"{summary.made} made in {summary.seconds:.1f} s ({summary.rate:.0f} images/s), {summary.reused} at hand"
+        ]
+    if summary.changed:
+        lines.append(f"changed since they were made: {summary.changed} images")
+    if summary.labels is not None:
+        labels = summary.labels
+        lines.append(f"labels: {labels.matched} images with, {labels.missing} without{_some(labels.missing_ids)}")
+        if labels.surplus:
+            lines.append(f"labels without an image: {labels.surplus}{_some(labels.surplus_ids)}")
+    if summary.skipped:
+        counts = ", ".join(f"{count} {suffix or '(no ending)'}" for suffix, count in summary.skipped.items())
+        lines.append(f"files that are no images: {counts}")
+    if summary.flags:
+        lines.append("flags: " + ", ".join(f"{name} {count}" for name, count in summary.flags.items()))
+    if summary.failed:
+        lines += ["failures by reason:", *(f"  {count:6d}  {reason}" for reason, count in summary.reasons.items())]
+        lines += ["failed images:", *(f"  {source}: {why}" for source, why in summary.failures[:_LISTED])]
+        if summary.failed > _LISTED:
+            more = summary.failed - _LISTED
+            lines.append(f"  and {more} more: scalenorm-inspect {summary.output} --failures")
+    return lines
+
+
+def _some(ids: Sequence[str]) -> str:
+    return f" ({', '.join(ids)}, ...)" if len(ids) > 3 else f" ({', '.join(ids)})" if ids else ""
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+
+
+def batch_parser() -> argparse.ArgumentParser:
+    """Return the parser of ``scalenorm-batch``; only options that were given appear in its result."""
+    parser = argparse.ArgumentParser(
+        "scalenorm-batch", BATCH_USAGE, "Measure galaxies, crop to them, and write crops and catalogue to one file.",
+        BATCH_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter, argument_default=argparse.SUPPRESS,
+    )  # fmt: skip
+    parser.add_argument(
+        "paths", nargs="+", metavar="INPUT... OUT.h5",
+        help="folders, images, .zip and .tar archives, .npy stacks, globs or URLs; the file to write as the last",
+    )  # fmt: skip
+    _add_common(parser)
+    parser.set_defaults(quiet=False, backend="threads")
+
+    group = parser.add_argument_group("inputs")
+    group.add_argument("--list", dest="list_file", metavar="FILE", help="text or CSV file that lists further inputs")
+    group.add_argument("--id", dest="id_from", choices=("stem", "path"), help="id of an image: its name or its path")
+    group.add_argument("--dtype", choices=("uint8", "uint16"), help="type of pictures (uint8)")
+    group.add_argument("--bands", choices=("rgb", "grey"), help="bands of pictures (rgb)")
+    group.add_argument("--max-pixels", type=int, metavar="N", help="largest image to decode (500000000)")
+    group.add_argument("--hdu", type=_hdu, metavar="HDU", help="FITS: number or name of the image (first)")
+    group.add_argument("--mask-hdu", type=_hdu, metavar="HDU", help="FITS: a mask, non-zero = excluded")
+    group.add_argument("--weight-hdu", type=_hdu, metavar="HDU", help="FITS: a weight map, 0 = excluded")
+
+    group = parser.add_argument_group("crops")
+    group.add_argument("--views", type=_names, metavar="A,B", help="views (normalized,center-64,center-256)")
+    group.add_argument("--size", type=int, metavar="N", help="height and width of all crops, pixels (64)")
+
+    group = parser.add_argument_group("measuring")
+    group.add_argument("--sigma", type=float, metavar="K", help="threshold: mean + K standard deviations (1)")
+    group.add_argument("--margin", type=float, metavar="M", help="side of the window: M major axes (1)")
+    group.add_argument("--center", type=_center, metavar="C", help="image (default), galaxy, log, dog, or ROW,COL")
+    group.add_argument("--weights", type=_numbers, metavar="W,W", help="weights of the bands in the grey level")
+
+    group = parser.add_argument_group("labels")
+    group.add_argument("--labels", metavar="CSV", help="file with one id and its answers per line")
+    group.add_argument("--id-column", metavar="NAME", help="its column of ids (GalaxyID, id, dr7objid or objid)")
+    group.add_argument("--label-columns", type=_names, metavar="A,B", help="its columns of answers (all others)")
+
+    group = parser.add_argument_group("output")
+    for name, text in {
+        "overwrite": "replace OUT.h5 if it exists",
+        "append": "add images to OUT.h5",
+        "retry-failed": "make failed images again",
+        "verify": "notice changed images by their hash, not by size and time",
+        "keep-parts": "leave pixels in OUT.h5.parts, and make OUT.h5 refer to them",
+        "compress": "store each crop compressed",
+        "dry-run": "only say what would be made",
+    }.items():
+        group.add_argument(f"--{name}", action="store_true", help=text)
+
+    group = parser.add_argument_group("running")
+    group.add_argument("--jobs", type=int, metavar="N", help="threads or processes (one per core)")
+    group.add_argument("--backend", choices=("threads", "loky", "dask"), help="what runs them (threads)")
+    group.add_argument("--scheduler", metavar="ADDRESS", help="Dask scheduler (with --backend dask; else a local one)")
+    group.add_argument("--part", type=_part, metavar="K/N", help="make only the K-th of N slices")
+    group.add_argument("--part-size", type=int, metavar="N", help="images per part (512)")
+    return parser
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(number) for number in text.split(","))
+
+
+def _center(text: str) -> str | tuple[float, ...]:
+    return _numbers(text) if "," in text else text
+
+
+def _hdu(text: str) -> int | str:
+    return int(text) if text.isdigit() else text
+
+
+def _part(text: str) -> tuple[int, int]:
+    number, _, of = text.partition("/")
+    return int(number), int(of)
+
+
+if __name__ == "__main__":
+    sys.exit(batch())

@@ -1,0 +1,116 @@
+"""Join finished caches to one: what ``scalenorm-merge`` calls."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import os
+from array import array
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .cache import format as fmt
+from .cache.format import CacheError
+from .cache.merge import Labels, Selection, write_merged
+from .cache.part import TEMPORARY, Head
+from .cache.reader import Cache
+from .lock import LockedError, locked
+from .work import BatchError
+
+_ROWS = 4096
+
+
+def join_caches(
+    inputs: Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    compress: bool = False,
+) -> Cache:
+    """Join the rows of caches, in the order of their ids.
+
+    Parameters
+    ----------
+    inputs : sequence of paths
+        Caches made with the same settings, with no id in common.
+    output : path
+        The cache to write.
+    overwrite : bool
+        Replace the output if it exists and is a cache.
+    compress : bool
+        Store each crop compressed.
+
+    Returns
+    -------
+    Cache
+        The output.
+
+    Raises
+    ------
+    CacheError
+        If the caches do not fit together.
+    BatchError
+        If the output exists, or another run is writing it.
+    """
+    if not inputs:
+        raise CacheError("no caches to join")
+    caches = [Cache(path) for path in inputs]
+    for other in caches[1:]:
+        _check_alike(caches[0], other)
+    labels = _joined_labels(caches)
+    selection = _in_order(caches)
+    output = Path(output).absolute()
+    try:
+        with locked(output.with_name(output.name + ".lock")):
+            if output.exists():
+                Cache(output)
+                if not overwrite:
+                    raise BatchError(f"{output} exists: --overwrite replaces it")
+            for litter in output.parent.glob(f"{output.name}.*{TEMPORARY}"):
+                litter.unlink()
+            source = ", ".join(cache.path.name for cache in caches[:5]) + (", ..." if len(caches) > 5 else "")
+            head = Head(caches[0].settings, caches[0].layout, source, compress)
+            write_merged(output, output.parent, head, selection, labels=labels)
+    except LockedError as error:
+        raise BatchError(str(error)) from error
+    return Cache(output)
+
+
+def _check_alike(first: Cache, other: Cache) -> None:
+    if changes := fmt.differences(first.settings, other.settings):
+        raise CacheError(f"{first.path} and {other.path} have other settings ({'; '.join(changes)})")
+    if first.layout != other.layout:
+        raise CacheError(f"{first.path} holds {first.layout}, {other.path} {other.layout}")
+
+
+def _joined_labels(caches: Sequence[Cache]) -> Labels | None:
+    labelled = [cache for cache in caches if cache.label_names]
+    if not labelled:
+        return None
+    for cache in labelled:
+        if cache.label_names != labelled[0].label_names:
+            raise CacheError(f"{labelled[0].path} and {cache.path} have labels of other names")
+    hashes = sorted({cache.labels_sha256 for cache in labelled})
+    sha256 = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+    return Labels(labelled[0].label_names, sha256, (), keep=True)
+
+
+def _in_order(caches: Sequence[Cache]) -> Selection:
+    cache_of, row_of = array("i"), array("q")
+    last = (b"", -1, 0)
+    for entry in heapq.merge(*(_ids(cache, number) for number, cache in enumerate(caches))):
+        if entry[0] == last[0] and last[1] >= 0:
+            both = f"{caches[last[1]].path} and {caches[entry[1]].path}"
+            raise CacheError(f"{both} both have an image with the id {entry[0].decode()!r}")
+        cache_of.append(entry[1])
+        row_of.append(entry[2])
+        last = entry
+    return Selection(caches, np.array(cache_of), np.array(row_of))
+
+
+def _ids(cache: Cache, number: int) -> Iterator[tuple[bytes, int, int]]:
+    for start in range(0, len(cache), _ROWS):
+        for row, identifier in enumerate(cache.read("catalog", start, start + _ROWS)["id"].tolist(), start):
+            yield identifier, number, row
