@@ -50,6 +50,7 @@ class _Entry(NamedTuple):
 
 # Of each record the signature and what is wanted; of a directory entry that is its flags, method, CRC, sizes,
 # the lengths of what follows, and the start.
+_ZIP_END = b"PK\5\6"
 _ENTRY = struct.Struct("<4s4xHH4xIIIHHH8xI")
 _LOCAL = struct.Struct("<4s22xHH")
 _END = struct.Struct("<4s6xHII2x")
@@ -90,15 +91,27 @@ def open_archive(file: IO[bytes]) -> ZipArchive | TarArchive:
     """
     begin = file.read(262)
     file.seek(0)
-    if begin[:2] == b"PK":
-        return ZipArchive(file)
     if begin[:2] == b"\x1f\x8b":
         return TarArchive(gzip.GzipFile(fileobj=file))
     if begin[:3] == b"BZh":
         return TarArchive(bz2.BZ2File(file))
     if begin[:6] == b"\xfd7zXZ\0":
         return TarArchive(lzma.LZMAFile(file))
+    if begin[257:262] == b"ustar":
+        return TarArchive(file)
+    # A zip archive is known by its end: a program that unpacks it may stand before it.
+    if begin[:2] == b"PK" or _ZIP_END in _tail(file)[1]:
+        return ZipArchive(file)
     return TarArchive(file)
+
+
+def _tail(file: IO[bytes]) -> tuple[int, bytes]:
+    """Place and bytes of the end of the file, where a zip archive's end record must be."""
+    at = max(0, file.seek(0, 2) - 66_000)
+    file.seek(at)
+    tail = file.read(66_000)
+    file.seek(0)
+    return at, tail
 
 
 class ZipArchive:
@@ -113,11 +126,8 @@ class ZipArchive:
 
     def _directory(self) -> tuple[int, int, int]:
         """Number of entries, place of the first, and bytes put before the archive proper."""
-        length = self.file.seek(0, 2)
-        tail_at = max(0, length - 66_000)
-        self.file.seek(tail_at)
-        tail = self.file.read()
-        at = tail.rfind(b"PK\5\6")
+        tail_at, tail = _tail(self.file)
+        at = tail.rfind(_ZIP_END)
         if at < 0:
             raise ArchiveError("it has no directory at its end (truncated?)")
         _, count, size, offset = _END.unpack_from(tail, at)
@@ -212,24 +222,22 @@ class TarArchive:
     def __init__(self, file: _Stream):
         self.file = file
         # Only its parser of headers is used: in reading mode a TarFile keeps every member it has seen.
-        self.tar = tarfile.TarFile(fileobj=_Headers(file), mode="w")  # type: ignore[arg-type]
+        self.headers = _Headers(file)
+        self.tar = tarfile.TarFile(fileobj=self.headers, mode="w")  # type: ignore[arg-type]
         try:
-            if not self._end_at(0):
-                self._header(0)
+            self._header(0)
         except _DAMAGE as error:
             raise ArchiveError(f"not a readable tar archive: {reason(error)}") from error
 
-    def _end_at(self, at: int) -> bool:
-        """Whether the block of zeros that ends every tar archive is at `at`."""
+    def _header(self, at: int) -> tuple[tarfile.TarInfo, int] | None:
+        """Header of the member at `at` and where the next begins; None at the zeros that end every archive."""
         self.file.seek(at)
         block = self.file.read(tarfile.BLOCKSIZE)
         if len(block) < tarfile.BLOCKSIZE:
             raise ArchiveError("it ends early (truncated?)")
-        return not block.strip(b"\0")
-
-    def _header(self, at: int) -> tuple[tarfile.TarInfo, int]:
-        """Header of the member at `at`, and where the next begins."""
-        self.file.seek(at)
+        if not block.strip(b"\0"):
+            return None
+        self.headers.first = block
         info = tarfile.TarInfo.fromtarfile(self.tar)
         if self.tar.offset <= at or info.size < 0:
             raise ArchiveError(f"the header at byte {at} is damaged")
@@ -239,20 +247,23 @@ class TarArchive:
         """Name and place of every member that is not a folder."""
         at = 0
         try:
-            while not self._end_at(at):
-                info, after = self._header(at)
+            while header := self._header(at):
+                info, after = header
                 if not info.isdir():
                     yield info.name, at
                 at = after
+            while self.file.read(1 << 20):  # a compressed stream has its check sum at the very end
+                pass
         except _DAMAGE as error:
             raise ArchiveError(f"damaged tar archive: {reason(error)}") from error
 
     def read(self, name: str, at: int, limit: int) -> bytes:
         """Bytes of the member `name` at place `at`, of at most `limit` bytes."""
         with _member_errors():
-            info, _ = self._header(at)
-            if info.name != name:
+            header = self._header(at)
+            if header is None or header[0].name != name:
                 raise ImageError("the archive has changed since it was listed")
+            info = header[0]
             if not info.isreg() or info.issparse():
                 raise ImageError("the archive member is a link or special file, not a plain one")
             check_bytes(info.size, limit)
@@ -264,13 +275,21 @@ class TarArchive:
 
 
 class _Headers:
-    """The stream as the parser of tar headers sees it: a header that claims to be huge is refused."""
+    """The stream as the parser of tar headers sees it.
+
+    Its first block is given back from memory, because a compressed stream cannot step back; and a header that
+    claims to be huge is refused.
+    """
 
     def __init__(self, file: _Stream):
         self.file = file
         self.tell = file.tell
+        self.first = b""
 
     def read(self, size: int) -> bytes:
+        if self.first:
+            block, self.first = self.first, b""
+            return block
         if not 0 <= size <= 1 << 20:
             raise ArchiveError(f"a header of {size} bytes")
         return self.file.read(size)

@@ -113,7 +113,9 @@ class _Stack:
             raise ImageError("a .npy stack in Fortran order; save it in C order (numpy.ascontiguousarray)")
         header = io.BytesIO()
         descr = np.lib.format.dtype_to_descr(self.dtype)
-        np.lib.format.write_array_header_1_0(header, {"shape": self.shape[1:], "fortran_order": False, "descr": descr})
+        np.lib.format.write_array_header_1_0(
+            header, {"shape": self.shape[1:], "fortran_order": False, "descr": descr}
+        )
         self.header = header.getvalue()
         self.size = int(np.prod(self.shape[1:], dtype=object)) * self.dtype.itemsize
 

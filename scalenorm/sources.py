@@ -27,7 +27,9 @@ class InputError(ValueError):
     """The inputs cannot be used; found before any image is read."""
 
 
-def find(inputs: Sequence[str | Path], *, list_file: str | Path | None = None, id_from: str = "stem") -> Listing:
+def find(
+    inputs: Sequence[str | Path], *, list_file: str | Path | None = None, id_from: str = "stem"
+) -> Listing:
     """List the images of `inputs`.
 
     Parameters
@@ -77,8 +79,12 @@ def find(inputs: Sequence[str | Path], *, list_file: str | Path | None = None, i
         finder.add_list(os.fspath(list_file))
     if not len(finder.found):
         given = ", ".join(visible(os.fspath(g)) for g in [*inputs, *([list_file] if list_file else [])])
-        others = ", ".join(f"{n} {suffix or 'without ending'}" for suffix, n in sorted(finder.skipped.items()))
-        raise InputError(f"no images in {given or 'no input'}" + (f" (other files: {others})" if others else ""))
+        others = ", ".join(
+            f"{n} {suffix or 'without ending'}" for suffix, n in sorted(finder.skipped.items())
+        )
+        raise InputError(
+            f"no images in {given or 'no input'}" + (f" (other files: {others})" if others else "")
+        )
     return Listing(finder.sorted(), dict(sorted(finder.skipped.items())))
 
 
@@ -221,7 +227,8 @@ class _Finder:
                 self.add_path(given, given)
             elif glob.has_magic(path) and (matches := sorted(system.glob(path))):
                 for match in matches:
-                    self.add_url(system.unstrip_protocol(match))
+                    if not _hidden(match.rpartition("/")[2]):
+                        self.add_url(system.unstrip_protocol(match))
             else:
                 raise InputError(f"no such file or folder: {given}")
         except InputError:
@@ -255,7 +262,9 @@ class _Finder:
             first, second = (self.found[i] for i in twins[0])
             more = f" ({len(twins) - 1} more like this)" if len(twins) > 1 else ""
             hint = "give each its own id in a list with columns id,path" if self.by_path else "try --id path"
-            raise InputError(f"two inputs have the id {first.id!r}: {_where(first)} and {_where(second)}{more}; {hint}")
+            raise InputError(
+                f"two inputs have the id {first.id!r}: {_where(first)} and {_where(second)}{more}; {hint}"
+            )
         del keys
         result = self.found.take(order)
         _check_streams(result)
@@ -269,7 +278,11 @@ def _where(source: Source) -> str:
 
 def _check_streams(sources: Sources) -> None:
     """Refuse compressed tars whose members are not in order of id."""
-    streams = {number for number, root in enumerate(sources._roots) if suffix_of(root.path) in COMPRESSED_TAR_SUFFIXES}
+    streams = {
+        number
+        for number, root in enumerate(sources._roots)
+        if suffix_of(root.path) in COMPRESSED_TAR_SUFFIXES
+    }
     if not streams:
         return
     last: dict[int, int] = {}

@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 
 _thread = threading.local()
 
@@ -73,6 +74,7 @@ def _note_tiff_error(module: bytes, text: bytes, values: int) -> None:
     _thread.tiff_error = (text or b"").decode("latin-1")
 
 
+@cache
 def _watch_libtiff() -> None:
     """Make the libtiff inside Pillow report to `_note_tiff_error`, not to the process's stderr."""
     from PIL import _imaging
@@ -85,8 +87,7 @@ def _watch_libtiff() -> None:
 @contextmanager
 def tiff_errors_raise() -> Iterator[None]:
     """Raise `ValueError` with libtiff's own words where it reports an error; it may go on with wrong pixels."""
-    if not _watched:
-        _watched.append(_watch_libtiff())
+    _watch_libtiff()
     _thread.tiff_error = None
     try:
         yield
@@ -98,5 +99,4 @@ def tiff_errors_raise() -> Iterator[None]:
         raise ValueError(_thread.tiff_error)
 
 
-_watched: list[None] = []
 _install()

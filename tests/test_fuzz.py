@@ -1,0 +1,44 @@
+"""Thousands of damaged files, in a child process so that a crash, a hang or output on stderr is seen."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CASES = int(os.environ.get("SCALENORM_FUZZ_CASES", "4000"))
+SECONDS = int(os.environ.get("SCALENORM_FUZZ_SECONDS", "60"))
+
+
+@pytest.mark.slow
+def test_damaged_files():
+    script = Path(__file__).with_name("mutate.py")
+    command = [sys.executable, str(script), "--cases", str(CASES), "--seconds", str(SECONDS)]
+    root = str(script.parents[1])
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS + 120,
+        env={**os.environ, "PYTHONPATH": root, "PYTHONWARNINGS": "error"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    counts = json.loads(done.stdout)["counts"]
+    # Without both outcomes the damage would be no test of the decoders.
+    for ending in ("jpg", "tif", "bmp", "npy", "fits", "zip", "tar"):
+        assert counts[f"{ending} good"] > 0, ending
+        assert counts[f"{ending} refused"] > 0, ending
+    assert counts["png refused"] > 0
+
+
+def test_every_sample_is_good_undamaged(tmp_path):
+    from mutate import ARCHIVES, check_file, check_listing, samples
+
+    files = samples()
+    for name, data in files.items():
+        if name.endswith(ARCHIVES):
+            assert check_listing(data, name, tmp_path, set(files.values())) == "ok", name
+        elif not name.startswith("list"):
+            assert check_file(data, name) == "ok", name
