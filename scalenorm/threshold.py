@@ -33,9 +33,7 @@ def _exact_threshold(frame: Frame, sigma: float) -> Threshold:
     from .kernels.grey import integer_sums
 
     sums = np.empty(4, np.int64)
-    # A row's sum of squares of an 8-bit image stays below 2**63 up to this width.
-    wide = frame.rows.itemsize > 1 or frame.width > 1 << 20 or frame.bands > 64
-    integer_sums(frame.rows, frame.kind, frame.weights, frame.valid, wide, frame.level, sums)
+    integer_sums(frame.pixels, frame.kind, frame.weights, frame.valid_pixels, frame.level, sums)
     total, high, middle, low = sums.tolist()
     count = frame.height * frame.width if frame.valid is None else int(np.count_nonzero(frame.valid))
     if count == 0:
@@ -59,12 +57,14 @@ def _exact_threshold(frame: Frame, sigma: float) -> Threshold:
 def _float_threshold(frame: Frame, sigma: float) -> Threshold:
     from .kernels.grey import float_sums
 
-    sums, squares = np.zeros((2, frame.width))
+    sums, squares = np.zeros((2, len(frame.level)))
     pivot = _some_level(frame)  # a value of the image: sums of squares about it do not cancel
-    count = float_sums(frame.rows, frame.kind, frame.weights, frame.valid, pivot, frame.level, sums, squares)
-    if count == 0:
-        return Threshold(math.nan, None, 0)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # overflow ends as a variance that is not finite
+        count = float_sums(
+            frame.pixels, frame.kind, frame.weights, frame.valid_pixels, pivot, frame.level, sums, squares
+        )
+        if count == 0:
+            return Threshold(math.nan, None, 0)
         offset = float(sums.sum()) / count
         variance = float(squares.sum()) / count - offset * offset
     cutoff = pivot + offset + sigma * math.sqrt(variance) if variance >= 0 else math.nan
@@ -75,20 +75,15 @@ def _float_threshold(frame: Frame, sigma: float) -> Threshold:
 
 
 def _some_level(frame: Frame) -> float:
-    """The grey level of the centre pixel, or of the first finite one, or 0."""
-    from .kernels.grey import grey_row
+    """The grey level of a pixel: the first finite one in the middle row, else in any row, else 0."""
+    from .kernels.grey import grey_levels
 
+    level = np.empty(frame.width)
     for row in (frame.height // 2, *range(frame.height)):
-        grey_row(frame.rows[row], frame.kind, frame.weights, frame.level)
-        level = frame.level[frame.width // 2]
-        if not math.isfinite(level) or (frame.valid is not None and not frame.valid[row, frame.width // 2]):
-            good = np.isfinite(frame.level)
-            if frame.valid is not None:
-                good &= frame.valid[row] == 1
-            if not good.any():
-                continue
-            level = frame.level[good.argmax()]
-        return float(level)
+        grey_levels(frame.rows[row], frame.kind, frame.weights, level)
+        good = np.isfinite(level)
+        if good.any():
+            return float(level[good.argmax()])
     return 0.0
 
 
@@ -107,10 +102,10 @@ def measure_sky(frame: Frame, threshold: Threshold) -> tuple[NDArray[np.float64]
 
     everything = np.int32(2**31 - 1) if frame.exact else np.float64(np.inf)
     for cutoff in (everything if threshold.cutoff is None else threshold.cutoff, everything):
-        sums = np.zeros(frame.bands)
+        sums = np.zeros((frame.bands, 1 if frame.exact else len(frame.level)))
         count = sky_sums(
-            frame.rows, frame.kind, frame.weights, frame.valid, cutoff, frame.level, sums
+            frame.pixels, frame.kind, frame.weights, frame.valid_pixels, cutoff, frame.level, sums
         )
         if count:
-            return sums / count, count if cutoff is not everything or threshold.cutoff is None else 0
+            return sums.sum(axis=1) / count, count if cutoff is not everything or threshold.cutoff is None else 0
     return np.zeros(frame.bands), 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 
 import naive
@@ -21,6 +22,9 @@ from scalenorm.options import MeasureOptions
 
 DTYPES = ("uint8", "uint16", "int16", "float32", "float64")
 BIG_ENDIAN = (">u2", ">i2", ">f4", ">f8")
+
+
+needs_jit = pytest.mark.skipif(bool(os.environ.get("NUMBA_DISABLE_JIT")), reason="millions of pixels need the compiler")
 
 
 def galaxy_like(rng, shape=(80, 90), dtype="uint8", bands=3, noise=0.05):
@@ -213,6 +217,7 @@ def test_nearest_component_ties_in_row_major_order():
     assert scalenorm.measure(image).bbox == (20, 10, 21, 11)
 
 
+@needs_jit
 def test_sums_do_not_overflow():
     """White 8-bit images above 1190^2, and 16-bit ones, pass 2^63 in a plain sum of squares."""
     image = np.full((1500, 1500, 3), 255, "uint8")
@@ -228,6 +233,7 @@ def assert_same_threshold(image):
     assert scalenorm.measure(image).threshold == pytest.approx(g.mean() + g.std(), rel=1e-12)
 
 
+@needs_jit
 @pytest.mark.parametrize("n", [255, 1200])
 @pytest.mark.parametrize("fraction", [0.4, 0.5, 0.6])
 def test_noise_masks_of_any_size(rng, n, fraction):
@@ -325,7 +331,7 @@ def test_windows_anywhere_match_pillow(seed, size, side, row, col):
     sky = np.array([10.0, 20.0, 30.0])
     got = resample(as_frame(image, MeasureOptions()), window, size, sky)
     expected = naive.resample(image, row, col, side, size, sky)
-    assert np.abs(got - expected).max() <= 0.501
+    assert np.abs(got - expected).max() <= 0.51  # rounding, and Pillow keeps the box in single precision
     if not window.leaves(60, 80):
         top, left = window.corner()
         box = (left, top, left + side, top + side)

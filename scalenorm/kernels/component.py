@@ -84,7 +84,7 @@ def fill_component(row, col, rows, kind, weights, valid, cutoff, level, mask, do
             grown[:pending] = seeds[:pending]
             seeds = grown
         pending -= 1
-        y, x = seeds[pending, 0], seeds[pending, 1]
+        y, x = int(seeds[pending, 0]), int(seeds[pending, 1])
         line = mask[y]
         if line[x] == MEMBER:
             continue

@@ -18,26 +18,27 @@ CHUNK = 4096  # pixels: their grey levels stay in the nearest cache, and calls c
 def grey_levels(pixels, kind, weights, level):
     """Write the scaled grey level of each pixel to ``level``, whose dtype decides the arithmetic."""
     bands = len(weights)
+    number = level.dtype.type
     if kind == RGB:  # constant strides, so that the compiler can vectorise
         for x in range(len(level)):
-            level[x] = 2125 * pixels[3 * x] + 7154 * pixels[3 * x + 1] + 721 * pixels[3 * x + 2]
+            red, green, blue = number(pixels[3 * x]), number(pixels[3 * x + 1]), number(pixels[3 * x + 2])
+            level[x] = 2125 * red + 7154 * green + 721 * blue
     elif kind == RGBA:
         for x in range(len(level)):
-            level[x] = 2125 * pixels[4 * x] + 7154 * pixels[4 * x + 1] + 721 * pixels[4 * x + 2]
+            red, green, blue = number(pixels[4 * x]), number(pixels[4 * x + 1]), number(pixels[4 * x + 2])
+            level[x] = 2125 * red + 7154 * green + 721 * blue
     elif kind == WEIGHTED:
         for x in range(len(level)):
             total = 0.0
             for band in range(bands):
                 total += weights[band] * pixels[bands * x + band]
             level[x] = total
-    elif bands == 1:
-        for x in range(len(level)):
-            level[x] = pixels[x]
     else:
         for x in range(len(level)):
             level[x] = pixels[bands * x]
-            for band in range(1, bands):
-                level[x] += pixels[bands * x + band]
+        for band in range(1, bands):
+            for x in range(len(level)):
+                level[x] += number(pixels[bands * x + band])
 
 
 @kernel
@@ -96,9 +97,9 @@ def float_sums(pixels, kind, weights, valid, pivot, level, sums, squares):
                 if keep[x] == 0:
                     grey[x] = np.nan
         for x in range(len(grey)):
-            used += grey[x] - grey[x] == 0.0  # finite
+            used += np.isfinite(grey[x])
         for x in range(len(grey)):
-            g = grey[x] - pivot if grey[x] - grey[x] == 0.0 else 0.0
+            g = grey[x] - pivot if np.isfinite(grey[x]) else 0.0
             sums[x] += g
             squares[x] += g * g
     return used
@@ -119,7 +120,7 @@ def sky_sums(pixels, kind, weights, valid, cutoff, level, sums):
         grey = level[: stop - start]
         grey_levels(chunk, kind, weights, grey)
         for x in range(len(grey)):
-            grey[x] = grey[x] < cutoff and grey[x] - grey[x] == 0
+            grey[x] = grey[x] < cutoff and np.isfinite(grey[x])
         if valid is not None:
             keep = valid[start:stop]
             for x in range(len(grey)):
