@@ -40,7 +40,7 @@ def find_component(frame: Frame, threshold: Threshold, row: int, col: int) -> Co
     if threshold.cutoff is None:
         return None
     mask = np.empty((frame.height, frame.width), np.uint8)
-    done = np.zeros(frame.height, np.bool_)
+    done = np.zeros(frame.height // kernels.GROUP + 1, np.bool_)
     moments = np.zeros(8, np.int64)
     bbox = np.empty(4, np.int64)
     found = kernels.find_component(

@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .options import MeasureOptions
 
+CHUNK = 4096  # that of kernels.grey, which is not imported before it is needed
+
 # Kernels are compiled for these; other real dtypes are measured and resampled in the one named here.
 _WORKING = {
     "bool": "uint8", "int8": "int16", "uint8": "uint8", "int16": "int16", "uint16": "uint16",
@@ -25,7 +27,7 @@ class Frame(NamedTuple):
     kind: int  # how bands make grey, a constant of kernels.grey
     weights: NDArray[np.float64]  # (bands,)
     scale: float  # grey level in input units = scaled grey level / scale
-    level: NDArray[Any]  # (width,) scratch, whose dtype decides the arithmetic: int32 exact, float64 otherwise
+    level: NDArray[Any]  # scratch of kernels.grey, whose dtype decides the arithmetic: int32 exact, float64 otherwise
     valid: NDArray[np.uint8] | None  # (height, width), 1 where not masked
     dtype: np.dtype[Any]  # of the input, native byte order: the dtype of crops
     flat: bool  # no axis of bands in the input, nor in crops
@@ -38,7 +40,17 @@ class Frame(NamedTuple):
     @property
     def width(self) -> int:
         """Columns of pixels."""
-        return len(self.level)
+        return self.rows.shape[1] // self.bands
+
+    @property
+    def pixels(self) -> NDArray[Any]:
+        """All values as one sequence."""
+        return self.rows.reshape(-1)
+
+    @property
+    def valid_pixels(self) -> NDArray[np.uint8] | None:
+        """``valid`` as one sequence."""
+        return None if self.valid is None else self.valid.reshape(-1)
 
     @property
     def exact(self) -> bool:
@@ -99,7 +111,7 @@ def as_frame(image: ArrayLike, options: MeasureOptions, mask: ArrayLike | None =
         rows = np.asarray(_Writeable(rows))
     kind, weights, scale = _grey_kind(bands, dtype, options.weights)
     exact = kind < 3 and working.itemsize <= 2 and bands <= 32767
-    level = np.empty(width, np.int32 if exact else np.float64)
+    level = np.empty(min(CHUNK, height * width), np.int32 if exact else np.float64)
     valid = None if mask is None and own is None else _valid(mask, own, (height, width))
     return Frame(rows, bands, kind, weights, scale, level, valid, dtype, array.ndim == 2)
 
@@ -113,7 +125,7 @@ class _Writeable:
         self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
 
 
-_UNIT = tuple(np.ones(n) for n in range(5))
+_ONES = tuple(np.ones(n) for n in range(5))
 
 
 def _grey_kind(
@@ -124,7 +136,7 @@ def _grey_kind(
         if len(weights) != bands:
             raise ValueError(f"weights must be one number for each of the {bands} bands, got {len(weights)}: {weights}")
         return 3, np.array(weights), 1.0
-    ones = _UNIT[bands] if bands < len(_UNIT) else np.ones(bands)
+    ones = _ONES[bands] if bands < len(_ONES) else np.ones(bands)
     if bands == 3:
         return 1, ones, 10000.0
     if bands == 4 and dtype == np.uint8:
