@@ -24,10 +24,17 @@ def python(code_or_options, **environment):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_the_same_tests_pass_on(backend):
+def test_the_same_tests_pass_on(backend, tmp_path):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
-    result = python(["-m", "pytest", "-q", "-p", "no:cacheprovider", *SHARED, "-k", NOT_AGAIN], KERAS_BACKEND=backend)
+    # JAX compiles every network anew for every test otherwise, which takes four times as long.
+    compiled = {
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
+    }
+    options = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *SHARED, "-k", NOT_AGAIN]
+    result = python(options, KERAS_BACKEND=backend, **compiled)
     assert result.returncode == 0, result.stdout[-3000:]
     assert " passed" in result.stdout
 
