@@ -1,0 +1,104 @@
+"""The images that the rows of a cache were made from, where they can still be found."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .cache import Cache
+from .files import is_url
+from .images import DecodeOptions, ImageError, decode
+from .listing import Source
+from .reader import Reader
+from .sources import find
+
+_LISTS = (".csv", ".txt", ".lst")
+
+
+class Originals:
+    """Reads the originals of some rows; use it in a ``with`` block.
+
+    Parameters
+    ----------
+    cache : Cache
+        The cache.
+    rows : iterable of int
+        The rows of interest.
+    images : sequence of path, optional
+        Folders, archives, files or lists (.csv, .txt) to look in; by default what the cache was made from, looked
+        for from the working folder and from the cache's own.
+
+    Raises
+    ------
+    InputError
+        If one of `images` does not exist or cannot be listed.
+
+    Notes
+    -----
+    An original has the name in the catalogue's ``source``, or else the row's id, and the bytes whose SHA-256 the
+    catalogue holds: a file that has changed since is not shown as if it had been measured.
+    """
+
+    def __init__(self, cache: Cache, rows: Iterable[int], images: Sequence[str | os.PathLike[str]] | None = None):
+        known = {field.name for field in dataclasses.fields(DecodeOptions)}
+        self._decode = DecodeOptions(**{name: value for name, value in cache.settings.items() if name in known})
+        self._reader = Reader(2_000_000_000)
+        self._sha256 = cache.catalog["sha256"]
+        given = _stored(cache) if images is None else [os.fspath(path) for path in images]
+        self._sources = _matches(cache, rows, given)
+
+    def __enter__(self) -> Originals:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._reader.close()
+
+    def read(self, row: int) -> np.ndarray | None:
+        """Return the original of a row, as it was decoded for measuring; None if it is not to be had."""
+        source = self._sources.get(row)
+        if source is None:
+            return None
+        try:
+            data = self._reader.read(source)
+            if hashlib.sha256(data).hexdigest().encode() != self._sha256[row]:
+                return None
+            return decode(data, source.name, self._decode)
+        except (ImageError, OSError):
+            return None
+
+
+def _stored(cache: Cache) -> list[str]:
+    """Return those inputs of the batch run that exist."""
+    text = re.sub(r" and \d+ more$", "", str(cache.attributes.get("source", "")))
+    found = []
+    for name in text.split(", "):
+        for path in (Path(name), cache.path.parent / name):
+            if name and not is_url(name) and path.exists():
+                found.append(str(path))
+                break
+    return found
+
+
+def _matches(cache: Cache, rows: Iterable[int], given: Sequence[str]) -> dict[int, Source]:
+    by_name: dict[str, int] = {}
+    by_id: dict[str, int] = {}
+    for row in rows:
+        by_name[cache.catalog["source"][row].decode()] = row
+        by_id[cache.ids[row]] = row
+    found: dict[int, Source] = {}
+    likely: dict[int, Source] = {}
+    for path in given:
+        is_list = path.lower().endswith(_LISTS)
+        listing = find([] if is_list else [path], list_file=path if is_list else None, id_from=cache.settings["id_from"])
+        for source in listing.sources:
+            if source.name in by_name:
+                found.setdefault(by_name[source.name], source)
+            if source.id in by_id:
+                likely.setdefault(by_id[source.id], source)
+    return {**likely, **found}
