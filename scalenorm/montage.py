@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from .cache import Cache
 from .choosing import most_suspicious, offsets, rows_of, spread_over_sizes
+from .drawing import ELLIPSE, WINDOW, as_picture, draw_measurement, fitted, limits_of
 from .flags import describe
 from .originals import Originals
 from .outputs import OutputError, check_output, whole_file
-from .pictures import ELLIPSE, WINDOW, as_picture, draw_measurement, fitted, limits_of
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
@@ -156,7 +156,7 @@ def _draw_caption(
 ) -> None:
     found = cache.catalog[row]
     font, small = _font(14), _font(13)
-    sizes = f"axes {found['major_axis']:.0f} × {found['minor_axis']:.0f} px, offset {offset:.1f} px"
+    sizes = f"axes {found['major_axis']:.0f} \u00d7 {found['minor_axis']:.0f} px, offset {offset:.1f} px"
     flags = ", ".join(describe(int(found["flags"])))
     name = _cut(draw, cache.ids[row], font, block * 0.34)
     draw.text((left, top), name, _TEXT, font)

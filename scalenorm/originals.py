@@ -94,9 +94,8 @@ def _matches(cache: Cache, rows: Iterable[int], given: Sequence[str]) -> dict[in
     found: dict[int, Source] = {}
     likely: dict[int, Source] = {}
     for path in given:
-        is_list = path.lower().endswith(_LISTS)
-        listing = find([] if is_list else [path], list_file=path if is_list else None, id_from=cache.settings["id_from"])
-        for source in listing.sources:
+        inputs, list_file = ([], path) if path.lower().endswith(_LISTS) else ([path], None)
+        for source in find(inputs, list_file=list_file, id_from=cache.settings["id_from"]).sources:
             if source.name in by_name:
                 found.setdefault(by_name[source.name], source)
             if source.id in by_id:
