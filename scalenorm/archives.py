@@ -21,15 +21,13 @@ from .images import ImageError, reason
 
 __all__ = [
     "ARCHIVE_SUFFIXES",
-    "COMPRESSED_TAR_SUFFIXES",
     "ArchiveError",
     "TarArchive",
     "ZipArchive",
     "open_archive",
 ]
 
-COMPRESSED_TAR_SUFFIXES = frozenset([".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz"])
-ARCHIVE_SUFFIXES = frozenset([".zip", ".tar", *COMPRESSED_TAR_SUFFIXES])
+ARCHIVE_SUFFIXES = frozenset([".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz"])
 
 
 class ArchiveError(ValueError):
@@ -92,11 +90,11 @@ def open_archive(file: IO[bytes]) -> ZipArchive | TarArchive:
     begin = file.read(262)
     file.seek(0)
     if begin[:2] == b"\x1f\x8b":
-        return TarArchive(gzip.GzipFile(fileobj=file))
+        return TarArchive(gzip.GzipFile(fileobj=file), sequential=True)
     if begin[:3] == b"BZh":
-        return TarArchive(bz2.BZ2File(file))
+        return TarArchive(bz2.BZ2File(file), sequential=True)
     if begin[:6] == b"\xfd7zXZ\0":
-        return TarArchive(lzma.LZMAFile(file))
+        return TarArchive(lzma.LZMAFile(file), sequential=True)
     if begin[257:262] == b"ustar":
         return TarArchive(file)
     # A zip archive is known by its end: a program that unpacks it may stand before it.
@@ -116,6 +114,8 @@ def _tail(file: IO[bytes]) -> tuple[int, bytes]:
 
 class ZipArchive:
     """A zip archive, opened from a seekable file."""
+
+    sequential = False
 
     def __init__(self, file: IO[bytes]):
         self.file = file
@@ -219,8 +219,9 @@ def _zip64(extra: bytes, size: int, stored: int, start: int) -> tuple[int, int, 
 class TarArchive:
     """A tar archive in a seekable stream; in a compressed one each step back starts at the beginning again."""
 
-    def __init__(self, file: _Stream):
+    def __init__(self, file: _Stream, *, sequential: bool = False):
         self.file = file
+        self.sequential = sequential
         # Only its parser of headers is used: in reading mode a TarFile keeps every member it has seen.
         self.headers = _Headers(file)
         self.tar = tarfile.TarFile(fileobj=self.headers, mode="w")  # type: ignore[arg-type]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import math
 import threading
 import zlib
 from collections.abc import Iterator
@@ -116,14 +118,14 @@ def _opened(data: bytes, options: DecodeOptions) -> Iterator[Any]:
 
 
 def _gunzip(data: bytes, options: DecodeOptions) -> bytes:
-    limit = 16 * options.max_pixels
-    stream = zlib.decompressobj(wbits=31)
+    limit = 4 * options.max_pixels + (1 << 24)
     try:
-        plain = stream.decompress(data, limit)
-    except zlib.error as error:
-        raise ImageError(f"damaged gzip file: {error}") from error
-    if not stream.eof:
-        raise ImageError(f"damaged gzip file: it ends early, or holds more than {limit} bytes")
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+            plain = file.read(limit + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ImageError(f"damaged gzip file: {reason(error)}") from error
+    if len(plain) > limit:
+        raise ImageError(f"a gzip file of more than {limit} bytes (raise max_pixels)")
     if plain[:6] != b"SIMPLE":
         raise ImageError("a gzip file that holds no FITS file")
     return plain
@@ -162,6 +164,8 @@ def _pixels(hdu: Any, options: DecodeOptions) -> np.ndarray:
     bands_first = len(shape) == 3 and (shape[2] > 4 or shape[0] < shape[2])
     height, width = shape[1:] if bands_first else shape[:2]
     check_size(height, width, options)
+    if math.prod(shape) > 4 * options.max_pixels:
+        raise ImageError(f"a cube of shape {shape} holds over 4 values for each of {options.max_pixels} pixels")
     info = hdu.fileinfo()
     if type(hdu).__name__ != "CompImageHDU" and info["datLoc"] + hdu.size > info["file"].size:
         raise ImageError("damaged FITS: the file ends before the image does")

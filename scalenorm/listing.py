@@ -77,7 +77,7 @@ class Sources(Sequence[Source]):
     """
 
     def __init__(self, roots: list[Root] | None = None) -> None:
-        self._roots = roots or []
+        self.roots = roots or []
         self._ids = _Texts()
         self._names = _Texts()
         self._root = array("I")
@@ -94,7 +94,7 @@ class Sources(Sequence[Source]):
         if isinstance(key, slice):
             return self.take(range(*key.indices(len(self))))
         i = range(len(self))[key]
-        root, name, index = self._roots[self._root[i]], self._names[i], self._index[i]
+        root, name, index = self.roots[self._root[i]], self._names[i], self._index[i]
         if root.kind == "folder":
             return Source(self._ids[i], join(root.path, name), None, None, visible(name))
         if root.kind == "archive":
@@ -112,10 +112,32 @@ class Sources(Sequence[Source]):
         """One id, without the cost of a whole source."""
         return self._ids[i]
 
+    def raw_id(self, i: int) -> bytes:
+        """One id in UTF-8, which sorts like the id itself."""
+        return self._ids.raw(i)
+
+    def places(self, root: int) -> Iterator[int]:
+        """Of the sources in one archive or stack their places in it."""
+        return (place for number, place in zip(self._root, self._index, strict=True) if number == root)
+
+    def append(self, root: int, name: str, source_id: str, index: int = -1) -> None:
+        """Add a source of ``roots[root]``."""
+        self._ids.append(source_id)
+        self._names.append(name)
+        self._root.append(root)
+        self._index.append(index)
+
+    def reorder(self, order: Sequence[int]) -> None:
+        """Put all sources in this order, one column after the other to hold little twice."""
+        self._ids = self._ids.take(order)
+        self._names = self._names.take(order)
+        self._root = array("I", (self._root[i] for i in order))
+        self._index = array("q", (self._index[i] for i in order))
+
     def take(self, order: Sequence[int]) -> Sources:
         """The sources of these numbers, in this order."""
         used = {root: number for number, root in enumerate(sorted({self._root[i] for i in order}))}
-        out = Sources([self._roots[root] for root in used])
+        out = Sources([self.roots[root] for root in used])
         out._ids = self._ids.take(order)
         out._names = self._names.take(order)
         out._root = array("I", (used[self._root[i]] for i in order))

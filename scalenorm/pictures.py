@@ -134,9 +134,7 @@ def _check_png(data: bytes) -> bytes:
     raise ImageError("damaged PNG: the file ends early")
 
 
-def _decode_pillow(
-    plugin: type[ImageFile.ImageFile], kind: str, data: bytes, options: DecodeOptions
-) -> np.ndarray:
+def _decode_pillow(plugin: type[ImageFile.ImageFile], kind: str, data: bytes, options: DecodeOptions) -> np.ndarray:
     """Pixels as (H, W) or (H, W, 3), uint8 or uint16."""
     # Hostile files make Pillow's decoders raise nearly anything (SyntaxError, KeyError, OverflowError, ...).
     try:
@@ -192,9 +190,7 @@ def _wide_pixels(plugin: Any, image: Any, data: bytes) -> np.ndarray:
 
 
 def _set_raw_mode(image: Any, mode: str) -> None:
-    image.tile = [
-        tile._replace(args=mode if isinstance(tile[3], str) else (mode, *tile[3][1:])) for tile in image.tile
-    ]
+    image.tile = [tile._replace(args=mode if isinstance(tile[3], str) else (mode, *tile[3][1:])) for tile in image.tile]
 
 
 def _finish(image: np.ndarray, orientation: int, options: DecodeOptions) -> np.ndarray:

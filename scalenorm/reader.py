@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import IO, Any
 
-import numpy as np
-
 from .archives import ArchiveError, open_archive
-from .files import check_bytes, open_file, read_file, stat_file
-from .images import ImageError, npy_header
+from .arrays import Stack, is_stack, npy_header
+from .files import open_file, read_file, stat_file
+from .images import ImageError
 from .listing import Source
 
-__all__ = ["Reader", "open_reader", "stack_length"]
+__all__ = ["Reader", "open_reader"]
 
 _MAX_HANDLES = 8
 
@@ -55,11 +53,11 @@ class Reader:
         if source.member is not None:
             archive = self._handle(source.container, open_archive)
             data: bytes = archive.read(source.member, source.index, self.max_bytes)
-            if data[:6] == b"\x93NUMPY" and _is_stack(npy_header(data)[0]):
+            if data[:6] == b"\x93NUMPY" and is_stack(npy_header(data)[0]):
                 raise ImageError("a .npy stack inside an archive; unpack it")
             return data
         if source.index is not None:
-            stack: _Stack = self._handle(source.container, _Stack)
+            stack: Stack = self._handle(source.container, Stack)
             return stack.read(source.index, self.max_bytes)
         return read_file(source.container, self.max_bytes)
 
@@ -101,44 +99,3 @@ class Reader:
             raise
         self._handles[container] = (file, opened)
         return opened
-
-
-class _Stack:
-    """An open .npy stack: `read` gives one image of it as a .npy file."""
-
-    def __init__(self, file: IO[bytes]):
-        self.file = file
-        self.shape, fortran, self.dtype, self.start = npy_header(file.read(1 << 16))
-        if fortran:
-            raise ImageError("a .npy stack in Fortran order; save it in C order (numpy.ascontiguousarray)")
-        header = io.BytesIO()
-        descr = np.lib.format.dtype_to_descr(self.dtype)
-        np.lib.format.write_array_header_1_0(
-            header, {"shape": self.shape[1:], "fortran_order": False, "descr": descr}
-        )
-        self.header = header.getvalue()
-        self.size = int(np.prod(self.shape[1:], dtype=object)) * self.dtype.itemsize
-
-    def read(self, index: int, limit: int) -> bytes:
-        check_bytes(self.size, limit)
-        if index >= self.shape[0]:
-            raise ImageError("the .npy stack has changed since it was listed")
-        self.file.seek(self.start + index * self.size)
-        data = self.file.read(self.size)
-        if len(data) != self.size:
-            raise ImageError("damaged .npy stack: it ends before this image")
-        return self.header + data
-
-
-def _is_stack(shape: tuple[int, ...]) -> bool:
-    return len(shape) == 4 or (len(shape) == 3 and shape[2] > 4)
-
-
-def stack_length(path: str) -> int | None:
-    """Number of images in a .npy stack; None where the file is no stack."""
-    with open_file(path) as file:
-        try:
-            shape = npy_header(file.read(1 << 16))[0]
-        except ImageError:
-            return None
-    return shape[0] if _is_stack(shape) and shape[0] > 0 else None

@@ -6,16 +6,18 @@ import contextlib
 import csv
 import glob
 import os
+from array import array
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from .archives import ARCHIVE_SUFFIXES, COMPRESSED_TAR_SUFFIXES, ArchiveError, open_archive
+from .archives import ARCHIVE_SUFFIXES, ArchiveError, open_archive
+from .arrays import stack_length
 from .files import filesystem, is_url, join, open_file
 from .images import IMAGE_SUFFIXES
 from .listing import Listing, Root, Source, Sources, visible
-from .reader import Reader, open_reader, stack_length
+from .reader import Reader, open_reader
 
 __all__ = ["InputError", "Listing", "Reader", "Source", "Sources", "find", "open_reader"]
 
@@ -27,9 +29,7 @@ class InputError(ValueError):
     """The inputs cannot be used; found before any image is read."""
 
 
-def find(
-    inputs: Sequence[str | Path], *, list_file: str | Path | None = None, id_from: str = "stem"
-) -> Listing:
+def find(inputs: Sequence[str | Path], *, list_file: str | Path | None = None, id_from: str = "stem") -> Listing:
     """List the images of `inputs`.
 
     Parameters
@@ -79,12 +79,8 @@ def find(
         finder.add_list(os.fspath(list_file))
     if not len(finder.found):
         given = ", ".join(visible(os.fspath(g)) for g in [*inputs, *([list_file] if list_file else [])])
-        others = ", ".join(
-            f"{n} {suffix or 'without ending'}" for suffix, n in sorted(finder.skipped.items())
-        )
-        raise InputError(
-            f"no images in {given or 'no input'}" + (f" (other files: {others})" if others else "")
-        )
+        others = ", ".join(f"{n} {suffix or 'without ending'}" for suffix, n in sorted(finder.skipped.items()))
+        raise InputError(f"no images in {given or 'no input'}" + (f" (other files: {others})" if others else ""))
     return Listing(finder.sorted(), dict(sorted(finder.skipped.items())))
 
 
@@ -106,22 +102,16 @@ class _Finder:
         self.found = Sources()
         self.skipped: Counter[str] = Counter()
         self.root_number: dict[Root, int] = {}
+        self.streams: list[int] = []
 
     # --- one source
 
     def root(self, kind: str, path: str, shown: str = "") -> int:
         root = Root(kind, path, shown)
         if root not in self.root_number:
-            self.root_number[root] = len(self.found._roots)
-            self.found._roots.append(root)
+            self.root_number[root] = len(self.found.roots)
+            self.found.roots.append(root)
         return self.root_number[root]
-
-    def append(self, root: int, name: str, source_id: str, index: int = -1) -> None:
-        found = self.found
-        found._ids.append(source_id)
-        found._names.append(name)
-        found._root.append(root)
-        found._index.append(index)
 
     def id_of(self, name: str, given: str) -> str:
         if self.by_path:
@@ -147,11 +137,11 @@ class _Finder:
             with contextlib.suppress(OSError):
                 count = stack_length(path)
         if count is None:
-            self.append(self.root("folder", folder), name, source_id)
+            self.found.append(self.root("folder", folder), name, source_id)
             return
         root = self.root("stack", path, visible(name))
         for i in range(count):
-            self.append(root, "", f"{source_id}/{i:06d}", i)
+            self.found.append(root, "", f"{source_id}/{i:06d}", i)
 
     # --- one input
 
@@ -208,9 +198,12 @@ class _Finder:
         root, shown = self.root("archive", path), _clean(given)
         try:
             with open_file(path) as file:
-                for name, place in open_archive(file).members():
+                archive = open_archive(file)
+                if archive.sequential:
+                    self.streams.append(root)
+                for name, place in archive.members():
                     if not _inside_hidden(name) and self.wanted(name):
-                        self.append(root, name, self.id_of(name, f"{shown}/{name}"), place)
+                        self.found.append(root, name, self.id_of(name, f"{shown}/{name}"), place)
         except (ArchiveError, OSError) as error:
             raise InputError(f"cannot read the archive {visible(given)}: {error}") from error
 
@@ -254,21 +247,19 @@ class _Finder:
     # --- the end
 
     def sorted(self) -> Sources:
+        found = self.found
         # The byte order of UTF-8 is the order of Python's strings.
-        keys = [self.found._ids.raw(i) for i in range(len(self.found))]
-        order = sorted(range(len(keys)), key=keys.__getitem__)
-        twins = [(i, j) for i, j in pairwise(order) if keys[i] == keys[j]]
+        order = array("Q", sorted(range(len(found)), key=found.raw_id))
+        twins = [(i, j) for i, j in pairwise(order) if found.raw_id(i) == found.raw_id(j)]
         if twins:
-            first, second = (self.found[i] for i in twins[0])
+            first, second = (found[i] for i in twins[0])
             more = f" ({len(twins) - 1} more like this)" if len(twins) > 1 else ""
             hint = "give each its own id in a list with columns id,path" if self.by_path else "try --id path"
-            raise InputError(
-                f"two inputs have the id {first.id!r}: {_where(first)} and {_where(second)}{more}; {hint}"
-            )
-        del keys
-        result = self.found.take(order)
-        _check_streams(result)
-        return result
+            raise InputError(f"two inputs have the id {first.id!r}: {_where(first)} and {_where(second)}{more}; {hint}")
+        found.reorder(order)
+        for root in self.streams:
+            _check_stream(found, root)
+        return found
 
 
 def _where(source: Source) -> str:
@@ -276,27 +267,14 @@ def _where(source: Source) -> str:
     return visible(source.container if inside is None else f"{source.container}[{inside}]")
 
 
-def _check_streams(sources: Sources) -> None:
-    """Refuse compressed tars whose members are not in order of id."""
-    streams = {
-        number
-        for number, root in enumerate(sources._roots)
-        if suffix_of(root.path) in COMPRESSED_TAR_SUFFIXES
-    }
-    if not streams:
-        return
-    last: dict[int, int] = {}
-    back: Counter[int] = Counter()
-    for number, place in zip(sources._root, sources._index, strict=True):
-        if number in streams:
-            back[number] += place < last.get(number, 0)
-            last[number] = place
-    for number, steps in back.items():
-        if steps > _MAX_STEPS_BACK:
-            raise InputError(
-                f"{visible(sources._roots[number].path)} is a compressed tar whose members are not in order of "
-                "id: it would be decompressed again and again; decompress it to a .tar, or unpack it"
-            )
+def _check_stream(sources: Sources, root: int) -> None:
+    """Refuse a compressed tar whose members are not in order of id."""
+    places = sources.places(root)
+    if sum(after < before for before, after in pairwise(places)) > _MAX_STEPS_BACK:
+        raise InputError(
+            f"{visible(sources.roots[root].path)} is a compressed tar whose members are not in order of id: it would "
+            "be decompressed again and again; decompress it to a .tar, or unpack it"
+        )
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -38,9 +38,7 @@ def picture(height=48, width=40):
     row, col = np.mgrid[:height, :width]
     spot = 200 * np.exp(-((row - height / 2) ** 2 + (col - width / 2) ** 2) / 60)
     rng = np.random.default_rng(5)
-    return np.clip(spot[:, :, None] * [1, 0.8, 0.5] + rng.integers(0, 30, (height, width, 3)), 0, 255).astype(
-        "u1"
-    )
+    return np.clip(spot[:, :, None] * [1, 0.8, 0.5] + rng.integers(0, 30, (height, width, 3)), 0, 255).astype("u1")
 
 
 def saved(image, kind, **options):
@@ -73,8 +71,7 @@ def png16(values):
     header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"".join(rows))), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
     )
 
 
@@ -166,9 +163,7 @@ def _archives(members):
 def samples(*, fits=True):
     """Name to bytes of a small good file of every kind."""
     files = dict([*_pictures(), *_arrays(), *(_fits() if fits else [])])
-    files.update(
-        _archives({name: files[name] for name in ("plain.jpg", "grey16.png", "bands.npy", "packbits.tif")})
-    )
+    files.update(_archives({name: files[name] for name in ("plain.jpg", "grey16.png", "bands.npy", "packbits.tif")}))
     files["list.csv"] = b"id,path\none,a.jpg\ntwo,b/c.jpg\n"
     files["list.txt"] = b"a.jpg\nb/c.jpg\n"
     for variable in ("SCALENORM_GALAXYZOO", "SCALENORM_FITS"):
@@ -242,16 +237,12 @@ def check_file(data, name):
         return str(error)
     if mask is not None or image.ndim not in (2, 3) or 0 in image.shape or image.dtype.kind not in "uif":
         raise AssertionError(f"not an image: {image.shape} {image.dtype}")
-    if not (
-        image.flags.c_contiguous and image.dtype.isnative and image.shape[0] * image.shape[1] <= 1_000_000
-    ):
+    if not (image.flags.c_contiguous and image.dtype.isnative and image.shape[0] * image.shape[1] <= 1_000_000):
         raise AssertionError(f"not contiguous, native and within the limit: {image.shape} {image.dtype}")
     wide_colour = data[:8] == b"\x89PNG\r\n\x1a\n" and data[24:26] in (b"\x10\x02", b"\x10\x06", b"\x10\x04")
     if data[:6] != b"SIMPLE" and not wide_colour and data[:2] != b"\x1f\x8b":
         expected = reference(data)
-        if image.shape != expected.shape or not np.array_equal(
-            image, expected, equal_nan=image.dtype.kind == "f"
-        ):
+        if image.shape != expected.shape or not np.array_equal(image, expected, equal_nan=image.dtype.kind == "f"):
             raise AssertionError(f"the reference decoder sees another image: {image.shape} {expected.shape}")
     return "ok"
 
@@ -312,9 +303,7 @@ def run(cases, seed, seconds, only=""):
                 else:
                     outcome = check_file(data, name)
             except Exception:
-                raise SystemExit(
-                    f"case {case} (seed {seed}) from {name}:\n{traceback.format_exc()}"
-                ) from None
+                raise SystemExit(f"case {case} (seed {seed}) from {name}:\n{traceback.format_exc()}") from None
             slowest = max(slowest, (time.monotonic() - start, f"{case} {name}"))
             ending = name.split(".")[-1]
             counts[f"{ending} {'good' if outcome == 'ok' else 'refused'}"] += 1

@@ -94,6 +94,29 @@ def test_compressed(compression):
     assert np.array_equal(decode(gzip.compress(data), "a.fits.gz", DEFAULT), array)
 
 
+def test_limits():
+    cube = np.zeros((50, 20, 20), "i2")
+    data = written(fits.PrimaryHDU(), fits.CompImageHDU(cube))
+    assert decode(data, "a", DEFAULT).shape == (20, 20, 50)
+    with pytest.raises(ImageError, match="cube of shape"):
+        decode(data, "a", DecodeOptions(max_pixels=4999))
+    with pytest.raises(ImageError, match="20 x 20 pixels are more"):
+        decode(data, "a", DecodeOptions(max_pixels=399))
+    bomb = gzip.compress(written(fits.PrimaryHDU(np.zeros((5000, 5000), "f4"))))
+    with pytest.raises(ImageError, match="gzip file of more than"):
+        decode(bomb, "a", DecodeOptions(max_pixels=1000))
+
+
+def test_gzip_in_pieces_and_damaged():
+    plain = written(fits.PrimaryHDU(picture()[:, :, 0]))
+    pieces = gzip.compress(plain[:3000]) + gzip.compress(plain[3000:])
+    assert np.array_equal(decode(pieces, "a", DEFAULT), picture()[:, :, 0])
+    whole = gzip.compress(plain)
+    for bad in (whole[:-1], whole[:-8] + bytes(8), whole[:500] + b"x" + whole[501:]):
+        with pytest.raises(ImageError, match="damaged gzip"):
+            decode(bad, "a", DEFAULT)
+
+
 def test_hdu_by_number_and_name():
     first, second = np.zeros((4, 5), "f4"), np.ones((6, 7), "f4")
     data = written(
@@ -154,11 +177,7 @@ def test_damage():
 
 def test_remarks_on_header_style_are_no_failure(recwarn):
     data = written(fits.PrimaryHDU(np.zeros((4, 5), "f4")))
-    odd = (
-        data[: data.index(b"END" + b" " * 77)]
-        + b"BLANK   =                    1".ljust(80)
-        + b"END".ljust(80)
-    )
+    odd = data[: data.index(b"END" + b" " * 77)] + b"BLANK   =                    1".ljust(80) + b"END".ljust(80)
     odd = odd.ljust(2880) + data[2880:]
     with pytest.warns(fits.verify.VerifyWarning):
         fits.open(io.BytesIO(odd))[0].data  # noqa: B018

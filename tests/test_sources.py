@@ -363,9 +363,7 @@ def test_links_in_a_tar_are_failures(tmp_path):
 @pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz", "a.tar.xz", "a.tar.bz2"])
 def test_truncated_archives_are_refused(tmp_path, name):
     path = tmp_path / name
-    (make_zip if name == "a.zip" else lambda path, members: make_tar(path, members, "w:" + name[6:]))(
-        path, MEMBERS
-    )
+    (make_zip if name == "a.zip" else lambda path, members: make_tar(path, members, "w:" + name[6:]))(path, MEMBERS)
     data = path.read_bytes()
     for length in (0, 3, len(data) // 2, len(data) - (11_000 if name == "a.tar" else 40)):
         path.write_bytes(data[:length])
@@ -398,6 +396,9 @@ def test_compressed_tar_out_of_order_is_refused_with_a_hint(tmp_path):
     make_tar(tmp_path / "a.tar.gz", members, "w:gz")
     with pytest.raises(InputError, match=r"a\.tar\.gz is a compressed tar .* unpack it"):
         find([tmp_path / "a.tar.gz"])
+    (tmp_path / "a.tar.gz").rename(tmp_path / "misnamed.tar")
+    with pytest.raises(InputError, match=r"misnamed\.tar is a compressed tar"):
+        find([tmp_path / "misnamed.tar"])
     make_tar(tmp_path / "a.tar", members)
     assert len(find([tmp_path / "a.tar"]).sources) == 200
 
@@ -429,9 +430,7 @@ def test_changed_archive(tmp_path):
 
 def test_text_list(tree, tmp_path):
     listed = tmp_path / "list.txt"
-    listed.write_bytes(
-        b"top/b.jpg\r\n\ntop/sub/c d.tif\n" + os.fsencode(tree / "notes.txt") + b"\ntop/not there.jpg"
-    )
+    listed.write_bytes(b"top/b.jpg\r\n\ntop/sub/c d.tif\n" + os.fsencode(tree / "notes.txt") + b"\ntop/not there.jpg")
     listing = find([], list_file=listed)
     assert ids(listing) == ["b", "c d", "not there", "notes"]
     assert [source.name for source in listing.sources][:2] == ["top/b.jpg", "top/sub/c d.tif"]
