@@ -10,10 +10,9 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from .cache.part import Rows, write_part
+from .cache.part import Rows
 from .listing import Sources
 from .sources import Reader, open_reader
 from .work import BatchError, Recipe, Task, fill_rows, make_part
@@ -63,6 +62,7 @@ def run_threads(tasks: Iterable[Task], recipe: Recipe, jobs: int, report: Report
 
     waiting = iter(tasks)
     pending: dict[Future[int], _Building] = {}
+    spare: list[Rows] = []  # fresh memory costs as much as filling it
     pool = ThreadPoolExecutor(jobs, "scalenorm", open_own)
 
     def feed() -> None:
@@ -70,7 +70,10 @@ def run_threads(tasks: Iterable[Task], recipe: Recipe, jobs: int, report: Report
             count = len(task.sources)
             block = max(1, min(_BLOCK, -(-count // (4 * jobs))))
             starts = range(0, count, block)
-            building = _Building(task, Rows.empty(recipe.head, count), len(starts))
+            used = next((rows for rows in spare if len(rows) == count), None)
+            if used is not None:
+                spare.remove(used)
+            building = _Building(task, used or Rows.empty(recipe.head, count), len(starts))
             for start in starts:
                 pending[pool.submit(fill, building, start, task.sources[start : start + block])] = building
 
@@ -83,7 +86,8 @@ def run_threads(tasks: Iterable[Task], recipe: Recipe, jobs: int, report: Report
                 building.left -= 1
                 feed()
                 if not building.left:
-                    write_part(Path(building.task.path), recipe.head, building.rows)
+                    building.task.write(recipe, building.rows)
+                    spare.append(building.rows)
                     yield building.task
     finally:
         stop.set()
@@ -219,6 +223,11 @@ def run(
             yield from run_dask(tasks, recipe, client, report)
     else:
         yield from run_threads(tasks, recipe, jobs, report)
+
+
+def is_local(backend: str | None) -> bool:
+    """Return whether all workers run on this machine."""
+    return backend in ("threads", "loky") or (backend is None and _active_backend() is None)
 
 
 def cores() -> int:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import errno
 import hashlib
+import itertools
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -18,10 +19,10 @@ import numpy as np
 from .cache import format as fmt
 from .cache.format import CacheError, Layout, PartError
 from .cache.merge import Labels, write_merged
-from .cache.part import TEMPORARY, Head
+from .cache.part import TEMPORARY, Head, Store, create, new_file
 from .cache.reader import Cache
 from .crop import measure_and_crop
-from .engines import run
+from .engines import is_local, run
 from .images import DecodeOptions, ImageError, decode_masked
 from .listing import Source, Sources
 from .lock import LockedError, locked
@@ -139,11 +140,13 @@ def _make(job: Job) -> Summary:
         with _telling_how_far(job):
             job.folder.mkdir(exist_ok=True)
             head = Head(job.settings, layout, job.source, job.compress)
+            store = _store(job, plan, head) if is_local(job.backend) and len(missing) else None
             if len(missing):
-                _make_parts(job, plan, head)
-            labels = _labels(job, plan, old)
-            selection = plan.selection()
-            write_merged(job.output, job.folder, head, selection, labels=labels, virtual=job.keep_parts)
+                _make_parts(job, plan, head, store)
+            write_merged(
+                job.output, job.folder, head, plan.selection(),
+                labels=_labels(job, plan, old), virtual=job.keep_parts, store=store,
+            )  # fmt: skip
     seconds = time.perf_counter() - started
     result = Cache(job.output)
     _clean(job.folder, keep={path for _, path, _, _ in result.parts})
@@ -172,8 +175,11 @@ def _at_hand(job: Job) -> tuple[Cache | None, list[Cache]]:
         old = None
     parts = []
     for path in sorted(job.folder.glob("part-*.h5")):
-        with contextlib.suppress(CacheError):  # a damaged part is made again
+        try:
             parts.append(Cache(path))
+        except CacheError:  # damaged: made again
+            if not job.dry_run:
+                path.unlink()
     for cache in [old, *parts]:
         if cache is not None and cache.settings_hash != fmt.settings_hash(job.settings):
             changes = "; ".join(fmt.differences(cache.settings, job.settings))
@@ -269,7 +275,7 @@ def _is_complete(job: Job, plan: Plan, old: Cache) -> bool:
     return labelled and len(plan) == len(old) and not plan.cache_of.any()
 
 
-def _make_parts(job: Job, plan: Plan, head: Head) -> None:
+def _make_parts(job: Job, plan: Plan, head: Head, store: Store | None) -> None:
     from tqdm import tqdm
 
     _warm_up(job, head)
@@ -279,7 +285,7 @@ def _make_parts(job: Job, plan: Plan, head: Head) -> None:
     hidden = None if job.progress else True
     with tqdm(total=len(plan), initial=len(plan) - len(missing), unit=" images", disable=hidden, smoothing=0.1) as bar:
         made = run(
-            _tasks(job, plan, missing), recipe, bar.update,
+            _tasks(job, plan, missing, store), recipe, bar.update,
             backend=job.backend, jobs=job.jobs, scheduler=job.scheduler,
         )  # fmt: skip
         with contextlib.closing(made):
@@ -292,7 +298,29 @@ def _make_parts(job: Job, plan: Plan, head: Head) -> None:
                     ) from None
 
 
-def _tasks(job: Job, plan: Plan, missing: np.ndarray) -> Iterator[Task]:
+def _store(job: Job, plan: Plan, head: Head) -> Store | None:
+    """Return a file in which rows have their final places, if that of an earlier run can be used, else a new one.
+
+    It can if it was made for the same rows and if no part refers to pixels there that are out of date: those
+    would be overwritten under that part.
+    """
+    if job.keep_parts or job.compress:
+        return None
+    ids = hashlib.sha256(repr([fmt.settings_hash(job.settings), head.layout]).encode())
+    for row in range(len(plan)):
+        ids.update(plan.id_of(row).encode() + b"\0")
+    used = np.bincount(plan.cache_of[plan.cache_of >= 0], minlength=len(plan.caches))
+    stale = {cache.pixels_path for cache, rows in zip(plan.caches, used, strict=True) if rows != len(cache)}
+    for attempt in itertools.count(1):
+        path = job.folder / f"pixels-{ids.hexdigest()[:16]}-{attempt}.h5"
+        if path in stale:
+            continue
+        with new_file(path, job.folder, publish_it=not path.exists()) as temporary:
+            return Store(path, create(temporary, head, len(plan)))
+    return None
+
+
+def _tasks(job: Job, plan: Plan, missing: np.ndarray, store: Store | None) -> Iterator[Task]:
     settings = fmt.settings_hash(job.settings)
     for start in range(0, len(missing), job.part_size):
         rows = missing[start : start + job.part_size]
@@ -302,7 +330,8 @@ def _tasks(job: Job, plan: Plan, missing: np.ndarray) -> Iterator[Task]:
         while path.exists():  # out of date, but maybe still in use by a virtual output
             attempt += 1
             path = job.folder / f"part-{name}-{attempt}.h5"
-        yield Task(str(path.absolute()), rows, sources)
+        together = rows[-1] - rows[0] == len(rows) - 1
+        yield Task(str(path), rows, sources, store if together else None)
 
 
 def _warm_up(job: Job, head: Head) -> None:
@@ -330,7 +359,7 @@ def _labels(job: Job, plan: Plan, old: Cache | None) -> Labels | None:
 
 def _clean(folder: Path, keep: set[Path]) -> None:
     """Remove parts that are not needed any more, and the folder if it is then empty."""
-    for pattern in ("part-*.h5", f"*{TEMPORARY}", _ANEW):
+    for pattern in ("part-*.h5", "pixels-*.h5", f"*{TEMPORARY}", _ANEW):
         for path in folder.glob(pattern):
             if path not in keep:
                 path.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .cache import format as fmt
-from .cache.part import Head, Rows, band_sums, compressed, write_part
+from .cache.part import Head, Rows, Store, band_sums, compressed, write_part
 from .crop import measure_and_crop
 from .images import DecodeOptions, ImageError, decode_masked
 from .measure import Measurement
@@ -73,19 +73,27 @@ class Task:
         The rows of the result that it holds; not sent.
     sources : Sources
         Their sources.
+    store : Store, optional
+        Where their pixels go, instead of into the part.
     """
 
     path: str
     rows: np.ndarray
     sources: Sources
+    store: Store | None = None
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _unpack, (self.path, zlib.compress(pickle.dumps(self.sources)))
+        packed = zlib.compress(pickle.dumps(self.sources))
+        return _unpack, (self.path, int(self.rows[0]), packed, self.store)
+
+    def write(self, recipe: Recipe, rows: Rows) -> None:
+        """Write the part."""
+        write_part(Path(self.path), recipe.head, rows, self.store, int(self.rows[0]))
 
 
-def _unpack(path: str, packed: bytes) -> Task:
+def _unpack(path: str, first: int, packed: bytes, store: Store | None) -> Task:
     sources = pickle.loads(zlib.decompress(packed))
-    return Task(path, np.zeros(len(sources), np.int64), sources)
+    return Task(path, np.arange(first, first + len(sources)), sources, store)
 
 
 def make_part(task: Task, recipe: Recipe) -> str:
@@ -95,7 +103,7 @@ def make_part(task: Task, recipe: Recipe) -> str:
     rows = Rows.empty(recipe.head, len(task.sources))
     with open_reader() as reader:
         fill_rows(rows, 0, task.sources, recipe, reader)
-    write_part(Path(task.path), recipe.head, rows)
+    task.write(recipe, rows)
     return task.path
 
 
@@ -153,6 +161,7 @@ def _fill_row(rows: Rows, row: int, source: Source, recipe: Recipe, reader: Read
     else:
         rows.numbers[row] = _numbers(measurement, sha256)
         return ""
+    rows.numbers[row] = np.zeros((), rows.numbers.dtype)
     rows.numbers["sha256"][row] = sha256
     return " ".join(message.split()) or "unknown error"
 

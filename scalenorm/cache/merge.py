@@ -14,7 +14,7 @@ import numpy as np
 
 from . import format as fmt
 from .format import CacheError
-from .part import Head, band_sums, compressed, create, finish, new_file, write_at
+from .part import Head, Store, band_sums, compressed, create, finish, new_file, publish, write_at
 from .reader import BLOCK_ROWS, Cache
 
 _CATALOG_ROWS = 4096
@@ -91,7 +91,8 @@ class Selection:
 
 
 def write_merged(
-    path: Path, folder: Path, head: Head, selection: Selection, *, labels: Labels | None = None, virtual: bool = False
+    path: Path, folder: Path, head: Head, selection: Selection, *,
+    labels: Labels | None = None, virtual: bool = False, store: Store | None = None,
 ) -> None:  # fmt: skip
     """Write the selected rows as one new cache.
 
@@ -109,23 +110,19 @@ def write_merged(
         Labels to store.
     virtual : bool
         Leave the pixels where they are and refer to them.
+    store : Store, optional
+        A file in which pixels are at their place already; it becomes the result.
 
     Raises
     ------
     OSError
         If the disk is full or cannot be written; `path` is then as it was.
     """
-    widths = dict.fromkeys(fmt.TEXT_COLUMNS, 1)
-    good = 0
-    for _, pieces in selection.blocks("catalog"):
-        for _, _, rows in pieces:
-            good += int(np.count_nonzero(rows["status"] == fmt.OK.encode()))
-            for name, width in fmt.text_widths(rows).items():
-                widths[name] = max(widths[name], width)
+    widths, good = _scan(selection)
     dtype = fmt.catalog_dtype(head.layout.bands, widths)
-    with new_file(path, folder) as temporary:
+    with new_file(path, folder, publish_it=store is None) as temporary:
         places = create(
-            temporary, head, dtype, len(selection),
+            temporary, head, len(selection), catalog=dtype,
             labels=None if labels is None else (labels.names, labels.sha256),
             parts=_parts_table(selection, path) if virtual else None,
         )  # fmt: skip
@@ -134,11 +131,39 @@ def write_merged(
             _write_rows(file, places["inputs"], selection, "inputs", fmt.INPUTS_DTYPE)
             if labels is not None:
                 _write_labels(file, places["labels"], selection, labels)
-            if not virtual and not head.compress:
+        if not virtual and not head.compress:
+            pixels = temporary if store is None else store.path
+            with pixels.open("r+b") as file:
                 for name in head.view_names:
-                    _copy_view(file, places[name], selection, name, head)
-        finish(temporary, head, _sums(selection, head), good,
-               _chunks(selection, head) if head.compress and not virtual else ())  # fmt: skip
+                    _copy_view(file, pixels, places[name], selection, name, head)
+        chunks = _chunks(selection, head) if head.compress and not virtual else ()
+        finish(temporary, head, _sums(selection, head), good, chunks)
+        if store is not None:
+            _graft(temporary, store.path, [places[name] for name in head.view_names], len(selection) * head.crop_bytes)
+            publish(store.path, path)
+
+
+def _scan(selection: Selection) -> tuple[dict[str, int], int]:
+    """Return the widths of the text columns, and the number of good images."""
+    widths = dict.fromkeys(fmt.TEXT_COLUMNS, 1)
+    good = 0
+    for _, pieces in selection.blocks("catalog"):
+        for _, _, rows in pieces:
+            good += int(np.count_nonzero(rows["status"] == fmt.OK.encode()))
+            for name, width in fmt.text_widths(rows).items():
+                widths[name] = max(widths[name], width)
+    return widths, good
+
+
+def _graft(source: Path, target: Path, places: list[int], size: int) -> None:
+    """Give `target` everything of `source` but the views, which it has at the same places."""
+    at = 0
+    with source.open("rb") as read, target.open("r+b") as write:
+        for place in [*sorted(places), None]:
+            end = source.stat().st_size if place is None else place
+            _copy(read, at, write, at, end - at)
+            at = end + size
+        write.truncate(source.stat().st_size)
 
 
 def _write_rows(file: Any, place: int, selection: Selection, name: str, dtype: np.dtype) -> None:
@@ -165,14 +190,15 @@ def _write_labels(file: Any, place: int, selection: Selection, labels: Labels) -
         write_at(file, place + row * width * 8, np.asarray(values, "<f8"))
 
 
-def _copy_view(file: Any, place: int, selection: Selection, name: str, head: Head) -> None:
+def _copy_view(file: Any, path: Path, place: int, selection: Selection, name: str, head: Head) -> None:
     opened = lru_cache(_MOST_OPEN)(lambda path: path.open("rb"))
     for start, source, first, count in selection.runs():
         target = place + start * head.crop_bytes
         offset = source.offset(name)
         if offset is not None:
             from_place = offset + first * head.crop_bytes
-            _copy(opened(source.path), from_place, file, target, count * head.crop_bytes)
+            if (source.pixels_path, from_place) != (path, target):
+                _copy(opened(source.pixels_path), from_place, file, target, count * head.crop_bytes)
             continue
         for row, rows in _crops(source, name, first, count):
             write_at(file, target + row * head.crop_bytes, rows)

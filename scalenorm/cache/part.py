@@ -76,9 +76,12 @@ class Rows:
     sums: np.ndarray
     chunks: list[list[bytes]] = field(default_factory=list)
 
+    def __len__(self) -> int:
+        return len(self.numbers)
+
     @classmethod
     def empty(cls, head: Head, count: int) -> Rows:
-        """Return zeroed rows for `count` images."""
+        """Return rows for `count` images; all their values are still to be set."""
         shape, dtype = (count, *head.crop_shape), np.dtype(head.layout.dtype)
         names = head.view_names
         return cls(
@@ -103,8 +106,40 @@ class Rows:
         return rows
 
 
-def write_part(path: Path, head: Head, rows: Rows) -> None:
+@dataclass(frozen=True)
+class Store:
+    """A file that has room for the pixels of all rows of a result, each at its final place.
+
+    Parts whose pixels lie there need not be copied in the end. Nobody looks at anything else in this file
+    before it is finished, so a run may be interrupted at any point of that.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    places : dict of str to int
+        Where each view starts in it, bytes.
+    """
+
+    path: Path
+    places: dict[str, int]
+
+
+def write_part(path: Path, head: Head, rows: Rows, store: Store | None = None, first: int = 0) -> None:
     """Write a part: a small complete cache.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    head : Head
+        Settings and layout.
+    rows : Rows
+        Its rows.
+    store : Store, optional
+        Where to put the pixels, instead of into the part itself.
+    first : int
+        Number of the first row there.
 
     Raises
     ------
@@ -112,15 +147,21 @@ def write_part(path: Path, head: Head, rows: Rows) -> None:
         If the disk is full or cannot be written; the temporary file is then removed.
     """
     catalog = rows.catalog(head.layout.bands)
+    external = None
+    if store is not None:
+        places = {name: place + first * head.crop_bytes for name, place in store.places.items()}
+        external = (store.path.name, places)
+        _write_pixels(store.path, places, head, rows)
+        flush(store.path)
     with new_file(path, path.parent) as temporary:
-        places = create(temporary, head, catalog.dtype, len(catalog), stamp=fmt.row_stamp(catalog))
+        stamp = fmt.row_stamp(catalog)
+        places = create(temporary, head, len(catalog), catalog=catalog.dtype, stamp=stamp, external=external)
         good = int(np.count_nonzero(catalog["status"] == fmt.OK.encode()))
         with temporary.open("r+b") as file:
             write_at(file, places["catalog"], catalog)
             write_at(file, places["inputs"], rows.inputs)
-            if not head.compress:
-                for name, pixels in zip(head.view_names, rows.views, strict=True):
-                    write_at(file, places[name], pixels)
+        if store is None and not head.compress:
+            _write_pixels(temporary, places, head, rows)
         chunks = (
             (name, row, chunk)
             for name, column in zip(head.view_names, rows.chunks, strict=False)
@@ -129,18 +170,29 @@ def write_part(path: Path, head: Head, rows: Rows) -> None:
         finish(temporary, head, rows.sums.sum(axis=1), good, chunks)
 
 
+def _write_pixels(path: Path, places: Mapping[str, int], head: Head, rows: Rows) -> None:
+    with path.open("r+b") as file:
+        for name, pixels in zip(head.view_names, rows.views, strict=True):
+            write_at(file, places[name], pixels)
+
+
 @contextlib.contextmanager
-def new_file(path: Path, folder: Path) -> Iterator[Path]:
-    """Give a temporary name in `folder`; afterwards flush that file to the disk and rename it to `path`."""
+def new_file(path: Path, folder: Path, *, publish_it: bool = True) -> Iterator[Path]:
+    """Give a temporary name in `folder`; afterwards publish that file as `path`, or else remove it."""
     temporary = folder / f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY}"
     try:
         yield temporary
-        flush(temporary)
-        os.replace(temporary, path)
-    except BaseException:
+        if publish_it:
+            publish(temporary, path)
+    finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        raise
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Have a file on the disk, and then under its final name."""
+    flush(temporary)
+    os.replace(temporary, path)
     flush(path.parent)
 
 
@@ -160,8 +212,9 @@ def flush(path: Path) -> None:
 
 
 def create(
-    path: Path, head: Head, catalog: np.dtype, count: int, *, stamp: str = "",
+    path: Path, head: Head, count: int, *, catalog: np.dtype | None = None, stamp: str = "",
     labels: tuple[Sequence[str], str] | None = None, parts: np.ndarray | None = None,
+    external: tuple[str, Mapping[str, int]] | None = None,
 ) -> dict[str, int]:  # fmt: skip
     """Make a cache of `count` rows whose values are still to be written.
 
@@ -174,16 +227,19 @@ def create(
         The file to make.
     head : Head
         Settings and layout.
-    catalog : numpy.dtype
-        Type of the catalogue's rows.
     count : int
         Number of rows.
+    catalog : numpy.dtype, optional
+        Type of the catalogue's rows; without it the file gets views only. Views are made first, so that
+        their places depend on `count`, views and layout only.
     stamp : str
         A hash of a part's catalogue, see `format.row_stamp`.
     labels : (names, sha256), optional
         Names of the answers, and hash of the file they come from.
     parts : ndarray, optional
-        For a virtual cache: (path, start, first, count, stamp) of each run of rows.
+        For a virtual cache: (path, start, first, count, rows, stamp) of each run of rows.
+    external : (str, Mapping), optional
+        For a part whose pixels lie in another file of its folder: that file's name, and places.
 
     Returns
     -------
@@ -193,8 +249,22 @@ def create(
     import h5py
 
     places = {}
+    shape, dtype = (count, *head.crop_shape), np.dtype(head.layout.dtype)
     with h5py.File(path, "w", libver=("earliest", "v110"), locking=False,
                    alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT) as file:  # fmt: skip
+        views = file.create_group("views")
+        for name in head.view_names:
+            if parts is not None:
+                views.create_virtual_dataset(name, _virtual_layout(name, shape, dtype, parts))
+            elif external is not None:
+                there = [(external[0], external[1][name], count * head.crop_bytes)]
+                views.create_dataset(name, shape, dtype, external=there)
+            elif head.compress:
+                views.create_dataset(name, shape, dtype, chunks=(1, *shape[1:]), compression=_COMPRESSION_LEVEL)
+            else:
+                places[name] = _contiguous(views, name, shape, dtype)
+        if catalog is None:
+            return places
         file.attrs["format"] = fmt.FORMAT
         file.attrs["format_version"] = fmt.FORMAT_VERSION
         file.attrs["settings"] = fmt.canonical_json(head.settings)
@@ -211,17 +281,8 @@ def create(
             places["labels"] = _contiguous(file, "labels", (count, len(names)), np.dtype("<f8"))
             file["labels"].attrs["names"] = json.dumps(list(names))
             file["labels"].attrs["sha256"] = sha256
-        shape, dtype = (count, *head.crop_shape), np.dtype(head.layout.dtype)
-        views = file.create_group("views")
         if parts is not None:
             file["parts"] = parts
-        for name in head.view_names:
-            if parts is not None:
-                views.create_virtual_dataset(name, _virtual_layout(name, shape, dtype, parts))
-            elif head.compress:
-                views.create_dataset(name, shape, dtype, chunks=(1, *shape[1:]), compression=_COMPRESSION_LEVEL)
-            else:
-                places[name] = _contiguous(views, name, shape, dtype)
     return places
 
 

@@ -83,6 +83,8 @@ class Cache:
         Names of the answers, in the order of the labels' columns; empty without labels.
     attributes : dict
         The file's other attributes: scalenorm_version, created, source.
+    pixels_path : pathlib.Path
+        The file where `offset` counts: this one, but for parts of an unfinished run.
     parts : list of (start, path, first, count)
         Where the pixels of a virtual cache lie: rows start:start + count are rows first:first + count of
         the cache at path. Empty for a solid file.
@@ -106,9 +108,13 @@ class Cache:
             self.attributes: dict[str, Any] = attributes
             self.view_names: tuple[str, ...] = tuple(self.settings["views"])
             self._stored: dict[str, tuple[tuple[int, ...], np.dtype, int | None, dict[str, Any]]] = {}
+            self.pixels_path = self.path
             for name in self.view_names:
                 dataset = file["views"][name]
                 offset = None if dataset.chunks or dataset.is_virtual else dataset.id.get_offset()
+                if dataset.external:
+                    there, offset, _ = dataset.external[0]
+                    self.pixels_path = self.path.parent / there
                 self._stored[name] = (dataset.shape, dataset.dtype, offset, dict(dataset.attrs))
             shape, dtype, _, _ = self._stored[self.view_names[0]]
             self._length = shape[0]
@@ -118,6 +124,8 @@ class Cache:
             self.label_names: tuple[str, ...] = () if labels is None else tuple(json.loads(labels.attrs["names"]))
             self.labels_sha256 = "" if labels is None else str(labels.attrs["sha256"])
             self.parts = self._checked_parts(file["parts"][:]) if "parts" in file else []
+        if not self.pixels_path.exists():
+            raise PartError(f"{self.path}: its pixels, {self.pixels_path}, are missing")
 
     def _checked_parts(self, rows: np.ndarray) -> list[tuple[int, Path, int, int]]:
         seen: dict[Path, str] = {}
@@ -186,7 +194,7 @@ class Cache:
 
     def _mapped(self, name: str) -> np.ndarray:
         if self._buffer is None:
-            with self.path.open("rb") as file:
+            with self.pixels_path.open("rb") as file:
                 self._buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         shape, dtype, offset, _ = self._stored[name]
         return np.ndarray(shape, dtype, self._buffer, offset or 0)
