@@ -99,5 +99,6 @@ def _draw_line(picture: Image.Image, points: NDArray[np.float64], color: str, wi
     for ink, thickness in (("#000000", width + 1.6), (color, width)):
         mask = Image.new("L", (picture.width * _FINE, picture.height * _FINE))
         line = [tuple(point) for point in (points * _FINE).tolist()]
-        ImageDraw.Draw(mask).line(line, fill=255 if ink == color else 150, width=round(thickness * _FINE), joint="curve")
+        shade = 255 if ink == color else 150
+        ImageDraw.Draw(mask).line(line, fill=shade, width=round(thickness * _FINE), joint="curve")
         picture.paste(ink, mask=mask.resize(picture.size, Image.Resampling.BOX))
