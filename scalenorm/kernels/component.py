@@ -16,24 +16,22 @@ GROUP = 8  # rows thresholded at a time
 @kernel
 def threshold_rows(y, rows, kind, weights, valid, cutoff, level, mask, done):
     """Write the foreground of the group of rows that holds row ``y`` to the mask."""
-    bands = len(weights)
     group = y // GROUP
     done[group] = True
-    for y in range(group * GROUP, min((group + 1) * GROUP, len(rows))):
-        row = rows[y]
-        line = mask[y]
-        width = len(line)
-        for start in range(0, width, CHUNK):
-            stop = min(start + CHUNK, width)
-            grey = level[: stop - start]
-            grey_levels(row[start * bands : stop * bands], kind, weights, grey)
-            part = line[start:stop]
-            for x in range(len(grey)):
-                part[x] = grey[x] >= cutoff
+    bands = len(weights)
+    height, width = mask.shape
+    stop = min((group + 1) * GROUP, height) * width
+    for start in range(group * GROUP * width, stop, CHUNK):  # rows follow each other: one sequence of pixels
+        end = min(start + CHUNK, stop)
+        grey = level[: end - start]
+        grey_levels(rows.reshape(-1)[start * bands : end * bands], kind, weights, grey)
+        part = mask.reshape(-1)[start:end]
+        for x in range(len(grey)):
+            part[x] = grey[x] >= cutoff
         if valid is not None:
-            keep = valid[y]
-            for x in range(width):
-                line[x] &= keep[x]
+            keep = valid.reshape(-1)[start:end]
+            for x in range(len(grey)):
+                part[x] &= keep[x]
 
 
 @kernel

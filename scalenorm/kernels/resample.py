@@ -71,29 +71,36 @@ def combine_rows(rows, first, count, weights, left, right, line):
 
 
 @kernel
-def resample_window(rows, row_axis, col_axis, sky, rounded, line, out):
-    """Resample a window of ``rows`` to ``out``, (size, size * bands): first over rows into ``line``, then over columns.
+def resample_window(rows, top, left, scale, extend, sky, rounded, out):
+    """Resample a window of ``rows`` to ``out``, (size, size * bands): first over rows, then over columns.
 
-    row_axis and col_axis are (first, count, weights, outside) from `triangle_weights`; ``line`` holds one row of the
-    window and one item more, in the dtype to compute in. Weights sum to one, so results need no clipping.
+    top, left and scale are as in `triangle_weights`; the dtype of ``sky``, one value a band, is the one to compute
+    in; ``rounded`` rounds half up. Weights sum to one, so results need no clipping.
     """
-    row_first, row_count, row_weights, row_outside = row_axis
-    col_first, col_count, col_weights, col_outside = col_axis
     bands = len(sky)
-    size = len(col_first)
-    left = col_first[0] * bands
-    right = (col_first[size - 1] + col_count[size - 1]) * bands
-    real = line.dtype.type
+    size = len(out)
+    real = sky.dtype.type
     half = real(0.5)
-    for i in range(len(row_first)):
-        combine_rows(rows, row_first[i], row_count[i], row_weights[i], left, right, line)
+    taps_most = math.ceil(2 * max(scale, 1.0)) + 1
+    row_first, row_count = np.empty(size, np.int64), np.empty(size, np.int64)
+    row_weights, row_outside = np.empty((size, taps_most), sky.dtype), np.empty(size, sky.dtype)
+    triangle_weights(top, scale, len(rows), extend, row_first, row_count, row_weights, row_outside)
+    col_first, col_count = np.empty(size, np.int64), np.empty(size, np.int64)
+    col_weights, col_outside = np.empty((size, taps_most), sky.dtype), np.empty(size, sky.dtype)
+    triangle_weights(left, scale, rows.shape[1] // bands, extend, col_first, col_count, col_weights, col_outside)
+
+    first = col_first[0] * bands
+    last = (col_first[size - 1] + col_count[size - 1]) * bands
+    line = np.zeros(last - first + 1, sky.dtype)  # a row of the window, and one item that the loop below looks at
+    for i in range(size):
+        combine_rows(rows, row_first[i], row_count[i], row_weights[i], first, last, line)
         if row_outside[i] > 0:
-            for x in range(right - left):
+            for x in range(last - first):
                 line[x] += row_outside[i] * sky[x % bands]
         target = out[i]
         for j in range(size):
             weights = col_weights[j]
-            taps = line[col_first[j] * bands - left :]
+            taps = line[col_first[j] * bands - first :]
             if bands == 3:  # a fourth sum, not used, makes one vector of the four
                 red = green = blue = spare = real(0)
                 for k in range(col_count[j]):
