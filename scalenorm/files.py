@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from typing import IO, Any
 
@@ -11,9 +12,12 @@ from .images import ImageError
 __all__ = ["check_bytes", "filesystem", "is_url", "join", "open_file", "read_file", "stat_file"]
 
 
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://")
+
+
 def is_url(path: str) -> bool:
-    """Whether `path` goes to fsspec: anything with ``://``."""
-    return "://" in path
+    """Whether `path` goes to fsspec: it begins with ``protocol://``."""
+    return _URL.match(path) is not None
 
 
 def join(folder: str, name: str) -> str:

@@ -103,6 +103,7 @@ class _Finder:
         self.skipped: Counter[str] = Counter()
         self.root_number: dict[Root, int] = {}
         self.streams: list[int] = []
+        self.protocols: set[str] = set()
 
     # --- one source
 
@@ -229,6 +230,16 @@ class _Finder:
         except (OSError, ImportError, ValueError) as error:
             raise InputError(f"cannot read {given}: {error}") from error
 
+    def check_protocol(self, url: str) -> None:
+        protocol = url.partition("://")[0]
+        if protocol in self.protocols:
+            return
+        try:
+            filesystem(url)
+        except (OSError, ImportError, ValueError) as error:
+            raise InputError(f"cannot read {visible(url)}: {error}") from error
+        self.protocols.add(protocol)
+
     def add_list(self, given: str) -> None:
         folder = os.path.dirname(os.path.abspath(given))
         try:
@@ -239,7 +250,10 @@ class _Finder:
                         continue
                     if "\0" in path:
                         raise InputError(f"the list {visible(given)} is not a text file: it holds NUL bytes")
-                    root = "" if is_url(path) else folder
+                    root = folder
+                    if is_url(path):
+                        root = ""
+                        self.check_protocol(path)
                     self.add_file(root, path, _clean(path), visible(source_id) if source_id else None)
         except (OSError, csv.Error) as error:
             raise InputError(f"cannot read the list {visible(given)}: {error}") from error

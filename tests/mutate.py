@@ -215,6 +215,8 @@ def reference(data):
         warnings.simplefilter("error")
         if data[:6] == b"\x93NUMPY":
             return np.load(io.BytesIO(data), allow_pickle=False)
+        if data[:2] == b"\xff\xd8":  # an EXIF block is not the image: without its orientation there is nothing to turn
+            warnings.filterwarnings("ignore", module=r"PIL\.TiffImagePlugin")
         image = Image.open(io.BytesIO(data))
         wide = image.mode.startswith("I")
         image = ImageOps.exif_transpose(image)

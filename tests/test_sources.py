@@ -440,6 +440,12 @@ def test_text_list(tree, tmp_path):
             reader.read(listing.sources[2])
 
 
+def test_only_a_protocol_makes_a_url(tmp_path):
+    (tmp_path / "list.txt").write_text("odd name://b.jpg\n")
+    with open_reader() as reader, pytest.raises(FileNotFoundError):
+        reader.read(find([], list_file=tmp_path / "list.txt").sources[0])
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -552,6 +558,9 @@ def test_urls(tree):
         assert ids(find([(tree / "b.jpg").as_uri()])) == ["b"]
         (tree / "list.txt").write_text("memory://bucket/b.jpg\n")
         assert contents(find([], list_file=tree / "list.txt")) == {"b": b"b.jpg"}
+        (tree / "list.txt").write_text("nosuch://bucket/b.jpg\n")
+        with pytest.raises(InputError, match=r"nosuch://bucket/b\.jpg: Protocol not known"):
+            find([], list_file=tree / "list.txt")
         for bad in ("memory://bucket/none", "nosuch://bucket/a.jpg"):
             with pytest.raises(InputError, match=bad):
                 find([bad])
