@@ -276,6 +276,9 @@ def epoch_draws(batch: int, n: int, *, augmentation: Augmentation, size: int, se
 
 
 class _StopAtNaN(keras.callbacks.Callback):
+    # Lets Keras call it from a thread, so that no step waits for the loss of the one before.
+    async_safe = True
+
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         if logs and not math.isfinite(logs["loss"]):
             self.model.stop_training = True
