@@ -234,14 +234,16 @@ def _crops(
         else:
             windows.append(center_window(frame.height, frame.width, side))
     padded = any(window.leaves(frame.height, frame.width) for window in windows)
-    floating = frame.rows.dtype.kind == "f"
+    if frame.rows.dtype.kind == "f":
+        galaxy = galaxy or find_galaxy(frame, options)
+    holes = galaxy is not None and has_non_finite(frame, galaxy.threshold)
     if sky is None:
-        if padded or floating:
+        if padded or holes:
             galaxy = galaxy or find_galaxy(frame, options)
             sky = measure_sky(frame, galaxy.threshold)[0]
         else:
-            sky = np.zeros(frame.bands)  # not looked at: no window leaves the frame
-    if floating and galaxy is not None and has_non_finite(frame, galaxy.threshold):
+            sky = np.zeros(frame.bands)  # not looked at: the windows hold nothing but pixels
+    if holes:
         frame = _with_sky_for_non_finite(frame, sky)
     return [
         resample(frame, window, size, sky, None if out is None else out[index])

@@ -142,9 +142,15 @@ def sky_sums(pixels, kind, weights, valid, cutoff, level, sums):
                 for x in range(len(grey)):
                     total += np.int32(chunk[bands * x + band]) * grey[x]
                 sums[band, 0] += total
+        elif bands == 3:
+            reds, greens, blues = sums[0], sums[1], sums[2]
+            for x in range(len(grey)):
+                reds[x] += chunk[3 * x] if grey[x] != 0 else 0
+                greens[x] += chunk[3 * x + 1] if grey[x] != 0 else 0
+                blues[x] += chunk[3 * x + 2] if grey[x] != 0 else 0
         else:
             for band in range(bands):
                 partial = sums[band]
                 for x in range(len(grey)):
-                    partial[x] += chunk[bands * x + band] if grey[x] else 0
+                    partial[x] += chunk[bands * x + band] if grey[x] != 0 else 0
     return used
