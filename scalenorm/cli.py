@@ -1,4 +1,4 @@
-"""The commands ``scalenorm-batch``, ``scalenorm-merge`` and ``scalenorm-inspect``."""
+"""The commands ``scalenorm-batch``, ``-merge``, ``-inspect``, ``-report`` and ``-export``."""
 
 from __future__ import annotations
 
@@ -30,6 +30,17 @@ The same command goes on where an interrupted one stopped.
 exit codes: 0 done; 3 done, with failed images; 2 wrong command line; 1 all else
 """
 
+REPORT_EXAMPLES = """\
+examples:
+  scalenorm-report galaxies.h5 --html galaxies.html
+  scalenorm-report galaxies.h5 --montage worst.png --worst -n 24 --images images/
+"""
+EXPORT_EXAMPLES = """\
+examples:
+  scalenorm-export galaxies.h5 --catalog galaxies.ecsv
+  scalenorm-export galaxies.h5 --images classes/ --by-label --label-columns Class1.1,Class1.2
+"""
+
 
 def say(*lines: str, error: bool = False) -> None:
     """Write lines for people: results to stdout, what went wrong to stderr."""
@@ -51,9 +62,17 @@ def batch(arguments: Sequence[str] | None = None) -> int:
 def _batch(inputs: list[str], output: str, quiet: bool, options: dict[str, Any]) -> int:
     from .batch import convert
 
+    page = options.pop("report", None)
+    if page is not None:
+        from .report import check_page
+
+        check_page(page, output)
     summary = convert(inputs, output, progress=not quiet, **options)
     if not quiet:
         say(*summary_lines(summary, options.get("dry_run", False)))
+    if page is not None and not options.get("dry_run"):
+        listed = [options["list_file"]] if "list_file" in options else []
+        _write_page(output, page, [*inputs, *listed], overwrite=False, quiet=quiet)
     return DONE_WITH_FAILED if summary.failed else DONE
 
 
@@ -100,11 +119,118 @@ def inspect(arguments: Sequence[str] | None = None) -> int:
     return _guarded(parser, show)
 
 
+def report(arguments: Sequence[str] | None = None) -> int:
+    """Run ``scalenorm-report``; return the exit code."""
+    parser = argparse.ArgumentParser(
+        "scalenorm-report", description="Show galaxies of a cache, with what was measured of them.",
+        epilog=REPORT_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("cache", metavar="CACHE", help="the file")
+    parser.add_argument("--html", metavar="PAGE.html", help="write a page: summary, charts, galaxies to sort and filter")
+    parser.add_argument("--montage", metavar="OUT.png", help="draw some galaxies: original, ellipse, window, views")
+    parser.add_argument(
+        "--images", action="append", metavar="PATH",
+        help="folder, archive or list with the originals; may be repeated (default: where they were found)",
+    )  # fmt: skip
+    group = parser.add_argument_group("montage")
+    group.add_argument("--worst", action="store_true", help="the most suspicious galaxies (some of every size)")
+    group.add_argument("--ids", type=_names, metavar="A,B", help="these galaxies")
+    group.add_argument("-n", dest="count", type=int, metavar="N", help="so many galaxies (12)")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that this command has not made")
+    _add_common(parser)
+    options = parser.parse_args(arguments)
+    if not (options.html or options.montage):
+        parser.error("give --montage OUT.png, --html PAGE.html or both")
+    if not options.montage and (options.worst or options.ids or options.count is not None):
+        parser.error("--worst, --ids and -n choose galaxies for --montage OUT.png")
+    if options.ids is not None and (options.worst or options.count is not None):
+        parser.error("--ids excludes --worst and -n")
+    if options.count is not None and options.count < 1:
+        parser.error(f"-n must be at least 1, got {options.count}")
+
+    def show() -> int:
+        if options.montage:
+            from .cache import open_cache
+            from .montage import write_montage
+
+            drawn, found = write_montage(
+                open_cache(options.cache), options.montage, images=options.images, ids=options.ids,
+                worst=options.worst, count=options.count or 12, overwrite=options.overwrite,
+            )  # fmt: skip
+            if not options.quiet:
+                say(f"{options.montage}: {drawn} galaxies{_without(drawn - found)}")
+        if options.html:
+            _write_page(options.cache, options.html, options.images, options.overwrite, options.quiet)
+        return DONE
+
+    return _guarded(parser, show)
+
+
+def _write_page(cache: str, page: str, images: list[str] | None, overwrite: bool, quiet: bool) -> None:
+    from .cache import open_cache
+    from .report import write_report
+
+    drawn, found = write_report(open_cache(cache), page, images=images, overwrite=overwrite)
+    if not quiet:
+        say(f"{page}: pictures of {drawn} galaxies{_without(drawn - found)}")
+
+
+def _without(missing: int) -> str:
+    return f", {missing} of them without the original: --images says where to look" if missing else ""
+
+
+def export(arguments: Sequence[str] | None = None) -> int:
+    """Run ``scalenorm-export``; return the exit code."""
+    parser = argparse.ArgumentParser(
+        "scalenorm-export", description="Write the catalogue and the crops of a cache in other formats.",
+        epilog=EXPORT_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("cache", metavar="CACHE", help="the file")
+    parser.add_argument("--catalog", metavar="FILE", help="write the catalogue: .csv, .ecsv, .fits or .parquet")
+    parser.add_argument("--images", metavar="DIR", help="write one file per crop")
+    group = parser.add_argument_group("images")
+    group.add_argument("--view", metavar="NAME", help="which view (the first)")
+    group.add_argument("--format", choices=("png", "fits"), help="format (png where it can hold the crops)")
+    group.add_argument("--by-label", action="store_true", help="one folder per class, the highest answer")
+    group.add_argument("--label-columns", type=_names, metavar="A,B", help="the answers (those of the first question)")
+    parser.add_argument("--overwrite", action="store_true", help="replace files")
+    _add_common(parser)
+    options = parser.parse_args(arguments)
+    if not (options.catalog or options.images):
+        parser.error("give --catalog FILE, --images DIR or both")
+    if options.label_columns is not None and not options.by_label:
+        parser.error("--label-columns needs --by-label")
+    if not options.images and (options.view or options.format or options.by_label):
+        parser.error("--view, --format and --by-label are for --images DIR")
+
+    def write() -> int:
+        from .cache import open_cache
+        from .export import write_catalog, write_images
+
+        cache = open_cache(options.cache)
+        lines = []
+        if options.catalog:
+            rows = write_catalog(cache, options.catalog, overwrite=options.overwrite)
+            lines.append(f"{options.catalog}: {rows} rows")
+        if options.images:
+            written, failed = write_images(
+                cache, options.images, view=options.view, image_format=options.format, by_label=options.by_label,
+                label_columns=options.label_columns, overwrite=options.overwrite,
+            )  # fmt: skip
+            lines.append(f"{options.images}: {written} images" + (f"; {failed} have failed" if failed else ""))
+        if not options.quiet:
+            say(*lines)
+        return DONE
+
+    return _guarded(parser, write)
+
+
 def _guarded(parser: argparse.ArgumentParser, command: Callable[[], int]) -> int:
     """Run a command; say in one line what stopped it, if anything does."""
     from .batch import BatchError, Interrupted, OptionError
     from .cache import CacheError
     from .labels import LabelsError
+    from .outputs import OutputError
     from .sources import InputError
 
     def interrupt(_number: int, _frame: object) -> NoReturn:
@@ -115,7 +241,7 @@ def _guarded(parser: argparse.ArgumentParser, command: Callable[[], int]) -> int
         return command()
     except OptionError as error:
         parser.error(str(error))
-    except (BatchError, CacheError, InputError, LabelsError, FileNotFoundError) as error:
+    except (BatchError, CacheError, InputError, LabelsError, OutputError, FileNotFoundError) as error:
         say(f"{parser.prog}: error: {error}", error=True)
     except Interrupted as error:
         say(f"{parser.prog}: {error}", error=True)
@@ -218,6 +344,8 @@ def batch_parser() -> argparse.ArgumentParser:
         "dry-run": "only say what would be made",
     }.items():
         group.add_argument(f"--{name}", action="store_true", help=text)
+
+    group.add_argument("--report", metavar="PAGE.html", help="then write a page on OUT.h5, as scalenorm-report")
 
     group = parser.add_argument_group("running")
     group.add_argument("--jobs", type=int, metavar="N", help="threads or processes (one per core)")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from .files import is_url
 from .images import DecodeOptions, ImageError, decode
 from .listing import Source
 from .reader import Reader
-from .sources import find
+from .sources import InputError, find
 
 _LISTS = (".csv", ".txt", ".lst")
 
@@ -50,8 +51,7 @@ class Originals:
         self._decode = DecodeOptions(**{name: value for name, value in cache.settings.items() if name in known})
         self._reader = Reader(2_000_000_000)
         self._sha256 = cache.catalog["sha256"]
-        given = _stored(cache) if images is None else [os.fspath(path) for path in images]
-        self._sources = _matches(cache, rows, given)
+        self._sources = _matches(cache, rows, _stored(cache) if images is None else _listed(cache, images))
 
     def __enter__(self) -> Originals:
         return self
@@ -73,19 +73,25 @@ class Originals:
             return None
 
 
-def _stored(cache: Cache) -> list[str]:
-    """Return those inputs of the batch run that exist."""
+def _listed(cache: Cache, images: Sequence[str | os.PathLike[str]]) -> Iterator[Source]:
+    for image in images:
+        path = os.fspath(image)
+        inputs, list_file = ([], path) if path.lower().endswith(_LISTS) else ([path], None)
+        yield from find(inputs, list_file=list_file, id_from=cache.settings["id_from"]).sources
+
+
+def _stored(cache: Cache) -> Iterator[Source]:
+    """Yield what is left of the inputs of the batch run."""
     text = re.sub(r" and \d+ more$", "", str(cache.attributes.get("source", "")))
-    found = []
     for name in text.split(", "):
         for path in (Path(name), cache.path.parent / name):
             if name and not is_url(name) and path.exists():
-                found.append(str(path))
+                with contextlib.suppress(InputError):  # nobody has asked for this folder to be there
+                    yield from _listed(cache, [path])
                 break
-    return found
 
 
-def _matches(cache: Cache, rows: Iterable[int], given: Sequence[str]) -> dict[int, Source]:
+def _matches(cache: Cache, rows: Iterable[int], sources: Iterable[Source]) -> dict[int, Source]:
     by_name: dict[str, int] = {}
     by_id: dict[str, int] = {}
     for row in rows:
@@ -93,11 +99,9 @@ def _matches(cache: Cache, rows: Iterable[int], given: Sequence[str]) -> dict[in
         by_id[cache.ids[row]] = row
     found: dict[int, Source] = {}
     likely: dict[int, Source] = {}
-    for path in given:
-        inputs, list_file = ([], path) if path.lower().endswith(_LISTS) else ([path], None)
-        for source in find(inputs, list_file=list_file, id_from=cache.settings["id_from"]).sources:
-            if source.name in by_name:
-                found.setdefault(by_name[source.name], source)
-            if source.id in by_id:
-                likely.setdefault(by_id[source.id], source)
+    for source in sources:
+        if source.name in by_name:
+            found.setdefault(by_name[source.name], source)
+        if source.id in by_id:
+            likely.setdefault(by_id[source.id], source)
     return {**likely, **found}

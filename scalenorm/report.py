@@ -21,10 +21,11 @@ from .cache import Cache
 from .charts import flag_table, histogram
 from .choosing import good_rows, most_suspicious, offsets, spread_over_sizes, suspicion
 from .drawing import as_picture, fitted, limits_of
+from .files import is_url
 from .flags import Flag, describe
 from .montage import MARKER
 from .originals import Originals
-from .outputs import check_output, whole_file
+from .outputs import OutputError, check_output, whole_file
 from .summary import count_contents
 
 if TYPE_CHECKING:
@@ -40,9 +41,19 @@ _EACH_FLAG = 12
 _FAILURES, _REASONS = 5000, 20
 
 
-def check_page(output: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-    """Return the page's path; raise `OutputError` if it cannot be written or would replace another's file."""
-    path = Path(output)
+def check_page(page: str | os.PathLike[str], cache: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Return the page's path.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written, would replace another's file, or `cache` is not a local file.
+    """
+    path = Path(page)
+    if is_url(os.fspath(cache)):
+        raise OutputError(f"{path}: a page needs a local cache, not {cache}")
+    if path.absolute() == Path(cache).absolute():
+        raise OutputError(f"{path}: the page and the cache cannot be one file")
     check_output(path, overwrite=overwrite, marker=MARKER)
     return path
 
@@ -82,7 +93,7 @@ def write_report(
     OutputError
         If the file exists or cannot be written.
     """
-    path = check_page(output, overwrite=overwrite)
+    path = check_page(output, cache.path, overwrite=overwrite)
     listed = _listed_rows(cache)
     pictures = _pictures(cache, set(listed), images)
     found = sum(picture[0] is not None for picture in pictures.values())
