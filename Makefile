@@ -37,3 +37,26 @@ lint: $(VENV)/.dev
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info docs/_build demo-output
+
+coverage: $(VENV)/.dev  ## lines run by the quick tests, kernels as plain Python
+	$(BIN)/coverage erase
+	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -p -m pytest -q -m 'not slow' tests/test_core.py
+	$(BIN)/coverage run -p -m pytest -q -m 'not slow'
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report --fail-under=90 --skip-covered
+
+docs: $(VENV)/.dev
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/sphinx-build -W -q -b doctest docs docs/_build/doctest
+
+bench: $(VENV)/.bench  ## every benchmark, and the tables in docs and README from their results
+	$(BIN)/python benchmarks/run_all.py
+
+dist: $(VENV)/.dev  ## wheel and sdist, each installed into a fresh environment and tried
+	rm -rf dist
+	$(BIN)/python -m build -o dist . >/dev/null
+	for package in dist/*.whl dist/*.tar.gz; do \
+		rm -rf build/try && $(PYTHON) -m venv build/try && build/try/bin/pip install -q $$package && \
+		(cd build && try/bin/scalenorm-batch --version && \
+		 try/bin/python -c "import numpy, scalenorm; scalenorm.crop(numpy.eye(50))") || exit 1; \
+	done
