@@ -126,7 +126,7 @@ def report(arguments: Sequence[str] | None = None) -> int:
         epilog=REPORT_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("cache", metavar="CACHE", help="the file")
-    parser.add_argument("--html", metavar="PAGE.html", help="write a page: summary, charts, galaxies to sort and filter")
+    parser.add_argument("--html", metavar="PAGE.html", help="write a page: charts, and galaxies to sort and filter")
     parser.add_argument("--montage", metavar="OUT.png", help="draw some galaxies: original, ellipse, window, views")
     parser.add_argument(
         "--images", action="append", metavar="PATH",
