@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -191,18 +191,25 @@ def _write_labels(file: Any, place: int, selection: Selection, labels: Labels) -
 
 
 def _copy_view(file: Any, path: Path, place: int, selection: Selection, name: str, head: Head) -> None:
-    opened = lru_cache(_MOST_OPEN)(lambda path: path.open("rb"))
-    for start, source, first, count in selection.runs():
-        target = place + start * head.crop_bytes
-        offset = source.offset(name)
-        if offset is not None:
+    with contextlib.ExitStack() as stack:
+        opened: dict[Path, Any] = {}
+        for start, source, first, count in selection.runs():
+            target = place + start * head.crop_bytes
+            offset = source.offset(name)
+            if offset is None:
+                for row, rows in _crops(source, name, first, count):
+                    write_at(file, target + row * head.crop_bytes, rows)
+                file.flush()
+                continue
             from_place = offset + first * head.crop_bytes
-            if (source.pixels_path, from_place) != (path, target):
-                _copy(opened(source.pixels_path), from_place, file, target, count * head.crop_bytes)
-            continue
-        for row, rows in _crops(source, name, first, count):
-            write_at(file, target + row * head.crop_bytes, rows)
-        file.flush()
+            if (source.pixels_path, from_place) == (path, target):
+                continue
+            if source.pixels_path not in opened:
+                if len(opened) == _MOST_OPEN:
+                    stack.close()
+                    opened.clear()
+                opened[source.pixels_path] = stack.enter_context(source.pixels_path.open("rb"))
+            _copy(opened[source.pixels_path], from_place, file, target, count * head.crop_bytes)
 
 
 def _crops(source: Cache, name: str, first: int, count: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -238,7 +245,7 @@ def _sums(selection: Selection, head: Head) -> np.ndarray:
         if id(source) in partial:
             for number, name in enumerate(head.view_names):
                 for _, rows in _crops(source, name, first, count):  # crops of failed images are zero
-                    total[number] += band_sums(rows).sum(axis=1)
+                    total[number] += band_sums(rows).sum(axis=0)
     return total
 
 

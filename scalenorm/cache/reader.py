@@ -353,8 +353,13 @@ def _opened(path: Path) -> h5py.File:
     import h5py
 
     try:
-        # Finished files never change, so they need no lock; many network file systems have none.
-        return h5py.File(path, "r", locking=False)
+        try:
+            return h5py.File(path, "r")
+        except OSError as error:
+            if "lock" not in str(error):
+                raise
+            # Finished files never change, so they need no lock; some network file systems have none.
+            return h5py.File(path, "r", locking=False)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file") from None
     except OSError as error:
