@@ -92,7 +92,7 @@ def draw(augmentation: Augmentation, n: int, size: int, rng: np.random.Generator
     Examples
     --------
     >>> draws = draw(NO_AUGMENTATION, 1, 64, np.random.default_rng(0))
-    >>> draws.transform[0].tolist()
+    >>> (draws.transform[0] + 0.0).tolist()
     [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]
     """
     # All seven are drawn whatever is switched on, so that switching one on leaves the others' draws alone.

@@ -1,6 +1,7 @@
 """What depends on the Keras backend; the only file of this package that imports TensorFlow or JAX."""
 
 import contextlib
+import importlib.util
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -93,16 +94,18 @@ def log_scalars(folder: Path, step: int, values: Mapping[str, float]) -> None:
         Epoch.
     values : mapping of str to float
         What to log.
-
-    Raises
-    ------
-    TrainerError
-        If TensorFlow, which writes the logs on every backend, is not installed.
     """
-    try:
-        import tensorflow as tf
-    except ImportError:
-        raise TrainerError("TensorBoard logs need TensorFlow: pip install tensorflow") from None
+    import tensorflow as tf
+
+    # tf.summary.scalar needs the package tensorboard, which TensorFlow does not bring; this is what it writes.
+    metadata = tf.compat.v1.SummaryMetadata(data_class="DATA_CLASS_SCALAR")
+    metadata.plugin_data.plugin_name = "scalars"
     with tf.summary.create_file_writer(str(folder)).as_default():
         for key, value in values.items():
-            tf.summary.scalar(key, value, step=step)
+            tf.summary.write(key, tf.constant(value, tf.float32), step=step, metadata=metadata)
+
+
+def check_can_log() -> None:
+    """Raise `TrainerError` if TensorFlow, which writes TensorBoard's logs on every backend, is not installed."""
+    if importlib.util.find_spec("tensorflow") is None:
+        raise TrainerError("TensorBoard logs are written by TensorFlow, which is not installed")

@@ -120,6 +120,8 @@ def train(
         raise TrainerError(f"unknown precision {precision!r}; known: {', '.join(POLICIES)}")
     if not 0 < test_fraction < 1:
         raise TrainerError(f"test_fraction must be between 0 and 1, got {test_fraction}")
+    if tensorboard:
+        backend.check_can_log()
     views = (view,) if isinstance(view, str) else tuple(view)
     galaxies = open_galaxies(cache, views, labels=labels, in_memory=in_memory)
     rows = galaxies.labelled
@@ -238,12 +240,12 @@ def _go_on(run: Run, galaxies: Galaxies, report: Report) -> Run:
                 values |= _validate(network, galaxies, test_rows, config, epoch)
             values["learning_rate"] = rate
             _refuse_nan(values, run, epoch)
-            history.append(values)
-            state.save(run.state_path)
-            _write_derived(run, state, network)
             if config.tensorboard:
                 logged = {key: value for key, value in values.items() if key != "epoch"}
                 backend.log_scalars(run.folder / "tensorboard", epoch + 1, logged)
+            history.append(values)
+            state.save(run.state_path)
+            _write_derived(run, state, network)
             report(
                 f"epoch {epoch + 1}/{recipe.epochs}: loss {loss:.5f}, validation {values['val_loss']:.5f}"
                 f"{' (best)' if state.best_epoch == epoch + 1 else ''}, "
