@@ -20,7 +20,11 @@ from typing import Any
 import numpy as np
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ["scalenorm", "numpy", "numba", "scipy", "scikit-image", "h5py", "simplejpeg", "pillow", "opencv-python-headless", "sep", "photutils", "keras", "tensorflow", "jax", "torch"]  # fmt: skip
+PACKAGES = (
+    *("scalenorm", "numpy", "numba", "scipy", "scikit-image", "h5py", "simplejpeg", "pillow"),
+    *("opencv-python-headless", "sep", "photutils", "keras", "tensorflow", "jax", "torch"),
+)
+
 
 
 def environment() -> dict[str, Any]:
