@@ -1,0 +1,750 @@
+"""`convert`: what lands in the cache, and every way of going on from what is there."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import socket
+import zipfile
+
+import numpy as np
+import pytest
+from pictures import beside, picture, write_pictures
+from PIL import Image
+
+import scalenorm
+from scalenorm.batch import BatchError, OptionError
+from scalenorm.cache import CacheError, open_cache
+from scalenorm.images import IMAGE_SUFFIXES
+from scalenorm.labels import LabelsError
+from scalenorm.lock import locked
+from scalenorm.sources import InputError
+
+SMALL = {"size": 12, "part_size": 4}
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Ten good pictures and two files that are none."""
+    folder = write_pictures(tmp_path / "images", range(0, 20, 2))
+    (folder / "g0005.png").write_bytes(b"no picture")
+    (folder / "g0011.jpg").write_bytes(b"")
+    (folder / "notes.txt").write_text("not an image")
+    return folder
+
+
+def convert(inputs, output, **options):
+    return scalenorm.convert(inputs, output, **{**SMALL, **options})
+
+
+def digest_of(inputs, folder, **options):
+    """Digest of one undisturbed run over everything."""
+    convert(inputs, folder / "undisturbed.h5", **options)
+    digest = open_cache(folder / "undisturbed.h5").digest()
+    (folder / "undisturbed.h5").unlink()
+    return digest
+
+
+# --- what is in the cache
+
+
+def test_rows_are_what_pillow_and_crop_give(images, tmp_path):
+    summary = convert(images, tmp_path / "out.h5", sigma=0.8, margin=1.3)
+    assert (summary.images, summary.failed, summary.made, summary.reused) == (12, 2, 12, 0)
+    assert summary.skipped == {".txt": 1}
+    assert sum(summary.reasons.values()) == 2
+    assert {source for source, _ in summary.failures} == {"g0005.png", "g0011.jpg"}
+    cache = open_cache(tmp_path / "out.h5")
+    assert cache.ids == sorted(path.stem for path in images.iterdir() if path.suffix in IMAGE_SUFFIXES)
+    assert beside(tmp_path / "out.h5") == ["out.h5"]
+    for row, entry in enumerate(cache.catalog):
+        path = images / entry["source"].decode()
+        assert entry["sha256"].decode() == hashlib.sha256(path.read_bytes()).hexdigest()
+        if entry["status"] == b"failed":
+            assert entry["message"]
+            assert not any(cache.view(name)[row].any() for name in cache.view_names)
+            numbers = [entry[name] for name in cache.catalog.dtype.names if cache.catalog.dtype[name].kind != "S"]
+            assert not any(numbers)
+            continue
+        assert entry["message"] == b""
+        pixels = np.asarray(Image.open(path))
+        found = scalenorm.measure(pixels, sigma=0.8, margin=1.3)
+        for name in ("threshold", "row", "col", "major_axis", "minor_axis", "orientation", "area", "window_row",
+                     "window_col", "side", "height", "width", "flags"):  # fmt: skip
+            assert entry[name] == getattr(found, name), name
+        assert tuple(entry[f"sky_{band}"] for band in range(3)) == found.sky
+        assert tuple(entry[f"bbox_{edge}"] for edge in range(4)) == found.bbox
+        for name in cache.view_names:
+            crop = scalenorm.crop(pixels, 12, view=name, sigma=0.8, margin=1.3)
+            np.testing.assert_array_equal(cache.view(name)[row], crop)
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 5])
+@pytest.mark.parametrize("part_size", [1, 5, 100])
+def test_digest_depends_on_neither_jobs_nor_parts(images, tmp_path, jobs, part_size):
+    convert(images, tmp_path / "out.h5", jobs=jobs, part_size=part_size)
+    assert open_cache(tmp_path / "out.h5").digest() == digest_of(images, tmp_path, jobs=3)
+
+
+def test_files_are_byte_identical_but_for_the_date(images, tmp_path):
+    for name, jobs in (("one.h5", 1), ("two.h5", 2)):
+        convert(images, tmp_path / name, jobs=jobs)
+    one, two = open_cache(tmp_path / "one.h5"), open_cache(tmp_path / "two.h5")
+    for name in one.view_names:
+        assert one.view(name).tobytes() == two.view(name).tobytes()
+    assert one.catalog.dtype == two.catalog.dtype
+    assert one.catalog.tobytes() == two.catalog.tobytes()
+
+
+def test_good_images_do_not_depend_on_bad_neighbours(images, tmp_path):
+    convert(images, tmp_path / "all.h5")
+    good = write_pictures(tmp_path / "good", range(0, 20, 2))
+    convert(good, tmp_path / "good.h5")
+    every, only = open_cache(tmp_path / "all.h5"), open_cache(tmp_path / "good.h5")
+    rows = [every.ids.index(name) for name in only.ids]
+    for name in only.view_names:
+        np.testing.assert_array_equal(every.view(name)[rows], only.view(name))
+
+
+def test_archives_lists_and_folders_give_the_same(images, tmp_path):
+    digest = digest_of(images, tmp_path)
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
+        for path in images.iterdir():
+            archive.write(path, path.name)
+    (tmp_path / "list.txt").write_text("\n".join(f"images/{path.name}" for path in images.glob("g*")))
+    assert digest_of(tmp_path / "images.zip", tmp_path) == digest
+    convert([], tmp_path / "list.h5", list_file=tmp_path / "list.txt")
+    assert open_cache(tmp_path / "list.h5").ids == open_cache(tmp_path / "list.h5").ids
+    np.testing.assert_array_equal(
+        open_cache(tmp_path / "list.h5").catalog["sha256"],
+        [hashlib.sha256(path.read_bytes()).hexdigest().encode() for path in sorted(images.glob("g*"))],
+    )
+
+
+def test_first_readable_image_fixes_the_layout(tmp_path):
+    folder = tmp_path / "arrays"
+    folder.mkdir()
+    (folder / "a.npy").write_bytes(b"damaged")
+    for name, array in {
+        "b": picture(1).astype(np.float32), "c": picture(2), "d": picture(3)[..., :2].astype(np.float32),
+        "e": picture(4).astype(">f4"),
+    }.items():  # fmt: skip
+        np.save(folder / f"{name}.npy", array)
+    summary = convert(folder, tmp_path / "out.h5", part_size=2)
+    cache = open_cache(tmp_path / "out.h5")
+    assert str(cache.layout) == "float32 with 3 bands"
+    assert cache.catalog["status"].tolist() == [b"failed", b"ok", b"failed", b"failed", b"ok"]
+    assert "uint8 with 3 bands" in dict(summary.failures)["c.npy"]
+    assert "float32 with 2 bands" in dict(summary.failures)["d.npy"]
+
+
+def test_grey_images_have_one_band(tmp_path):
+    folder = write_pictures(tmp_path / "images", range(3))
+    convert(folder, tmp_path / "out.h5", bands="grey", dtype="uint16")
+    cache = open_cache(tmp_path / "out.h5")
+    assert cache.view("normalized").shape == (3, 12, 12, 1)
+    assert cache.view("normalized").dtype == np.uint16
+    assert cache.view("normalized").max() > 255
+
+
+def test_names_that_are_hard_to_write(tmp_path):
+    folder = write_pictures(tmp_path / "images", range(3))
+    names = [b"with space", b"two\nlines", b"not-utf8-\xff\xfe", "größe\U0001f30c".encode(), b"100%s"]
+    for number, name in enumerate(names):
+        shutil.copy(folder / "g0001.png", os.path.join(os.fsencode(folder), name + b".png"))
+        del number
+    convert(folder, tmp_path / "out.h5")
+    cache = open_cache(tmp_path / "out.h5")
+    assert len(cache) == 8
+    assert set(cache.catalog["status"]) == {b"ok"}
+    assert cache.ids == sorted(cache.ids)
+    assert {"with space", "two\nlines", "größe\U0001f30c", "100%s"} < set(cache.ids)
+    for text in cache.catalog["source"].tolist():
+        text.decode()
+
+
+# --- labels
+
+
+def labels_file(folder, text):
+    (folder / "labels.csv").write_text(text)
+    return folder / "labels.csv"
+
+
+def test_labels_are_joined_by_id(images, tmp_path):
+    path = labels_file(tmp_path, "name,GalaxyID,y,x\n0.5,g0004,0.25,1e-3\n1,nobody,1,1\n,g0000, 2 ,\n0,g0005,3,3\n")
+    summary = convert(images, tmp_path / "out.h5", labels=path)
+    cache = open_cache(tmp_path / "out.h5")
+    assert cache.label_names == ("name", "y", "x")
+    expected = np.full((12, 3), np.nan)
+    for name, values in {"g0004": [0.5, 0.25, 1e-3], "g0000": [np.nan, 2, np.nan], "g0005": [0, 3, 3]}.items():
+        expected[cache.ids.index(name)] = values
+    np.testing.assert_array_equal(cache.labels, expected)
+    joined = summary.labels
+    assert (joined.matched, joined.missing, joined.surplus) == (3, 9, 1)
+    assert joined.surplus_ids == ["nobody"]
+    assert joined.missing_ids == ["g0002", "g0006", "g0008", "g0010", "g0011"]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("a,b\n1,2\n", {}, r"no id column .* among a, b"),
+        ("a,b\n1,2\n", {"id_column": "c"}, r"no column 'c'"),
+        ("id,b\nnobody,2\n", {}, r"no id in common .* such as 'nobody'.* such as 'g0000'"),
+        ("id,b\n", {}, r"no id in common"),
+        ("id\ng0000\n", {}, r"no column but"),
+        ("", {}, r"empty"),
+        ("id,b\ng0000,1\ng0000,2\n", {}, r"line 3: id 'g0000' comes a second time"),
+        ("id,b,c\ng0000,1,spiral\n", {}, r"line 2: column 'c' holds 'spiral', not a number"),
+        ("id,b,c\ng0000,1\n", {}, r"line 2: only 2 columns"),
+        ("id,b\ng0000,1\n", {"label_columns": ["d"]}, r"column 'd' is not among"),
+    ],
+)
+def test_labels_that_cannot_be_used(images, tmp_path, text, options, message):
+    path = labels_file(tmp_path, text)
+    with pytest.raises(LabelsError, match=message):
+        convert(images, tmp_path / "out.h5", labels=path, **options)
+    assert beside(tmp_path / "out.h5") == []
+
+
+def test_choice_of_label_columns(images, tmp_path):
+    path = labels_file(tmp_path, "class,id,b,c\nspiral,g0000,1,2\n")
+    convert(images, tmp_path / "out.h5", labels=path, label_columns=["c"])
+    cache = open_cache(tmp_path / "out.h5")
+    assert cache.label_names == ("c",)
+    assert cache.labels[0, 0] == 2
+
+
+def test_new_labels_need_no_new_images(images, tmp_path):
+    convert(images, tmp_path / "out.h5")
+    path = labels_file(tmp_path, "id,b\ng0000,1\n")
+    summary = convert(images, tmp_path / "out.h5", labels=path)
+    assert (summary.made, summary.complete) == (0, False)
+    assert open_cache(tmp_path / "out.h5").digest() == digest_of(images, tmp_path, labels=path)
+    path.write_text("id,b\ng0002,1\n")
+    convert(images, tmp_path / "out.h5", labels=path)
+    assert open_cache(tmp_path / "out.h5").digest() == digest_of(images, tmp_path, labels=path)
+    assert convert(images, tmp_path / "out.h5", labels=path).complete
+    assert convert(images, tmp_path / "out.h5").complete
+
+
+# --- going on from what is there
+
+
+def test_finished_output_is_left_alone(images, tmp_path):
+    output = tmp_path / "out.h5"
+    convert(images, output)
+    before = output.stat()
+    (tmp_path / "out.h5.parts").mkdir()
+    (tmp_path / "out.h5.parts" / "part-0123.h5.1-abc.tmp").write_text("litter")
+    summary = convert(images, output, jobs=1, part_size=9)
+    assert summary.complete
+    assert (summary.made, summary.images, summary.failed) == (0, 12, 2)
+    assert output.stat() == before
+    assert beside(output) == ["out.h5"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"margin": 2.0, "size": 16}, ["size: 12, now 16", "margin: 1.0, now 2.0"]),
+        ({"views": ["normalized"]}, ["views: normalized,center-64,center-256, now normalized"]),
+        ({"bands": "grey"}, ["bands: rgb, now grey"]),
+        ({"center": (3, 4)}, ["center: image, now 3.0,4.0"]),
+    ],
+)
+def test_other_settings_are_refused_by_name(images, tmp_path, options, words):
+    output = tmp_path / "out.h5"
+    convert(images, output)
+    digest = open_cache(output).digest()
+    with pytest.raises(BatchError, match="--overwrite") as caught:
+        convert(images, output, **options)
+    assert all(word in str(caught.value) for word in words)
+    assert open_cache(output).digest() == digest
+    assert beside(output) == ["out.h5"]
+    convert(images, output, overwrite=True, **options)
+    assert open_cache(output).digest() == digest_of(images, tmp_path, **options)
+    assert beside(output) == ["out.h5"]
+
+
+def stop_after(monkeypatch, parts):
+    """Have the next run stopped, as by Ctrl-C, when `parts` parts are finished."""
+    from scalenorm import plan
+
+    original = plan.Plan.add_part
+    count = 0
+
+    def add_part(self, rows, part):
+        nonlocal count
+        original(self, rows, part)
+        count += 1
+        if count == parts:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(plan.Plan, "add_part", add_part)
+
+
+def interrupted(monkeypatch, inputs, output, *, after=2, **options):
+    with monkeypatch.context() as patch:
+        stop_after(patch, after)
+        with pytest.raises(KeyboardInterrupt, match=r"stopped; \d+ finished images are kept .* same command") as caught:
+            convert(inputs, output, jobs=1, **options)
+    return int(re.search(r"(\d+) finished", str(caught.value))[1])
+
+
+def test_interrupted_run_goes_on(images, tmp_path, monkeypatch):
+    output = tmp_path / "out.h5"
+    assert interrupted(monkeypatch, images, output) == 8
+    assert not output.exists()
+    summary = convert(images, output)
+    assert (summary.made, summary.reused) == (4, 8)
+    assert open_cache(output).digest() == digest_of(images, tmp_path)
+    assert beside(output) == ["out.h5"]
+
+
+def test_going_on_with_other_parts_or_more_images(images, tmp_path, monkeypatch):
+    output = tmp_path / "out.h5"
+    interrupted(monkeypatch, images, output)
+    write_pictures(images, [1, 3, 25])
+    summary = convert(images, output, part_size=2, jobs=2)
+    assert (summary.made, summary.reused) == (7, 8)
+    assert open_cache(output).digest() == digest_of(images, tmp_path)
+    assert beside(output) == ["out.h5"]
+
+
+def test_parts_with_other_settings_are_refused(images, tmp_path, monkeypatch):
+    output = tmp_path / "out.h5"
+    interrupted(monkeypatch, images, output)
+    with pytest.raises(BatchError, match=r"finished parts in .* \(sigma: 1.0, now 2.0\).*--overwrite"):
+        convert(images, output, sigma=2.0)
+    summary = convert(images, output, sigma=2.0, overwrite=True)
+    assert summary.made == 12
+    assert open_cache(output).digest() == digest_of(images, tmp_path, sigma=2.0)
+    assert beside(output) == ["out.h5"]
+
+
+def test_interrupted_overwrite_goes_on_too(images, tmp_path, monkeypatch):
+    output = tmp_path / "out.h5"
+    convert(images, output)
+    old = open_cache(output).digest()
+    interrupted(monkeypatch, images, output, overwrite=True)
+    assert open_cache(output).digest() == old
+    summary = convert(images, output, overwrite=True)
+    assert (summary.made, summary.reused) == (4, 8)
+    assert beside(output) == ["out.h5"]
+    assert convert(images, output, overwrite=True).made == 12
+
+
+def test_changed_images_are_made_again(images, tmp_path, monkeypatch):
+    output = tmp_path / "out.h5"
+    convert(images, output)
+    Image.fromarray(picture(99)).save(images / "g0004.png")
+    summary = convert(images, output)
+    assert (summary.made, summary.changed) == (1, 1)
+    assert open_cache(output).digest() == digest_of(images, tmp_path)
+    # the same while parts are unfinished
+    interrupted(monkeypatch, images, output, overwrite=True)
+    Image.fromarray(picture(98)).save(images / "g0004.png")
+    (images / "g0005.png").write_bytes(b"still no picture")
+    summary = convert(images, output, overwrite=True)
+    assert (summary.made, summary.reused, summary.changed) == (6, 6, 2)
+    assert open_cache(output).digest() == digest_of(images, tmp_path)
+    assert beside(output) == ["out.h5"]
+
+
+def test_verify_goes_by_the_bytes(images, tmp_path):
+    output = tmp_path / "out.h5"
+    path = images / "g0004.png"
+    convert(images, output)
+    before = path.stat()
+    data = path.read_bytes()
+    path.write_bytes(data)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 10**9))
+    assert convert(images, output, verify=True).complete
+    other = write_pictures(images.parent / "other", [4]) / "g0004.png"
+    damaged = data[:-20] + other.read_bytes()[-20:][::-1]
+    path.write_bytes(damaged)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert convert(images, output).complete  # neither size nor time tell
+    assert convert(images, output, verify=True).made == 1
+    assert open_cache(output).digest() == digest_of(images, tmp_path)
+
+
+def test_append_equals_one_run_over_everything(images, tmp_path, monkeypatch):
+    output = tmp_path / "out.h5"
+    convert(images, output)
+    more = write_pictures(tmp_path / "more", [1, 3, 8 + 1, 13, 15, 17, 30])
+    with pytest.raises(BatchError, match=r"holds 12 images .* not among the inputs: --append keeps them"):
+        convert(more, output)
+    with pytest.raises(BatchError, match=r"lacks 7 images \('g0001', 'g0003', 'g0009', ...\)"):
+        convert([images, more], output)
+    everything = digest_of([images, more], tmp_path)
+    interrupted(monkeypatch, more, output, append=True, after=1)
+    summary = convert(more, output, append=True)
+    assert (summary.images, summary.made, summary.reused) == (19, 3, 16)
+    assert open_cache(output).digest() == everything
+    assert convert([images, more], output).complete
+    assert convert(more, output, append=True).complete
+    assert beside(output) == ["out.h5"]
+
+
+def test_append_keeps_labels(images, tmp_path):
+    output = tmp_path / "out.h5"
+    first = labels_file(tmp_path, "id,b\ng0000,1\ng0002,2\n")
+    convert(images, output, labels=first)
+    more = write_pictures(tmp_path / "more", [1, 3])
+    second = tmp_path / "second.csv"
+    second.write_text("id,b\ng0001,5\n")
+    convert(more, output, labels=second, append=True)
+    cache = open_cache(output)
+    values = dict(zip(cache.ids, cache.labels[:, 0], strict=True))
+    assert (values["g0000"], values["g0002"], values["g0001"]) == (1, 2, 5)
+    assert np.isnan(values["g0003"])
+    second.write_text("id,c\ng0001,5\n")
+    with pytest.raises(BatchError, match=r"labels of .* are other ones"):
+        convert(more, output, labels=second, append=True)
+
+
+def test_append_refuses_another_layout(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    np.save(first / "m.npy", picture(1))
+    np.save(second / "z.npy", picture(1).astype("f4"))
+    convert(first, tmp_path / "out.h5")
+    assert convert(second, tmp_path / "out.h5", append=True).failed == 1  # later in the order: a failure, as ever
+    np.save(second / "a.npy", picture(1).astype("f4"))
+    with pytest.raises(BatchError, match=r"holds uint8 with 3 bands, but the first .* is now float32 with 3 bands"):
+        convert(second, tmp_path / "out.h5", append=True)
+
+
+def test_retry_failed_makes_only_those(images, tmp_path, monkeypatch):
+    output = tmp_path / "out.h5"
+    convert(images, output)
+    before = (images / "g0005.png").stat()
+    Image.fromarray(picture(5)).save(images / "g0005.png")
+    data = (images / "g0005.png").read_bytes()
+    os.utime(images / "g0005.png", ns=(before.st_atime_ns, before.st_mtime_ns))
+    summary = convert(images, output, retry_failed=True)
+    assert (summary.made, summary.failed) == (2, 1)
+    assert (images / "g0005.png").read_bytes() == data
+    assert open_cache(output).digest() == digest_of(images, tmp_path)
+    # and among unfinished parts
+    output.unlink()
+    (images / "g0005.png").write_bytes(b"")
+    interrupted(monkeypatch, images, output)
+    summary = convert(images, output, retry_failed=True)
+    assert (summary.made, summary.reused) == (6, 6)
+    assert open_cache(output).digest() == digest_of(images, tmp_path)
+    assert beside(output) == ["out.h5"]
+
+
+def test_damaged_part_is_made_again(images, tmp_path, monkeypatch):
+    output = tmp_path / "out.h5"
+    interrupted(monkeypatch, images, output)
+    part = sorted((tmp_path / "out.h5.parts").glob("part-*"))[0]
+    part.write_bytes(part.read_bytes()[:500])
+    assert convert(images, output).made == 8
+    assert open_cache(output).digest() == digest_of(images, tmp_path)
+
+
+def test_lost_pixels_are_made_again(images, tmp_path, monkeypatch):
+    output = tmp_path / "out.h5"
+    interrupted(monkeypatch, images, output)
+    for path in (tmp_path / "out.h5.parts").glob("pixels-*"):
+        path.unlink()
+    assert convert(images, output).made == 12
+    assert open_cache(output).digest() == digest_of(images, tmp_path)
+
+
+# --- parts and slices
+
+
+def test_kept_parts_make_a_virtual_file(images, tmp_path):
+    output = tmp_path / "out.h5"
+    convert(images, output, keep_parts=True)
+    assert beside(output) == ["out.h5", "out.h5.parts"]
+    assert open_cache(output).digest() == digest_of(images, tmp_path)
+    assert convert(images, output, keep_parts=True).complete
+    assert convert(images, output).complete
+    assert len(list((tmp_path / "out.h5.parts").iterdir())) == 3
+    more = write_pictures(tmp_path / "more", [1, 3, 15])
+    summary = convert(more, output, append=True, keep_parts=True)
+    assert (summary.made, summary.images) == (3, 15)
+    assert open_cache(output).digest() == digest_of([images, more], tmp_path)
+    assert len(list((tmp_path / "out.h5.parts").iterdir())) == 4
+    last = write_pictures(tmp_path / "last", [5, 40])
+    (images / "g0005.png").unlink()
+    summary = convert([images, more, last], output, append=True)
+    assert open_cache(output).digest() == digest_of([images, more, last], tmp_path)
+    assert beside(output) == ["out.h5"]
+
+
+def test_virtual_file_without_its_part(images, tmp_path):
+    output = tmp_path / "out.h5"
+    convert(images, output, keep_parts=True)
+    next((tmp_path / "out.h5.parts").iterdir()).unlink()
+    with pytest.raises(BatchError, match=r"part .* is missing.*--overwrite"):
+        convert(images, output, keep_parts=True)
+    convert(images, output, keep_parts=True, overwrite=True)
+    assert open_cache(output).digest() == digest_of(images, tmp_path)
+    next((tmp_path / "out.h5.parts").iterdir()).unlink()
+    output.unlink()
+    assert convert(images, output, keep_parts=True).reused == 8
+
+
+def test_solid_file_has_no_parts_to_keep(images, tmp_path):
+    convert(images, tmp_path / "out.h5")
+    write_pictures(images, [1])
+    with pytest.raises(BatchError, match="no parts to keep"):
+        convert(images, tmp_path / "out.h5", keep_parts=True, append=True)
+
+
+@pytest.mark.parametrize("of", [1, 3, 5])
+def test_slices_join_to_the_whole(images, tmp_path, of):
+    from scalenorm.joining import join_caches
+
+    labels = labels_file(tmp_path, "id,b\n" + "".join(f"g{n:04d},{n}\n" for n in range(0, 30)))
+    slices = []
+    for number in range(1, of + 1):
+        slices.append(tmp_path / f"slice{number}.h5")
+        convert(images, slices[-1], part=(number, of), labels=labels)
+    joined = join_caches(slices[::-1], tmp_path / "joined.h5")
+    assert joined.digest() == digest_of(images, tmp_path, labels=labels)
+    assert beside(tmp_path / "joined.h5") == ["joined.h5"]
+
+
+def test_slices_agree_on_the_layout(tmp_path):
+    from scalenorm.joining import join_caches
+
+    folder = tmp_path / "arrays"
+    folder.mkdir()
+    np.save(folder / "a.npy", picture(1).astype("f4"))
+    for name in "bcd":
+        np.save(folder / f"{name}.npy", picture(2))
+    np.save(folder / "e.npy", picture(3).astype("f4"))
+    for number in (1, 2):
+        convert(folder, tmp_path / f"{number}.h5", part=(number, 2))
+    joined = join_caches([tmp_path / "1.h5", tmp_path / "2.h5"], tmp_path / "joined.h5")
+    assert joined.digest() == digest_of(folder, tmp_path)
+
+
+def test_caches_that_do_not_join(images, tmp_path):
+    from scalenorm.joining import join_caches
+
+    more = write_pictures(tmp_path / "more", [1, 3])
+    convert(images, tmp_path / "a.h5")
+    convert(more, tmp_path / "b.h5", margin=2.0)
+    with pytest.raises(CacheError, match=r"other settings \(margin: 1.0, now 2.0\)"):
+        join_caches([tmp_path / "a.h5", tmp_path / "b.h5"], tmp_path / "out.h5")
+    with pytest.raises(CacheError, match=r"both have an image with the id 'g0000'"):
+        join_caches([tmp_path / "a.h5", tmp_path / "a.h5"], tmp_path / "out.h5")
+    convert(more, tmp_path / "c.h5")
+    join_caches([tmp_path / "a.h5", tmp_path / "c.h5"], tmp_path / "out.h5")
+    with pytest.raises(BatchError, match=r"out.h5 exists: --overwrite"):
+        join_caches([tmp_path / "a.h5", tmp_path / "c.h5"], tmp_path / "out.h5")
+    assert not [name for name in beside(tmp_path / "out.h5") if name != "out.h5"]
+
+
+# --- refusals
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": 0}, "size must be a positive number of pixels, got 0"),
+        ({"views": ["centre-64"]}, "unknown view 'centre-64'"),
+        ({"views": []}, "one or more different views"),
+        ({"views": ["normalized", "normalized"]}, "different views"),
+        ({"views": "normalized"}, "list of names"),
+        ({"jobs": 0}, "jobs must be at least 1"),
+        ({"part_size": 0}, "part_size"),
+        ({"backend": "mpi"}, "backend must be one of threads, loky, dask, got 'mpi'"),
+        ({"scheduler": "tcp://x"}, "scheduler needs"),
+        ({"part": (3, 2)}, "K/N"),
+        ({"part": (1, 2), "append": True}, "excludes part"),
+        ({"overwrite": True, "append": True}, "excludes append"),
+        ({"margin": -1}, "margin must be"),
+        ({"max_pixels": 0}, "max_pixels"),
+    ],
+)
+def test_options_out_of_range(images, tmp_path, options, message):
+    with pytest.raises(OptionError, match=message):
+        convert(images, tmp_path / "out.h5", **options)
+    assert beside(tmp_path / "out.h5") == []
+
+
+def test_other_refusals(images, tmp_path):
+    with pytest.raises(TypeError, match="no option 'marign'"):
+        convert(images, tmp_path / "out.h5", marign=1)
+    with pytest.raises(InputError, match="nowhere"):
+        convert(tmp_path / "nowhere", tmp_path / "out.h5")
+    with pytest.raises(BatchError, match="no such folder"):
+        convert(images, tmp_path / "missing" / "out.h5")
+    with pytest.raises(BatchError, match="is a folder"):
+        convert(images, tmp_path)
+    other = tmp_path / "out.h5"
+    other.write_text("somebody's work")
+    for overwrite in (False, True):
+        with pytest.raises(BatchError, match=r"not a scalenorm cache.* left alone"):
+            convert(images, other, overwrite=overwrite)
+    assert other.read_text() == "somebody's work"
+    text = tmp_path / "text.jpg"
+    text.write_text("hello")
+    with pytest.raises(BatchError, match=r"none of the 1 images can be read; the first is text\.jpg: "):
+        convert(text, tmp_path / "text.h5")
+    assert beside(tmp_path / "text.h5") == []
+
+
+def test_dry_run_touches_nothing(images, tmp_path):
+    output = tmp_path / "out.h5"
+    summary = convert(images, output, dry_run=True)
+    assert (summary.images, summary.made) == (12, 12)
+    assert beside(output) == []
+    convert(images, output)
+    before = output.stat()
+    write_pictures(images, [1])
+    assert convert(images, output, dry_run=True, overwrite=True).made == 13
+    assert convert(images, output, dry_run=True, append=True).made == 1
+    assert output.stat() == before
+    assert beside(output) == ["out.h5"]
+
+
+def test_second_run_says_who_holds_the_output(images, tmp_path):
+    output = tmp_path / "out.h5"
+    with (
+        locked(tmp_path / "out.h5.lock"),
+        pytest.raises(BatchError, match=rf"process {os.getpid()} on {re.escape(socket.gethostname())}, since 20"),
+    ):
+        convert(images, output)
+    assert beside(output) == []
+
+
+def test_locks_of_the_dead_and_of_other_machines(images, tmp_path):
+    output, lock = tmp_path / "out.h5", tmp_path / "out.h5.lock"
+    for text in ("", "{", json.dumps({"host": socket.gethostname(), "pid": 2**22 + 1, "since": "yesterday"})):
+        lock.write_text(text)
+        convert(images, output)
+        assert beside(output) == ["out.h5"]
+    lock.write_text(json.dumps({"host": "elsewhere", "pid": 1, "since": "yesterday"}))
+    with pytest.raises(BatchError, match=r"process 1 on elsewhere, since yesterday; .* delete .*out\.h5\.lock"):
+        convert(images, output)
+    assert lock.exists()
+
+
+# --- faults
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.ENOSPC, "the disk is full"),
+        (errno.EDQUOT, "quota"),
+        (errno.EROFS, "read-only"),
+        (errno.EIO, "Input/output"),
+    ],
+)
+def test_disk_that_fails(images, tmp_path, monkeypatch, number, message):
+    import scalenorm.cache.part
+
+    output = tmp_path / "out.h5"
+    original = scalenorm.cache.part.write_at
+    calls = 0
+
+    def failing(file, place, values):
+        nonlocal calls
+        calls += 1
+        if calls == 9:
+            raise OSError(number, os.strerror(number), file.name)
+        original(file, place, values)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scalenorm.cache.part, "write_at", failing)
+        with pytest.raises(BatchError, match=rf"{message}.*; [48] finished images are kept"):
+            convert(images, output, jobs=1)
+    names = sorted(path.name for path in (tmp_path / "out.h5.parts").iterdir())
+    assert not [name for name in names if name.endswith(".tmp")]
+    summary = convert(images, output)
+    assert summary.reused in (4, 8)
+    assert open_cache(output).digest() == digest_of(images, tmp_path)
+    assert beside(output) == ["out.h5"]
+
+
+def test_image_that_vanishes(images, tmp_path, monkeypatch):
+    import scalenorm.batch
+
+    output = tmp_path / "out.h5"
+    original = scalenorm.batch.find
+
+    def find(*args, **kwargs):
+        listing = original(*args, **kwargs)
+        (images / "g0016.png").unlink()
+        return listing
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scalenorm.batch, "find", find)
+        with pytest.raises(BatchError, match=r"g0016\.png: it has vanished .*; 8 finished images are kept"):
+            convert(images, output, jobs=1)
+    summary = convert(images, output)
+    assert (summary.images, summary.made) == (11, 3)
+    assert open_cache(output).digest() == digest_of(images, tmp_path)
+    assert beside(output) == ["out.h5"]
+
+
+# --- other file systems
+
+
+def test_output_url(images, tmp_path):
+    fsspec = pytest.importorskip("fsspec")
+    url = "memory://results/out.h5"
+    summary = convert(images, url)
+    assert str(summary.output) == url
+    memory = fsspec.filesystem("memory")
+
+    def fetched():
+        memory.get_file("/results/out.h5", str(tmp_path / "fetched.h5"))
+        return open_cache(tmp_path / "fetched.h5").digest()
+
+    assert memory.ls("/results", detail=False) == ["/results/out.h5"]
+    assert fetched() == digest_of(images, tmp_path)
+    assert convert(images, url).complete
+    more = write_pictures(tmp_path / "more", [1])
+    convert(more, url, append=True)
+    assert fetched() == digest_of([images, more], tmp_path)
+    with pytest.raises(OptionError, match="keep_parts needs a local output"):
+        convert(images, url, keep_parts=True)
+
+
+def test_output_url_without_fsspec(images, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "fsspec.core", None)
+    with pytest.raises(BatchError, match=r"pip install 'scalenorm\[remote\]'"):
+        convert(images, "memory://results/none.h5")
+
+
+# --- the real images
+
+
+@pytest.mark.slow
+def test_all_real_images(galaxyzoo, tmp_path):
+    output = tmp_path / "gz.h5"
+    summary = scalenorm.convert(galaxyzoo / "images", output, labels=galaxyzoo / "labels.csv", jobs=2)
+    assert (summary.images, summary.failed) == (7952, 0)
+    assert (summary.labels.matched, summary.labels.missing, summary.labels.surplus) == (7952, 0, 0)
+    cache = open_cache(output)
+    assert cache.view_names == ("normalized", "center-64", "center-256")
+    percentiles = np.percentile(cache.catalog["major_axis"], [1, 50, 99])
+    np.testing.assert_allclose(percentiles, [90, 136, 242], rtol=0.02)
+    assert not np.isnan(cache.labels).any()
+    scalenorm.convert(galaxyzoo / "images", tmp_path / "one.h5", labels=galaxyzoo / "labels.csv", jobs=1)
+    one = open_cache(tmp_path / "one.h5")
+    for name in cache.view_names:
+        assert one.view(name).tobytes() == cache.view(name).tobytes()
+    assert one.catalog.tobytes() == cache.catalog.tobytes()
+    assert one.digest() == cache.digest()
