@@ -7,7 +7,7 @@ import re
 import stat
 from typing import IO, Any
 
-from .images import ImageError
+from .images import ImageError, reason
 
 __all__ = ["check_bytes", "filesystem", "is_url", "join", "open_file", "read_file", "stat_file"]
 
@@ -82,8 +82,13 @@ def read_file(path: str, limit: int) -> bytes:
         The system cannot read it.
     """
     if is_url(path):
-        with open_file(path) as file:
-            data = file.read(limit + 1)
+        try:
+            with open_file(path) as file:
+                data = file.read(limit + 1)
+        except (OSError, ImportError):
+            raise
+        except Exception as error:  # each remote system's package has exceptions of its own
+            raise OSError(f"cannot read {path}: {reason(error)}") from error
         check_bytes(len(data), limit)
         return data
     # Without O_NONBLOCK, opening a named pipe waits for a writer that never comes.

@@ -75,7 +75,8 @@ def decode(data: bytes, name: str, options: DecodeOptions) -> np.ndarray:
     -------
     ndarray, (H, W) or (H, W, C)
         Contiguous, native byte order. Pictures: uint8 or uint16, (H, W, 3) or with ``bands="grey"`` (H, W);
-        alpha dropped, EXIF orientation applied (a damaged EXIF block turns nothing). FITS and .npy: their own type, bands last.
+        alpha dropped, EXIF orientation applied (a damaged EXIF block turns nothing). FITS and .npy: their own
+        type, bands last.
 
     Raises
     ------

@@ -15,7 +15,7 @@ from pathlib import Path
 from .archives import ARCHIVE_SUFFIXES, ArchiveError, open_archive
 from .arrays import stack_length
 from .files import filesystem, is_url, join, open_file
-from .images import IMAGE_SUFFIXES
+from .images import IMAGE_SUFFIXES, reason
 from .listing import Listing, Root, Source, Sources, visible
 from .reader import Reader, open_reader
 
@@ -133,7 +133,7 @@ class _Finder:
         """Add the file `name` in `folder`; a .npy stack adds all its images."""
         source_id = self.id_of(name, given) if source_id is None else source_id
         path, count = join(folder, name), None
-        if name[-4:].lower() == ".npy":
+        if name[-4:].lower() == ".npy" and (is_url(path) or os.path.isfile(path)):
             # A file that cannot be read is tried later, fails and is recorded like any other.
             with contextlib.suppress(OSError):
                 count = stack_length(path)
@@ -197,6 +197,8 @@ class _Finder:
 
     def add_archive(self, given: str, path: str) -> None:
         root, shown = self.root("archive", path), _clean(given)
+        if not (is_url(path) or os.path.isfile(path)):
+            raise InputError(f"the archive {visible(given)} is not a regular file")
         try:
             with open_file(path) as file:
                 archive = open_archive(file)
@@ -209,7 +211,7 @@ class _Finder:
             raise InputError(f"cannot read the archive {visible(given)}: {error}") from error
 
     def add_url(self, given: str) -> None:
-        given = given.rstrip("/")
+        given = given if given.endswith("://") else given.rstrip("/")
         try:
             system, path = filesystem(given)
             if system.isdir(path):
@@ -227,8 +229,8 @@ class _Finder:
                 raise InputError(f"no such file or folder: {given}")
         except InputError:
             raise
-        except (OSError, ImportError, ValueError) as error:
-            raise InputError(f"cannot read {given}: {error}") from error
+        except Exception as error:  # each remote system's package has exceptions of its own
+            raise InputError(f"cannot read {given}: {reason(error)}") from error
 
     def check_protocol(self, url: str) -> None:
         protocol = url.partition("://")[0]

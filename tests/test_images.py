@@ -301,6 +301,23 @@ def test_other_content(data, words):
     assert "\n" not in str(caught.value)
 
 
+def test_jpeg_markers():
+    data = saved(Image.fromarray(picture()), "JPEG")
+    at = data.index(b"\xff\xdb")
+    assert np.array_equal(decode(data[:at] + b"\xff\xff" + data[at:], "a", RGB), pillow(data))  # fill bytes are legal
+    with pytest.raises(ImageError, match="stray bytes"):
+        decode(data[:at] + b"junk" + data[at:], "a", RGB)
+    with pytest.raises(ImageError, match="no image after its header"):
+        decode(data[:at] + data[data.index(b"\xff\xda") :], "a", RGB)
+
+
+@pytest.mark.parametrize("dtype", ["i4", "f4"])
+def test_samples_that_are_no_picture(dtype):
+    data = saved(Image.fromarray(np.zeros((4, 5), dtype)), "TIFF")
+    with pytest.raises(ImageError, match=r"convert it to FITS or \.npy"):
+        decode(data, "a", RGB)
+
+
 def test_progressive_jpeg_of_many_scans():
     data = saved(Image.fromarray(picture()), "JPEG", progressive=True)
     at = data.rindex(b"\xff\xda")

@@ -140,8 +140,11 @@ def test_names_of_any_bytes(tmp_path):
 
 
 def test_what_is_not_a_regular_file(tmp_path):
-    os.mkfifo(tmp_path / "pipe.jpg")
-    listing = find([tmp_path])
+    for name in ("pipe.jpg", "pipe.npy", "pipe.zip"):
+        os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match="not a regular file"):
+        find([tmp_path / "pipe.zip"])
+    listing = find([tmp_path / "pipe.jpg", tmp_path / "pipe.npy"], id_from="path")
     outcome = []
 
     def read():
@@ -274,6 +277,16 @@ def test_zip64_directory(tmp_path):
     assert len(listing.sources) == 66_000
     with open_reader() as reader:
         assert [reader.read(listing.sources[i]) for i in (0, 65_999)] == [b"0", b"65999"]
+
+
+def test_zip64_sizes(tmp_path, monkeypatch):
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 100)
+    path = tmp_path / "a.zip"
+    make_zip(path, {"a.jpg": b"abc" * 500, "b.jpg": b"small", "c.jpg": os.urandom(500)}, zipfile.ZIP_STORED)
+    assert path.read_bytes().count(b"PK\6\6") == 1
+    with zipfile.ZipFile(path) as archive:
+        expected = {name[0]: archive.read(name) for name in ("a.jpg", "b.jpg", "c.jpg")}
+    assert contents(find([path])) == expected
 
 
 def test_any_member_can_be_read_without_listing_again(tmp_path):
@@ -534,6 +547,23 @@ def test_one_image_of_a_large_stack_costs_one_image(tmp_path):
 
 
 # --- URLs
+
+
+def test_errors_of_a_remote_system(monkeypatch):
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+
+    class NoCredentials(Exception):
+        pass
+
+    def fail(*args, **options):
+        raise NoCredentials("who are you?")
+
+    monkeypatch.setattr(type(memory), "isdir", fail)
+    monkeypatch.setattr(type(memory), "open", fail)
+    with pytest.raises(InputError, match="cannot read memory://bucket: who are you"):
+        find(["memory://bucket"])
+    with open_reader() as reader, pytest.raises(OSError, match=r"memory://a\.jpg: who are you"):
+        reader.read(Source("a", "memory://a.jpg", None, None, "a.jpg"))
 
 
 def test_urls(tree):
