@@ -205,7 +205,10 @@
     fillPager(document.getElementById("failed-pager"), current, Math.ceil(failed.length / perPage), showFailed, place);
   };
 
-  form.addEventListener("input", update);
+  // A select says "input" and "change" at once; a field that was typed in says "change" only when it is left, perhaps
+  // for the button of the next page.
+  form.addEventListener("input", (event) => { if (event.target.tagName === "INPUT") update(); });
+  form.addEventListener("change", (event) => { if (event.target.tagName === "SELECT") update(); });
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => setTimeout(update));
   for (const [name, button] of Object.entries(buttons)) {

@@ -1,0 +1,541 @@
+"""Montage and page: what is drawn, against the originals; the page in a real browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hostile import BROKEN, IDS, make_cache
+from PIL import Image
+from skimage.measure import label, regionprops
+
+import scalenorm
+from scalenorm import Flag, cli
+from scalenorm.charts import histogram
+from scalenorm.choosing import good_rows, most_suspicious, offsets, spread_over_sizes, suspicion
+from scalenorm.drawing import ELLIPSE, WINDOW, Limits, as_picture, draw_measurement, ellipse_points, limits_of
+from scalenorm.montage import draw_montage, write_montage
+from scalenorm.originals import Originals
+from scalenorm.report import write_report
+
+CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
+FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return make_cache(tmp_path_factory.mktemp("hostile"), views=["normalized", "center-64"])
+
+
+@pytest.fixture(scope="module")
+def page(cache):
+    path = cache.path.with_name("page.html")
+    write_report(cache, path)
+    return path
+
+
+# --- choosing
+
+
+def test_suspicion_is_the_sum_that_its_documentation_says(cache):
+    rows = good_rows(cache)
+    assert cache.ids.index(BROKEN) not in rows
+    catalog = cache.catalog[rows]
+    offset = np.hypot(catalog["row"] - 105.5, catalog["col"] - 105.5)
+    np.testing.assert_allclose(offsets(cache)[rows], offset)
+    size = np.log(catalog["major_axis"])
+    spread = 1.4826 * np.median(np.abs(size - np.median(size)))
+    unusual = np.clip(np.abs(size - np.median(size)) / spread - 2, 0, 5)
+    severity = {Flag.TOUCHES_EDGE: 2, Flag.LOW_CONTRAST: 2, Flag.OFF_CENTER: 1, Flag.BLENDED: 1}
+    flags = [sum(severity.get(flag, 0.5) for flag in Flag if flag & value) for value in catalog["flags"]]
+    assert not (np.bitwise_or.reduce(catalog["flags"]) & (Flag.NO_FOREGROUND | Flag.MOST_OF_IMAGE))
+    expected = flags + np.minimum(offset / (catalog["major_axis"] / 2), 5) + unusual
+    np.testing.assert_allclose(suspicion(cache)[rows], expected)
+    assert most_suspicious(cache, 3) == rows[np.argsort(-expected)[:3]].tolist()
+
+
+def test_spread_over_sizes_takes_small_and_large(cache):
+    sizes = cache.catalog["major_axis"][spread_over_sizes(cache, 6)]
+    assert (np.diff(sizes) >= 0).all()
+    ranks = np.searchsorted(np.sort(cache.catalog["major_axis"][good_rows(cache)]), sizes)
+    assert np.diff(ranks).max() <= 4
+    assert sorted(spread_over_sizes(cache, 1000)) == good_rows(cache).tolist()
+
+
+# --- drawing
+
+
+def as_row(measured):
+    """A measurement as a row of a catalogue."""
+    fields = ("row", "col", "major_axis", "minor_axis", "orientation", "window_row", "window_col", "side", "height")
+    names = (*fields, "width")
+    return np.array([tuple(getattr(measured, name) for name in names)], [(name, float) for name in names])[0]
+
+
+@pytest.mark.parametrize("orientation", [0.0, 0.5, -1.2, np.pi / 2])
+def test_ellipse_points_outline_the_region(orientation):
+    rows, cols = np.mgrid[:200, :300]
+    along = (rows - 90) * np.cos(orientation) + (cols - 170) * np.sin(orientation)
+    across = -(rows - 90) * np.sin(orientation) + (cols - 170) * np.cos(orientation)
+    inside = (along / 60) ** 2 + (across / 25) ** 2 <= 1
+    row = as_row(scalenorm.measure(inside.astype(np.uint8), center=(90, 170)))
+    found = regionprops(label(inside))[0]
+    points = ellipse_points(row) - 0.5
+    # Points just inside and just outside of the outline lie so in the region too.
+    middle = np.array([found.centroid[1], found.centroid[0]])
+    for factor, expected in ((0.96, True), (1.04, False)):
+        near = np.round(middle + factor * (points - middle)).astype(int)
+        assert (inside[near[:, 1], near[:, 0]] == expected).all()
+
+
+def test_drawing_is_where_the_measurement_is(galaxies):
+    measured = scalenorm.measure(galaxies.images[0])
+    row = as_row(measured)
+    picture = Image.new("RGB", (212, 212))
+    draw_measurement(picture, row)
+    pixels = np.asarray(picture).astype(int)
+    for color, height in ((WINDOW, measured.side), (ELLIPSE, np.ptp(ellipse_points(row)[:, 1]))):
+        wanted = [int(color[at : at + 2], 16) for at in (1, 3, 5)]
+        drawn = np.argwhere(np.abs(pixels - wanted).max(axis=2) < 60)
+        assert np.ptp(drawn[:, 0]) + 1 == pytest.approx(height / 2, abs=3)
+        middle = (drawn.min(axis=0) + drawn.max(axis=0)) / 2
+        expected = (measured.window_row, measured.window_col) if color == WINDOW else (measured.row, measured.col)
+        np.testing.assert_allclose(middle * 2 + 0.5, expected, atol=3)
+
+
+@pytest.mark.parametrize("bands", [None, 1, 2, 3, 4, 7])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, ">f4", np.float64])
+def test_any_array_becomes_a_picture(rng, bands, dtype):
+    pixels = (rng.random((40, 30) if bands is None else (40, 30, bands)) * 200).astype(dtype)
+    if pixels.dtype.kind == "f":
+        pixels.flat[:3] = np.nan, np.inf, -np.inf
+    picture = as_picture(pixels, limits_of(pixels))
+    assert (picture.size, picture.mode) == ((30, 40), "RGB")
+    shown = np.asarray(picture)
+    if dtype == np.uint8 and bands == 3:
+        np.testing.assert_array_equal(shown, pixels)
+    elif bands in (None, 1):
+        flat = pixels.reshape(-1)[3:].astype(float)
+        assert np.corrcoef(np.argsort(np.argsort(flat)), shown[..., 0].ravel()[3:])[0, 1] > 0.9
+    if bands in (None, 1, 3):
+        assert np.ptp(shown) > 150
+
+
+def test_constant_and_empty_values_have_limits():
+    assert limits_of(np.full((3, 3), 7.0)) == Limits(7.0, 8.0)
+    assert limits_of(np.full((3, 3), np.nan)) == Limits(0.0, 1.0)
+
+
+# --- originals
+
+
+def test_originals_are_those_that_were_measured(cache, tmp_path):
+    rows = good_rows(cache).tolist()
+    sources = {row: cache.catalog["source"][row].decode() for row in rows}
+    with Originals(cache, rows) as originals:  # by the list that the cache was made from
+        for row in rows:
+            with Image.open(cache.path.parent / sources[row]) as image:
+                np.testing.assert_array_equal(originals.read(row), np.asarray(image))
+    other = tmp_path / "elsewhere"
+    shutil.copytree(cache.path.parent / "images", other / "images")
+    changed, gone = rows[0], rows[1]
+    Image.new("RGB", (212, 212)).save(other / sources[changed])
+    (other / sources[gone]).unlink()
+    with Originals(cache, rows, [other]) as originals:
+        assert [row for row in rows if originals.read(row) is None] == [changed, gone]
+
+
+# --- montage
+
+
+def test_montage_shows_the_views_and_says_what_it_is(cache, tmp_path):
+    drawn, found = write_montage(cache, tmp_path / "m.png", count=5)
+    assert (drawn, found) == (5, 5)
+    with Image.open(tmp_path / "m.png") as picture:
+        assert picture.text["Software"] == "scalenorm-report"
+        assert 700 < picture.width <= 1400
+    rows = spread_over_sizes(cache, 1)
+    with Originals(cache, rows) as originals:
+        picture, _ = draw_montage(cache, rows, originals)
+    tile = (picture.width - 48 - 12) // 3
+    left, top = 24 + tile + 6, 24 + 64
+    shown = picture.crop((left, top, left + tile, top + tile)).resize((64, 64), Image.Resampling.BOX)
+    error = np.asarray(shown).astype(int) - cache.view("normalized")[rows[0]]
+    assert np.abs(error).mean() < 3
+
+
+def test_montage_without_originals_says_so(cache, tmp_path):
+    (tmp_path / "other").mkdir()
+    shutil.copy(cache.path.parent / "images" / "00 <i>&.png", tmp_path / "other" / "x.png")
+    assert write_montage(cache, tmp_path / "m.png", images=[tmp_path / "other"], ids=["plain-1", "NUL"]) == (2, 0)
+
+
+# --- commands
+
+
+def run(capsys, *arguments):
+    code = cli.report([str(argument) for argument in arguments])
+    done = capsys.readouterr()
+    return code, done.out, done.err
+
+
+def test_own_results_are_replaced_and_no_others(cache, tmp_path, capsys):
+    montage, page = tmp_path / "m.png", tmp_path / "p.html"
+    arguments = (cache.path, "--montage", montage, "--html", page, "--worst", "-n", 2)
+    expected = f"{montage}: 2 galaxies\n{page}: pictures of {len(IDS)} galaxies\n"
+    assert run(capsys, *arguments) == (0, expected, "")
+    assert run(capsys, *arguments) == (0, expected, "")
+    assert run(capsys, *arguments, "--quiet") == (0, "", "")
+    for path in (montage, page):
+        before = path.read_bytes()
+        path.write_text("mine")
+        code, _, error = run(capsys, *arguments)
+        assert (code, error.count("\n"), path.read_text()) == (1, 1, "mine")
+        assert f"{path} exists and is not replaced" in error
+        path.write_bytes(before)
+    page.write_text("mine")
+    assert run(capsys, *arguments, "--overwrite")[0] == 0
+    assert sorted(tmp_path.iterdir()) == [montage, page]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--montage", "m.jpg"], "its name must end in .png"),
+        (["--montage", "missing/m.png"], "missing: no such folder; make it first"),
+        (["--montage", "m.png", "--ids", "plain-1,nobody"], "no image has the id 'nobody'"),
+        (["--montage", "m.png", "--ids", BROKEN], "failed (not a JPEG, PNG"),
+        (["--montage", "m.png", "--images", "nowhere"], "no such file or folder: nowhere"),
+        (["--html", "."], ". is a folder: give the name of a file in it"),
+    ],
+)
+def test_errors_are_one_line(cache, tmp_path, capsys, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    code, out, error = run(capsys, cache.path, *arguments)
+    assert (code, out, error.count("\n")) == (1, "", 1)
+    assert message in error
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--html", "p.html", "--worst"],
+        ["--montage", "m.png", "-n", "0"],
+        ["--montage", "m.png", "--ids", "a", "--worst"],
+    ],
+)
+def test_wrong_command_lines(cache, capsys, arguments):
+    with pytest.raises(SystemExit) as exit_:
+        cli.report([str(cache.path), *arguments])
+    assert exit_.value.code == 2
+    assert "scalenorm-report: error: " in capsys.readouterr().err
+
+
+def test_batch_writes_a_page(tmp_path, galaxies, capsys):
+    (tmp_path / "in").mkdir()
+    for name, image in zip(galaxies.ids, galaxies.images, strict=True):
+        Image.fromarray(image).save(tmp_path / "in" / f"{name}.png")
+    page = tmp_path / "page.html"
+    arguments = [str(tmp_path / "in"), str(tmp_path / "out.h5"), "--views", "normalized", "--report", str(page)]
+    (tmp_path / "page.html").write_text("mine")
+    assert cli.batch(arguments) == 1
+    assert not (tmp_path / "out.h5").exists()
+    page.unlink()
+    assert cli.batch(arguments) == 0
+    assert capsys.readouterr().out.endswith(f"{page}: pictures of 8 galaxies\n")
+    assert len(data_of(page)["pictures"]) == 8
+
+
+def test_a_page_needs_a_local_cache(tmp_path):
+    assert cli.batch([str(tmp_path), "memory://x.h5", "--report", str(tmp_path / "p.html")]) == 1
+
+
+# --- the page as text
+
+
+class Elements(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.found = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+
+def data_of(page):
+    text = page.read_text(encoding="utf-8")
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)[1])
+
+
+def test_page_is_one_file_without_foreign_elements(page):
+    found = Elements(page.read_text(encoding="utf-8")).found
+    assert [tag for tag, _ in found if tag in ("script", "style", "u", "b", "i", "iframe", "object")] == [
+        "style", "script", "script",
+    ]  # fmt: skip
+    assert [attrs["href"] for tag, attrs in found if tag == "link"] == ["data:,"]
+    for _, attrs in found:
+        assert not [name for name in attrs if name.startswith("on")]
+        assert "src" not in attrs
+        assert attrs.get("href", "#").startswith(("#", "data:,"))
+
+
+def test_page_holds_what_the_cache_does(cache, page):
+    data = data_of(page)
+    rows = good_rows(cache)
+    assert data["columns"]["id"] == [cache.ids[row] for row in rows]
+    assert data["columns"]["flags"] == cache.catalog["flags"][rows].tolist()
+    np.testing.assert_allclose(data["columns"]["size"], cache.catalog["major_axis"][rows], atol=0.051)
+    np.testing.assert_allclose(data["columns"]["offset"], offsets(cache)[rows], atol=0.051)
+    assert [failed[0] for failed in data["failed"]] == [BROKEN]
+    assert set(data["pictures"]) == {str(number) for number in range(len(IDS))}
+
+
+def test_histogram_counts_everything(rng):
+    values = rng.gamma(3, 30, 5000)
+    chart = histogram(values, title="<Size>", axis="major axis", unit="px")
+    counts = [int(text.replace(",", "")) for text in re.findall(r": ([\d,]+)</title>", chart)]
+    beyond = re.search(r"; ([\d,]+) beyond", chart)
+    assert sum(counts) + (int(beyond[1]) if beyond else 0) == 5000
+    assert "&lt;Size&gt;" in chart
+    assert f"median {np.median(values):.1f} px" in chart
+    for special in ([5.0], [0.0, 0.0], []):
+        assert "NaN" not in histogram(np.array(special), title="t", axis="a", unit="px")
+
+
+def test_a_large_cache_gives_a_page_of_bounded_size(cache, tmp_path):
+    repeated = np.tile(good_rows(cache), 60_000 // len(IDS) + 1)[:60_000]
+
+    class Large:
+        path, settings, settings_hash, attributes = cache.path, cache.settings, cache.settings_hash, cache.attributes
+        view_names, label_names, size, layout = cache.view_names, cache.label_names, cache.size, cache.layout
+        catalog = cache.catalog[repeated]
+        ids = [f"{number:018d}" for number in range(60_000)]  # noqa: RUF012
+
+        def __len__(self):
+            return 60_000
+
+        def view(self, name):
+            return View(name)
+
+        def read(self, _name, start, stop):
+            return self.catalog[start:stop]
+
+    class View:
+        def __init__(self, name):
+            self.crops = cache.view(name)
+
+        def __getitem__(self, row):
+            return self.crops[repeated[row]]
+
+    assert write_report(Large(), tmp_path / "large.html")[0] == 480
+    assert (tmp_path / "large.html").stat().st_size < 20_000_000
+    assert len(data_of(tmp_path / "large.html")["columns"]["id"]) == 60_000
+
+
+# --- the page in a browser
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    if not (CHROMIUM.exists() and DRIVER.exists()):
+        pytest.skip("Debian's packages chromium and chromium-driver are not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    service = webdriver.ChromeService(str(DRIVER), log_output=os.devnull)
+    driver = webdriver.Chrome(options=options, service=service)
+    yield driver
+    driver.quit()
+
+
+class Page:
+    """The page as a person uses it."""
+
+    def __init__(self, driver, path, width=1280):
+        self.driver = driver
+        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        driver.get(path.as_uri())
+
+    def find(self, selector):
+        return self.driver.find_elements("css selector", selector)
+
+    def one(self, selector):
+        return self.driver.find_element("css selector", selector)
+
+    def texts(self, selector):
+        # textContent, since a listing may be longer than what is on the screen
+        script = "return [...document.querySelectorAll(arguments[0])].map(element => element.textContent)"
+        return self.driver.execute_script(script, selector)
+
+    def choose(self, name, value):
+        from selenium.webdriver.support.ui import Select
+
+        Select(self.one(f"select[name={name}]")).select_by_value(value)
+
+    def type(self, name, text):
+        field = self.one(f"input[name={name}]")
+        field.clear()
+        field.send_keys(text)
+
+    def overflow(self):
+        return self.driver.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
+
+
+@pytest.fixture
+def shown(browser, page):
+    shown = Page(browser, page)
+    yield shown
+    assert browser.get_log("browser") == []
+
+
+def test_browser_opens_the_page_without_errors(shown, page, cache):
+    assert shown.driver.title == f"{cache.path.name} – scalenorm report"  # noqa: RUF001
+    assert len(shown.find("#gallery > li")) == min(len(IDS), 24)
+    names = set(shown.texts("#gallery h3"))
+    assert names == set(IDS)
+    assert BROKEN in shown.texts("#failed th[scope=row]")
+    script = "Promise.all([...document.images].map(i => i.decode())).then(() => arguments[0](document.images.length))"
+    assert shown.driver.execute_async_script(script) == 3 * len(IDS)
+
+
+def test_browser_draws_the_ellipse_as_python_does(shown, cache):
+    # The browser's own geometry of the turned ellipse, in pixels of the original.
+    script = """
+    const shape = document.querySelectorAll("#gallery li")[0].querySelector("ellipse.ellipse");
+    const matrix = shape.transform.baseVal.consolidate().matrix;
+    const points = [];
+    for (let k = 0; k <= 96; k++) {
+      const angle = 2 * Math.PI * k / 96, point = shape.ownerSVGElement.createSVGPoint();
+      point.x = shape.cx.baseVal.value + Math.cos(angle) * shape.rx.baseVal.value;
+      point.y = shape.cy.baseVal.value + Math.sin(angle) * shape.ry.baseVal.value;
+      const turned = point.matrixTransform(matrix);
+      points.push([turned.x, turned.y]);
+    }
+    return points;"""
+    row = most_suspicious(cache, 1)[0]
+    points = np.array(shown.driver.execute_script(script))
+    expected = ellipse_points(cache.catalog[row])
+    # The same outline, whichever way round it is followed.
+    distance = np.hypot(*(points[:, None] - expected[None]).transpose(2, 0, 1)).min(axis=1)
+    assert distance.max() < np.pi * cache.catalog["major_axis"][row] / 96 / 2 + 0.05
+
+
+def test_browser_filters_by_flag_size_offset_and_id(shown, cache):
+    rows = good_rows(cache)
+    flags, size = cache.catalog["flags"][rows], np.round(cache.catalog["major_axis"][rows], 1)
+    ids = np.array([cache.ids[row] for row in rows], object)
+    common = max(Flag, key=lambda flag: np.count_nonzero(flags & flag))
+    offset = np.round(offsets(cache)[rows], 1)
+    cases = [
+        ({"flag": str(int(common))}, (flags & common) != 0),
+        ({"flag": "none"}, flags == 0),
+        ({"sizeFrom": str(np.median(size))}, size >= np.median(size)),
+        ({"sizeTo": "60"}, size <= 60),
+        ({"offsetFrom": "2", "offsetTo": "5"}, (offset >= 2) & (offset <= 5)),
+        ({"text": "GALAXY"}, np.array(["galaxy" in name.lower() for name in ids])),
+        ({"text": "<script>"}, np.array(["<script>" in name for name in ids])),
+        ({"text": "nobody"}, np.zeros(len(ids), bool)),
+    ]  # fmt: skip
+    for fields, expected in cases:
+        for name, value in fields.items():
+            if name == "flag":
+                shown.choose(name, value)
+            else:
+                shown.type(name, value)
+        assert set(shown.texts("#gallery h3")) == set(ids[expected]), fields
+        count = f"{expected.sum()} of {len(ids)} galaxies" if expected.any() else "No galaxy is like that"
+        assert shown.one("#count").text.startswith(count)
+        shown.one("button[type=reset]").click()
+        shown.driver.execute_async_script("setTimeout(arguments[0], 20)")
+        assert shown.one("#count").text == f"{len(ids)} of {len(ids)} galaxies"
+
+
+def test_browser_sorts_pictures_and_table(shown, cache):
+    rows = good_rows(cache)
+    ids = np.array([cache.ids[row] for row in rows], object)
+    size = np.round(cache.catalog["major_axis"][rows], 1)
+    by_size = ids[np.argsort(size, kind="stable")].tolist()
+    assert shown.texts("#gallery h3")[0] == cache.ids[most_suspicious(cache, 1)[0]]
+    shown.choose("sort", "size:up")
+    assert shown.texts("#gallery h3") == by_size
+    shown.one("#as-table").click()
+    assert not shown.one("#gallery").is_displayed()
+    assert shown.texts("#listing tbody th") == by_size
+    heading = "#listing th:nth-child(1) button"
+    shown.one(heading).click()
+    assert shown.texts("#listing tbody th") == ids.tolist()
+    assert shown.one("#listing th:nth-child(1)").get_attribute("aria-sort") == "ascending"
+    assert shown.driver.switch_to.active_element == shown.one(heading)
+    shown.driver.switch_to.active_element.send_keys(" ")
+    assert shown.texts("#listing tbody th") == ids[::-1].tolist()
+    assert shown.one("#listing th:nth-child(1)").get_attribute("aria-sort") == "descending"
+    assert len(shown.find("#listing th[aria-sort]")) == 1
+
+
+def test_browser_shows_a_flag_on_request(shown, cache):
+    button = shown.find("button[data-flag]")[1]
+    value = int(button.get_attribute("data-flag"))
+    button.click()
+    rows = good_rows(cache)
+    expected = {cache.ids[row] for row in rows if cache.catalog["flags"][row] & value}
+    assert set(shown.texts("#gallery h3")) == expected
+    assert shown.driver.switch_to.active_element.get_attribute("id") == "galaxies"
+
+
+def test_browser_says_what_everything_is(shown):
+    # Every field and button has a name, and every picture a text, for those who do not see them.
+    script = """
+    return [...document.querySelectorAll("input, select, button")].filter(element =>
+      !(element.labels && element.labels.length) && !element.ariaLabel && !element.textContent.trim()
+    ).map(element => element.outerHTML)"""
+    assert shown.driver.execute_script(script) == []
+    assert all(": " in text for text in shown.driver.execute_script("return [...document.images].map(i => i.alt)"))
+    assert all(svg.get_attribute("aria-label") or svg.get_attribute("aria-hidden") for svg in shown.find("svg"))
+    assert len(shown.find("h1")) == 1
+    assert all(cell.get_attribute("scope") for cell in shown.find("th"))
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+@pytest.mark.parametrize("mode", ["as-pictures", "as-table"])
+def test_browser_needs_no_sideways_scrolling(browser, page, width, mode):
+    shown = Page(browser, page, width)
+    shown.one(f"#{mode}").click()
+    assert shown.overflow() <= 0
+    assert browser.get_log("browser") == []
+
+
+def test_browser_pages_through_many_galaxies(browser, page, tmp_path):
+    text = page.read_text(encoding="utf-8")
+    data = data_of(page)
+    count = 60_000
+    columns = {name: (values * (count // len(values) + 1))[:count] for name, values in data["columns"].items()}
+    columns["id"] = [f"id-{number:06d}" for number in range(count)]
+    start, stop = text.index('id="data">') + len('id="data">'), text.index("</script>", text.index('id="data">'))
+    (tmp_path / "many.html").write_text(text[:start] + json.dumps({**data, "columns": columns}) + text[stop:], "utf-8")
+    shown = Page(browser, tmp_path / "many.html")
+    shown.one("#as-table").click()
+    shown.choose("sort", "id:up")
+    assert shown.texts("#pager span") == ["page 1 of 600"]
+    assert len(shown.find("#listing tbody tr")) == 100
+    for button, first in (("Last", 599), ("Previous", 598), ("Next", 599), ("First", 0)):
+        next(found for found in shown.find("#pager button") if found.text == button).click()
+        assert shown.texts("#listing tbody th")[0] == f"id-{first * 100:06d}"
+    shown.type("text", "id-03141")
+    assert shown.texts("#listing tbody th") == [f"id-{number:06d}" for number in range(31410, 31420)]
+    assert browser.get_log("browser") == []
