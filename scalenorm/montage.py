@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -156,7 +157,7 @@ def _draw_caption(
 ) -> None:
     found = cache.catalog[row]
     font, small = _font(14), _font(13)
-    sizes = f"axes {found['major_axis']:.0f} \u00d7 {found['minor_axis']:.0f} px, offset {offset:.1f} px"
+    sizes = f"axes {found['major_axis']:.0f} x {found['minor_axis']:.0f} px, offset {offset:.1f} px"
     flags = ", ".join(describe(int(found["flags"])))
     name = _cut(draw, cache.ids[row], font, block * 0.34)
     draw.text((left, top), name, _TEXT, font)
@@ -168,7 +169,9 @@ def _draw_caption(
 
 def _cut(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont, room: float) -> str:
     """Return text on one line, shortened in the middle to the room there is."""
-    text = " ".join("".join(sign if sign.isprintable() else " " for sign in text[:300]).split())
+    # Pillow's own font has ASCII only, and shows boxes for the rest.
+    text = unicodedata.normalize("NFKD", " ".join(text[:300].split()))
+    text = "".join(sign for sign in text if not unicodedata.combining(sign)).encode("ascii", "replace").decode()
     if draw.textlength(text, font) <= room:
         return text
     for keep in range(len(text) - 1, 0, -1):

@@ -51,7 +51,8 @@ class Originals:
         self._decode = DecodeOptions(**{name: value for name, value in cache.settings.items() if name in known})
         self._reader = Reader(2_000_000_000)
         self._sha256 = cache.catalog["sha256"]
-        self._sources = _matches(cache, rows, _stored(cache) if images is None else _listed(cache, images))
+        rows = list(rows)
+        self._sources = _matches(cache, rows, _stored(cache, rows) if images is None else _listed(cache, images))
 
     def __enter__(self) -> Originals:
         return self
@@ -80,15 +81,22 @@ def _listed(cache: Cache, images: Sequence[str | os.PathLike[str]]) -> Iterator[
         yield from find(inputs, list_file=list_file, id_from=cache.settings["id_from"]).sources
 
 
-def _stored(cache: Cache) -> Iterator[Source]:
-    """Yield what is left of the inputs of the batch run."""
-    text = re.sub(r" and \d+ more$", "", str(cache.attributes.get("source", "")))
+def _stored(cache: Cache, rows: Iterable[int]) -> Iterator[Source]:
+    """Yield what is left of the inputs of the batch run, of which the cache names the first five."""
+    text, more = re.subn(r" and \d+ more$", "", str(cache.attributes.get("source", "")))
+    folders: dict[Path, None] = {}
     for name in text.split(", "):
         for path in (Path(name), cache.path.parent / name):
             if name and not is_url(name) and path.exists():
                 with contextlib.suppress(InputError):  # nobody has asked for this folder to be there
                     yield from _listed(cache, [path])
+                folders[path.parent] = None
                 break
+    for folder in folders if more else ():
+        for row in rows:
+            name = cache.catalog["source"][row].decode()
+            if (folder / name).is_file():
+                yield Source(cache.ids[row], str(folder / name), None, None, name)
 
 
 def _matches(cache: Cache, rows: Iterable[int], sources: Iterable[Source]) -> dict[int, Source]:

@@ -154,6 +154,16 @@ def test_originals_are_those_that_were_measured(cache, tmp_path):
         assert [row for row in rows if originals.read(row) is None] == [changed, gone]
 
 
+def test_originals_of_more_inputs_than_the_cache_names(tmp_path, galaxies):
+    paths = [tmp_path / f"{name}.png" for name in galaxies.ids]
+    for path, image in zip(paths, galaxies.images, strict=True):
+        Image.fromarray(image).save(path)
+    scalenorm.convert(paths, tmp_path / "c.h5", views=["normalized"])
+    with Originals(scalenorm.open_cache(tmp_path / "c.h5"), range(8)) as originals:
+        for row in range(8):
+            np.testing.assert_array_equal(originals.read(row), galaxies.images[row])
+
+
 # --- montage
 
 
