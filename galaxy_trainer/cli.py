@@ -1,4 +1,4 @@
-"""The commands galaxy-train, galaxy-evaluate and galaxy-predict."""
+"""The commands galaxy-train, galaxy-evaluate, galaxy-predict and galaxy-compare."""
 
 import argparse
 import contextlib
@@ -6,11 +6,24 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from galaxy_trainer.errors import TrainerError
 
+if TYPE_CHECKING:
+    from galaxy_trainer.recipes import Recipe
+
 DONE, FAILED, FAILED_IMAGES = 0, 1, 3
+
+_CHANGES = (
+    ("width", float, "factor on the numbers of filters and dense units"),
+    ("pieces", int, "linear pieces of a maxout unit"),
+    ("dropout", float, "fraction dropped behind the maxout layers"),
+    ("head", str, "linear, or tree: answers that obey the decision tree"),
+    ("epochs", int, "epochs"),
+    ("batch-size", int, "images per step"),
+    ("learning-rate", float, "learning rate at the start"),
+)
 
 
 def train(argv: Sequence[str] | None = None) -> int:
@@ -28,19 +41,7 @@ def train(argv: Sequence[str] | None = None) -> int:
     data.add_argument("--split-seed", type=int, default=0, metavar="N", help="another one, another test set (0)")
     data.add_argument("--in-memory", action=argparse.BooleanOptionalAction, default=None,
                       help="read the view into memory first (default: if it takes less than 1 GiB)")  # fmt: skip
-    recipe = parser.add_argument_group("recipe")
-    recipe.add_argument("--recipe", default="paper", metavar="NAME", help="paper (default), long, ...")
-    for name, kind, text in (
-        ("width", float, "factor on the numbers of filters and dense units"),
-        ("pieces", int, "linear pieces of a maxout unit"),
-        ("dropout", float, "fraction dropped behind the maxout layers"),
-        ("head", str, "linear, or tree: answers that obey the decision tree"),
-        ("epochs", int, "epochs"),
-        ("batch-size", int, "images per step"),
-        ("learning-rate", float, "learning rate at the start"),
-    ):
-        recipe.add_argument(f"--{name}", type=kind, metavar="X", help=f"{text} (default: the recipe's)")
-    recipe.add_argument("--no-augmentation", action="store_true", help="train on the images as they are")
+    _add_recipe(parser)
     computing = parser.add_argument_group("computing")
     computing.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, order and draws (0)")
     computing.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="(float32)")
@@ -55,20 +56,12 @@ def train(argv: Sequence[str] | None = None) -> int:
         parser.error("name a CACHE and, with -o, a folder for the run; or --resume RUN")
 
     def action() -> int:
-        with _silent_start():
+        with silent_start():
             import galaxy_trainer
-            from galaxy_trainer.augmentation import NO_AUGMENTATION
         if args.resume is not None:
             run = galaxy_trainer.resume(args.resume, report=_report(args))
         else:
-            names = ("width", "pieces", "dropout", "head", "epochs", "batch_size", "learning_rate")
-            changes: dict[str, Any] = {n: getattr(args, n) for n in names if getattr(args, n) is not None}
-            if args.no_augmentation:
-                changes["augmentation"] = NO_AUGMENTATION
-            try:
-                chosen = galaxy_trainer.recipe_of(args.recipe, changes)
-            except TrainerError as error:
-                parser.error(str(error))
+            chosen = _recipe(parser, args)
             run = galaxy_trainer.train(
                 args.cache, args.output, view=args.view, recipe=chosen, labels=args.labels, test_ids=args.test_ids,
                 test_fraction=args.test_fraction, split_seed=args.split_seed, seed=args.seed,
@@ -95,7 +88,7 @@ def evaluate(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def action() -> int:
-        with _silent_start():
+        with silent_start():
             import galaxy_trainer
             from galaxy_trainer.files import write_json
         scores = galaxy_trainer.evaluate(
@@ -121,7 +114,7 @@ def predict(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def action() -> int:
-        with _silent_start():
+        with silent_start():
             import galaxy_trainer
             from galaxy_trainer.questions import first_few
         result = galaxy_trainer.predict(
@@ -139,9 +132,48 @@ def predict(argv: Sequence[str] | None = None) -> int:
 
 def compare(argv: Sequence[str] | None = None) -> int:
     """Run galaxy-compare; returns the exit code."""
-    from galaxy_trainer.experiment import main
+    parser = _parser(
+        "galaxy-compare",
+        "Train the same network on several views of the same galaxies, and write tables, figures and a page. "
+        "The same command goes on after an interruption.",
+    )
+    parser.add_argument("cache", metavar="CACHE", help="cache with labels, or a JSON file that lists what to compare")
+    parser.add_argument("-o", "--output", required=True, metavar="EXPERIMENT", help="folder for everything")
+    parser.add_argument("--views", nargs="+", metavar="VIEW", help="views to compare (default: all of the cache)")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings per view and test set (3)")
+    parser.add_argument("--folds", type=int, default=1, metavar="N", help="disjoint test sets (1)")
+    parser.add_argument("--labels", metavar="CSV", help="answers, in place of those in the cache")
+    parser.add_argument("--test-candidates", metavar="FILE",
+                        help="ids that test galaxies are drawn from, one per line (default: all)")  # fmt: skip
+    parser.add_argument("--test-fraction", type=float, default=0.1, metavar="X",
+                        help="share of the candidates in a test set (0.1)")  # fmt: skip
+    parser.add_argument("--split-seed", type=int, default=0, metavar="N", help="another one, other test sets (0)")
+    parser.add_argument("--passes", type=int, default=10, metavar="N",
+                        help="passes with dropout and augmentation on (10)")  # fmt: skip
+    _add_recipe(parser)
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="(float32)")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="trainings side by side (1)")
+    args = parser.parse_args(argv)
 
-    return int(main(argv))
+    def action() -> int:
+        with silent_start():
+            from galaxy_trainer import experiment
+        settings = experiment.Settings(
+            test_candidates=args.test_candidates, test_fraction=args.test_fraction, split_seed=args.split_seed,
+            labels=args.labels, precision=args.precision, passes=args.passes,
+        )  # fmt: skip
+        arms = experiment.arms_of(args.cache, views=args.views, recipe=_recipe(parser, args))
+        table = experiment.compare(
+            arms, args.output, settings=settings, seeds=args.seeds, folds=args.folds, jobs=args.jobs,
+            report=None if args.quiet else _complain,
+        )  # fmt: skip
+        if not args.quiet:
+            from galaxy_trainer.statistics import as_text
+
+            _print(as_text(table))
+        return DONE
+
+    return _finish(parser, action)
 
 
 def _parser(name: str, text: str) -> argparse.ArgumentParser:
@@ -151,6 +183,28 @@ def _parser(name: str, text: str) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
     return parser
+
+
+def _add_recipe(parser: argparse.ArgumentParser) -> None:
+    recipe = parser.add_argument_group("recipe")
+    recipe.add_argument("--recipe", default="paper", metavar="NAME", help="paper (default), long, ...")
+    for name, kind, text in _CHANGES:
+        recipe.add_argument(f"--{name}", type=kind, metavar="X", help=f"{text} (default: the recipe's)")
+    recipe.add_argument("--no-augmentation", action="store_true", help="train on the images as they are")
+
+
+def _recipe(parser: argparse.ArgumentParser, args: argparse.Namespace) -> "Recipe":
+    from galaxy_trainer.augmentation import NO_AUGMENTATION
+    from galaxy_trainer.recipes import recipe_of
+
+    given = {name.replace("-", "_"): getattr(args, name.replace("-", "_")) for name, _, _ in _CHANGES}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if args.no_augmentation:
+        changes["augmentation"] = NO_AUGMENTATION
+    try:
+        return recipe_of(args.recipe, changes)
+    except TrainerError as error:
+        parser.error(str(error))
 
 
 def _add_answering(parser: argparse.ArgumentParser) -> None:
@@ -204,7 +258,7 @@ def _questions(scores: dict[str, Any]) -> str:
 
 
 @contextlib.contextmanager
-def _silent_start() -> Iterator[None]:
+def silent_start() -> Iterator[None]:
     """Import the backend without the lines that TensorFlow's C++ parts write before they can be told not to."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()

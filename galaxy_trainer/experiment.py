@@ -1,0 +1,399 @@
+"""Compare what networks learn from different views of the same galaxies, resumable at any instant.
+
+An experiment folder::
+
+    experiment.json   the arms, the test sets and all options             written first
+    test-0.txt        ids of the first test set; more where there are several
+    runs/             one run folder per arm, seed and test set; see `galaxy_trainer.runs`
+    answers/          what each finished run answers for its test galaxies
+    table.csv, table.json, questions.csv, ratios.csv, index.html, figures/      made from the above, again each time
+
+Nothing else is kept, so the same command after an interruption goes on with the training that was interrupted
+and ends with the same tables.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from galaxy_trainer.errors import TrainerError
+from galaxy_trainer.files import write_json, write_whole
+from galaxy_trainer.recipes import Recipe, recipe_of
+from galaxy_trainer.workers import side_by_side
+
+Report = Callable[[str], object]
+
+ORIENTATIONS = 8
+"""Rotations and flips that the averaged score is taken over: the whole symmetry group of the square."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """One of the things compared: views of a cache, and how to train on them.
+
+    Parameters
+    ----------
+    name : str
+        Shown in tables and figures, and part of folder names.
+    cache : str
+        Path of the cache.
+    views : tuple of str
+        The view, or several that the network sees at once.
+    recipe : Recipe
+        How to train.
+    """
+
+    name: str
+    cache: str
+    views: tuple[str, ...]
+    recipe: Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What all runs of an experiment share.
+
+    Parameters
+    ----------
+    test_candidates : str or None
+        File of the ids that test galaxies are drawn from. Default: all labelled galaxies.
+    test_fraction : float
+        Share of the candidates in each test set.
+    split_seed : int
+        Another one draws other test sets.
+    labels : str or None
+        CSV file of answers, in place of those in the caches.
+    precision : str
+        As in `galaxy_trainer.train`.
+    passes : int
+        Passes of the non-deterministic score.
+    """
+
+    test_candidates: str | None = None
+    test_fraction: float = 0.1
+    split_seed: int = 0
+    labels: str | None = None
+    precision: str = "float32"
+    passes: int = 10
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training: an arm with a seed and a test set."""
+
+    arm: Arm
+    seed: int
+    fold: int
+
+    @property
+    def name(self) -> str:
+        """Name of its run folder."""
+        return f"{self.arm.name}-seed{self.seed}-test{self.fold}"
+
+
+def arms_of(path: str | Path, *, views: Sequence[str] | None, recipe: Recipe) -> list[Arm]:
+    """Return the arms that a cache or a file of arms describes.
+
+    Parameters
+    ----------
+    path : str or Path
+        A cache: one arm per view, all with the same recipe. Or a JSON file: a list of arms, each with
+        ``name``, ``cache`` (relative to the file), ``views`` (one name or a list) and, where it differs from
+        `recipe`, ``recipe`` (a name) or ``changes`` (a mapping of fields; ``augmentation`` may be null for none).
+    views : sequence of str, optional
+        Views of the cache. Default: all.
+    recipe : Recipe
+        How to train.
+
+    Returns
+    -------
+    list of Arm
+
+    Raises
+    ------
+    TrainerError
+        If the file does not describe arms.
+
+    Examples
+    --------
+    >>> [arm.name for arm in arms_of("galaxies.h5", views=["normalized", "center-64"], recipe=Recipe())]
+    ['normalized', 'center-64']
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".json":
+        if views is None:
+            import scalenorm
+
+            try:
+                views = list(scalenorm.open_cache(path).view_names)
+            except ValueError as error:
+                raise TrainerError(str(error)) from None
+        return [Arm(name=name, cache=str(path), views=(name,), recipe=recipe) for name in views]
+    if views is not None:
+        raise TrainerError(f"{path} names its views itself: leave out --views")
+    try:
+        listed = json.loads(path.read_text(encoding="utf-8"))
+        return [_arm(item, path.parent, recipe) for item in listed]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise TrainerError(f"{path}: not a list of arms with name, cache and views: {error!r}") from None
+
+
+def _arm(item: dict[str, Any], folder: Path, recipe: Recipe) -> Arm:
+    from galaxy_trainer.augmentation import NO_AUGMENTATION, Augmentation
+
+    unknown = set(item) - {"name", "cache", "views", "recipe", "changes"}
+    if unknown:
+        raise TrainerError(f"arm {item.get('name')!r}: unknown keys {', '.join(sorted(unknown))}")
+    changes = dict(item.get("changes", {}))
+    if "augmentation" in changes:
+        values = changes["augmentation"]
+        changes["augmentation"] = NO_AUGMENTATION if values is None else Augmentation(**values)
+    views = item["views"]
+    return Arm(
+        name=item["name"],
+        cache=str(folder / item["cache"]),
+        views=(views,) if isinstance(views, str) else tuple(views),
+        recipe=recipe_of(item.get("recipe", recipe), changes),
+    )
+
+
+def test_sets(ids: Sequence[str], settings: Settings, count: int) -> list[list[str]]:
+    """Draw disjoint test sets by seeded hash; the first is that of `galaxy_trainer.data.split`.
+
+    Parameters
+    ----------
+    ids : sequence of str
+        The n candidates.
+    settings : Settings
+        Fraction and seed.
+    count : int
+        Number of sets.
+
+    Returns
+    -------
+    list of lists of str
+        `count` sets of about ``test_fraction * n`` ids each, sorted.
+
+    Raises
+    ------
+    TrainerError
+        If there are too few candidates.
+
+    Examples
+    --------
+    >>> [len(ids) for ids in test_sets([str(i) for i in range(10)], Settings(test_fraction=0.2), 5)]
+    [2, 2, 2, 2, 2]
+    """
+    ordered = sorted(ids, key=lambda name: hashlib.sha256(f"{settings.split_seed}/{name}".encode()).digest())
+    edges = [round(i * settings.test_fraction * len(ids)) for i in range(count + 1)]
+    if edges[-1] > len(ids) or any(a == b for a, b in itertools.pairwise(edges)):
+        raise TrainerError(
+            f"{len(ids)} candidates do not give {count} disjoint, non-empty test sets "
+            f"of {settings.test_fraction:g} of them each"
+        )
+    return [sorted(ordered[a:b]) for a, b in itertools.pairwise(edges)]
+
+
+def compare(
+    arms: Sequence[Arm],
+    output: str | Path,
+    *,
+    settings: Settings | None = None,
+    seeds: int = 3,
+    folds: int = 1,
+    jobs: int = 1,
+    report: Report | None = None,
+) -> dict[str, Any]:
+    """Train every arm with every seed on the same galaxies, and write tables, figures and a page.
+
+    Parameters
+    ----------
+    arms : sequence of Arm
+        At least two.
+    output : str or Path
+        Experiment folder, new or begun with the same arms and settings.
+    settings : Settings, optional
+        What the runs share.
+    seeds : int
+        Trainings per arm and test set, with seeds 0, 1, ... It may be raised later.
+    folds : int
+        Number of disjoint test sets, each with trainings of its own. It may be raised later.
+    jobs : int
+        Trainings side by side, each in its own process with its share of the cores.
+    report : callable, optional
+        Called with lines of text. With several jobs it must be picklable.
+
+    Returns
+    -------
+    dict
+        What table.json holds; see `galaxy_trainer.statistics.summary`.
+
+    Raises
+    ------
+    TrainerError
+        If the arms do not fit together or the folder, or a training fails.
+
+    Examples
+    --------
+    >>> arms = arms_of("galaxies.h5", views=None, recipe=Recipe(width=0.25))  # doctest: +SKIP
+    >>> compare(arms, "experiment")["arms"]["normalized"]["deterministic"]["mse"]  # doctest: +SKIP
+    """
+    folder = Path(output)
+    settings = settings or Settings()
+    for name, value in (("seeds", seeds), ("folds", folds), ("jobs", jobs)):
+        if value < 1:
+            raise TrainerError(f"{name} must be positive, got {value}")
+    sets = _prepare(arms, folder, settings, folds)
+    for fold, ids in enumerate(sets):
+        text = "\n".join(ids) + "\n"
+        write_whole(folder / f"test-{fold}.txt", lambda part, text=text: part.write_text(text, encoding="utf-8"))
+    tasks = [Task(arm, seed, fold) for fold in range(folds) for seed in range(seeds) for arm in arms]
+    report = report or _silent
+    todo = [task for task in tasks if not _answers_path(folder, task).exists()]
+    report(f"{len(tasks)} trainings, {len(tasks) - len(todo)} of them done")
+    calls = [functools.partial(run_task, task, folder, settings, report) for task in todo]
+    side_by_side(calls, max(1, min(jobs, len(calls))))
+
+    from galaxy_trainer import statistics
+    from galaxy_trainer.page import write_page
+    from galaxy_trainer.runs import load_run
+
+    results = [statistics.Result.load(folder, task.arm.name, task.seed, task.fold, task.name) for task in tasks]
+    table = statistics.summary(results)
+    statistics.write_tables(table, folder)
+    runs = [load_run(folder / "runs" / task.name) for task in tasks[: len(arms)]]
+    write_page(folder, arms, settings, runs, results, table)
+    report(f"{folder / 'index.html'} shows all results")
+    return table
+
+
+def _silent(line: str) -> None:
+    pass
+
+
+def _answers_path(folder: Path, task: Task) -> Path:
+    return folder / "answers" / f"{task.name}.npz"
+
+
+def _prepare(arms: Sequence[Arm], folder: Path, settings: Settings, folds: int) -> list[list[str]]:
+    """Check that the arms fit together and the folder; make the folder; return the test sets."""
+    from galaxy_trainer.data import open_galaxies, read_ids
+
+    names = [arm.name for arm in arms]
+    if len(set(names)) < max(2, len(names)):
+        raise TrainerError(f"a comparison needs two arms or more with different names, got: {', '.join(names)}")
+    for name in names:
+        if not name or name.startswith(".") or set(name) & set('/\\:*?"<>|'):
+            raise TrainerError(f"arm {name!r}: its name becomes a folder name; use letters, digits, - + _ . and spaces")
+    labelled: list[tuple[str, ...]] = []
+    digests: dict[str, str] = {}
+    for arm in arms:
+        galaxies = open_galaxies(arm.cache, arm.views, labels=settings.labels, in_memory=False)
+        digests[arm.cache] = galaxies.cache.digest()
+        labelled.append(tuple(galaxies.ids[i] for i in galaxies.labelled))
+        if labelled[-1] != labelled[0]:
+            raise TrainerError(f"{arm.cache} has not the same labelled galaxies as {arms[0].cache}: make both alike")
+    ids: Sequence[str] = labelled[0]
+    if settings.test_candidates is not None:
+        wanted = set(read_ids(settings.test_candidates, galaxies.ids))
+        ids = [name for name in ids if name in wanted]
+    sets = test_sets(ids, settings, folds)
+    record = {
+        "arms": {arm.name: {**dataclasses.asdict(arm), "cache_digest": digests[arm.cache]} for arm in arms},
+        "settings": dataclasses.asdict(settings),
+    }
+    record = json.loads(json.dumps(record))
+    path = folder / "experiment.json"
+    if path.exists():
+        differing = _differences(json.loads(path.read_text(encoding="utf-8")), record)
+        if differing:
+            what = "; ".join(differing)
+            raise TrainerError(f"{folder} began otherwise: {what}. Give the same options, or another name")
+    elif folder.exists() and any(folder.iterdir()):
+        raise TrainerError(f"{folder} exists and is not an experiment; choose another name")
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(path, record)
+    for name in ("runs", "answers", "figures"):
+        (folder / name).mkdir(exist_ok=True)
+    return sets
+
+
+def _differences(before: Any, now: Any, where: str = "") -> list[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        # A cache may have moved; its digest tells whether it is the same.
+        keys = [key for key in sorted({*before, *now}) if not (key == "cache" and "cache_digest" in before)]
+        return [
+            line
+            for key in keys
+            for line in _differences(before.get(key), now.get(key), f"{where}.{key}" if where else key)
+        ]
+    return [] if before == now else [f"{where} was {before}, now {now}"]
+
+
+def run_task(task: Task, folder: Path, settings: Settings, report: Report) -> None:
+    """Train one run, or go on with it, and write its answers for the test galaxies."""
+    import galaxy_trainer
+
+    def told(line: str) -> None:
+        report(f"{task.name}: {line}")
+
+    path = folder / "runs" / task.name
+    if path.exists():
+        run = galaxy_trainer.resume(path, report=told)
+    else:
+        run = galaxy_trainer.train(
+            task.arm.cache, path, view=task.arm.views, recipe=task.arm.recipe, labels=settings.labels,
+            test_ids=folder / f"test-{task.fold}.txt", seed=task.seed, precision=settings.precision,
+            augmented_validation=True, report=told,
+        )  # fmt: skip
+    arrays = answers(run, passes=settings.passes)
+    write_whole(_answers_path(folder, task), lambda part: np.savez(part, **arrays))
+
+
+def answers(run: Any, *, passes: int) -> dict[str, np.ndarray]:
+    """Return what a run answers for its test galaxies.
+
+    Parameters
+    ----------
+    run : galaxy_trainer.Run
+        The finished run.
+    passes : int
+        Passes with dropout and augmentation on.
+
+    Returns
+    -------
+    dict of ndarray
+        ``ids`` (n,), ``truth`` (n, 37), ``mean_answers`` (37,) of the training set; answers (n, 37)
+        ``deterministic`` and, averaged over `ORIENTATIONS`, ``oriented``, both with the weights after the last
+        epoch; ``best``: with the weights of the lowest validation loss; ``non_deterministic`` (n, passes): mean
+        squared error of each galaxy in each pass, weights after the last epoch.
+    """
+    from galaxy_trainer.data import open_galaxies
+    from galaxy_trainer.evaluation import answers_of, passes_of
+
+    config = run.config
+    galaxies = open_galaxies(config.cache, config.views, labels=config.labels)
+    assert galaxies.labels is not None
+    rows = np.array([i for i, name in enumerate(galaxies.ids) if run.parts.get(name) == "test"])
+    truth = galaxies.labels[rows]
+    network = run.network("last")
+    drawn = passes_of(network, galaxies, rows, config.recipe.augmentation, seed=config.seed, count=passes)
+    errors = [np.mean((given - truth) ** 2, axis=1) for given in drawn]
+    return {
+        "ids": np.array([galaxies.ids[i] for i in rows]),
+        "truth": truth,
+        "mean_answers": np.array(config.mean_answers),
+        "deterministic": answers_of(network, galaxies, rows),
+        "oriented": answers_of(network, galaxies, rows, count=ORIENTATIONS),
+        "best": answers_of(run.network("best"), galaxies, rows),
+        "non_deterministic": np.stack(errors, axis=1) if errors else np.zeros((len(rows), 0)),
+    }

@@ -1,0 +1,266 @@
+"""All results of an experiment as pictures and as one self-contained HTML page."""
+
+import base64
+import html
+import io
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+import scalenorm
+from galaxy_trainer import figures
+from galaxy_trainer.files import write_whole
+from galaxy_trainer.questions import QUESTIONS
+from galaxy_trainer.runs import Run
+from galaxy_trainer.statistics import SCORES, Result
+
+if TYPE_CHECKING:
+    from galaxy_trainer.experiment import Arm, Settings
+
+GALAXIES, SHEET = 5, 36
+"""Galaxies in the picture of views, and in the sample sheet."""
+
+MOST_COLUMNS = 6
+
+
+def write_page(
+    folder: Path,
+    arms: "Sequence[Arm]",
+    settings: "Settings",
+    runs: Sequence[Run],
+    results: Sequence[Result],
+    table: dict[str, Any],
+) -> None:
+    """Write ``figures/*.png`` and ``index.html`` of an experiment.
+
+    Parameters
+    ----------
+    folder : Path
+        The experiment folder.
+    arms : sequence of Arm
+        What was compared.
+    settings : Settings
+        What the runs share.
+    runs : sequence of Run
+        One run of each arm.
+    results : sequence of Result
+        The results of all runs.
+    table : dict
+        As from `galaxy_trainer.statistics.summary`.
+    """
+    names = [arm.name for arm in arms]
+    drawn: dict[str, tuple[Figure, str]] = {
+        "deterministic": (
+            figures.score_figure(table, "deterministic"),
+            "Deterministic score (the paper's figure 9): dropout and augmentation off, weights after the last epoch.",
+        ),
+        "non-deterministic": (
+            figures.score_figure(table, "non_deterministic"),
+            f"Non-deterministic score (the paper's figure 8): dropout and augmentation on, mean of {settings.passes} "
+            "passes.",
+        ),
+        "ratios": (
+            figures.ratio_figure(table),
+            "Ratios between arms. The interval comes from drawing the test galaxies anew, the same for both arms; it "
+            "does not hold what another seed would change, which the table gives beside it.",
+        ),
+        "losses": (
+            figures.loss_curves(results, names),
+            "Training and validation loss by epoch (the paper's figures 5 to 7). Thin lines: one per seed and test "
+            "set; thick: their mean. Validation is on the test galaxies.",
+        ),
+        "validation": (figures.validation_curves(results, names), "The validation losses of all arms together."),
+        "questions": (figures.question_figure(table), "Deterministic score by question of the decision tree."),
+        **_galaxies(arms, results),
+        "tree": (
+            figures.tree_figure(),
+            "The decision tree (the paper's figure 1). An orange answer leads to another question; the answers of "
+            "that question sum to it. Questions 1 and 6 are always asked.",
+        ),
+        "network": (
+            figures.network_figure(runs[0].config.network()),
+            f"The network (the paper's figure 4) as trained for {names[0]}: "
+            f"{runs[0].config.network().count_params():,} parameters.",
+        ),
+    }
+    pictures: dict[str, str] = {}
+    for name, (figure, caption) in drawn.items():
+        stream = io.BytesIO()
+        FigureCanvasAgg(figure).print_png(stream, metadata={"Software": "galaxy-compare"})
+        data = stream.getvalue()
+        write_whole(folder / "figures" / f"{name}.png", lambda part, data=data: part.write_bytes(data))
+        pictures[name] = _picture(name, data, caption)
+    sections = {
+        "Scores": _score_table(table) + pictures["deterministic"] + pictures["non-deterministic"],
+        "Ratios": _ratio_table(table) + pictures["ratios"],
+        "Learning": pictures["losses"] + pictures["validation"],
+        "Questions": _question_table(table) + pictures["questions"],
+        "Galaxies": "".join(pictures[name] for name in ("views", "sheet") if name in pictures),
+        "Tree and network": pictures["tree"] + pictures["network"],
+        "How it was made": _settings(folder, arms, settings, runs, table),
+    }
+    template = Template(resources.files("galaxy_trainer").joinpath("templates/experiment.html").read_text("utf-8"))
+    page = template.substitute(
+        title=html.escape(f"Comparison of {', '.join(names[:-1])} and {names[-1]}"),
+        made=f"galaxy-compare, scalenorm {scalenorm.__version__}",
+        links="".join(f'<li><a href="#{_anchor(name)}">{name}</a></li>' for name in sections),
+        sections="\n".join(
+            f'<section id="{_anchor(name)}"><h2>{name}</h2>\n{content}</section>' for name, content in sections.items()
+        ),
+    )
+    write_whole(folder / "index.html", lambda part: part.write_text(page, encoding="utf-8"))
+
+
+def _anchor(name: str) -> str:
+    return name.lower().replace(" ", "-")
+
+
+def _picture(name: str, data: bytes, caption: str) -> str:
+    text = html.escape(caption)
+    encoded = base64.b64encode(data).decode()
+    return (
+        f'<figure id="figure-{name}"><img alt="{text}" src="data:image/png;base64,{encoded}">'
+        f"<figcaption>{text}</figcaption></figure>\n"
+    )
+
+
+def _galaxies(arms: "Sequence[Arm]", results: Sequence[Result]) -> dict[str, tuple[Figure, str]]:
+    """Draw a few test galaxies with their views, and more of them in the first view."""
+    from scalenorm.drawing import as_picture, ellipse_points, limits_of
+    from scalenorm.originals import Originals
+
+    caches = {arm.cache: scalenorm.open_cache(arm.cache) for arm in arms}
+    shown: dict[str, tuple[str, str]] = {}
+    for arm in arms:
+        for view in arm.views:
+            if (arm.cache, view) not in shown.values():
+                shown[view if view not in shown else arm.name] = (arm.cache, view)
+    shown = dict(list(shown.items())[: MOST_COLUMNS - 1])
+    first = caches[arms[0].cache]
+    row_of = {name: i for i, name in enumerate(first.ids)}
+    tested = np.array([row_of[str(name)] for name in results[0].answers["ids"]])
+    by_size = tested[np.argsort(first.catalog["major_axis"][tested], kind="stable")]
+    rows = by_size[np.linspace(0, len(by_size) - 1, min(GALAXIES, len(by_size)) + 2).round().astype(int)[1:-1]]
+    ids = [first.ids[row] for row in rows]
+    crops, originals, outlines = [], [], []
+    with Originals(first, rows.tolist()) as reader:
+        for row, name in zip(rows.tolist(), ids, strict=True):
+            views = {}
+            for title, (cache, view) in shown.items():
+                here = caches[cache]
+                views[title] = np.asarray(here.view(view)[row if here is first else list(here.ids).index(name)])
+            limits = limits_of(next(iter(views.values())))
+            original = reader.read(row)
+            originals.append(None if original is None else np.asarray(as_picture(original, limits)))
+            crops.append({title: np.asarray(as_picture(crop, limits)) for title, crop in views.items()})
+            found = first.catalog[row]
+            window = np.array([(-1, -1), (-1, 1), (1, 1), (1, -1), (-1, -1)]) * found["side"] / 2
+            window += (found["window_row"], found["window_col"])
+            # matplotlib puts pixel centres, not edges, at integers.
+            ellipse = ellipse_points(found)[:, ::-1] - 0.5
+            outlines.append((ellipse, window))
+    view = arms[0].views[0]
+    sheet = by_size[np.linspace(0, len(by_size) - 1, min(SHEET, len(by_size))).round().astype(int)]
+    pixels = [np.asarray(first.view(view)[row]) for row in sheet.tolist()]
+    return {
+        "views": (
+            figures.galaxy_figure(list(shown), ids, crops, originals, outlines),
+            "Test galaxies of all sizes, the smallest first (the paper's figure 3): the original with the measured "
+            "ellipse and the window, and what the networks see.",
+        ),
+        "sheet": (
+            figures.sample_sheet(np.stack([np.asarray(as_picture(crop, limits_of(crop))) for crop in pixels])),
+            f"A sample of the test galaxies in the view {view} (the paper's figure 2), by size from small to large.",
+        ),
+    }
+
+
+def _table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return an HTML table; the first column names the rows, the others are numbers. Cells are HTML."""
+    top = "".join(f'<th scope="col"{" class=number" if i else ""}>{cell}</th>' for i, cell in enumerate(head))
+    body = "".join(
+        f'<tr><th scope="row">{row[0]}</th>'
+        + "".join(f'<td class="number">{cell}</td>' for cell in row[1:])
+        + "</tr>\n"
+        for row in rows
+    )
+    return (
+        f'<div class="scroll"><table><caption>{caption}</caption><thead><tr>{top}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>\n"
+    )
+
+
+def _score_table(table: dict[str, Any]) -> str:
+    arms = table["arms"]
+    lowest = {score: min(arm[score]["mse"] for arm in arms.values()) for score in SCORES}
+
+    def cell(arm: dict[str, Any], score: str) -> str:
+        value = arm[score]
+        mark = ' class="low"' if value["mse"] == lowest[score] else ""
+        return f"<span{mark}>{value['mse']:.5f}</span><br><small>[{value['low']:.5f}, {value['high']:.5f}]</small>" + (
+            "" if score.endswith("ensemble") else f"<br><small>seeds &plusmn; {value['seed_std']:.5f}</small>"
+        )
+
+    head = ["", *(score.replace("_", " ") for score in SCORES)]
+    rows = [[html.escape(name), *(cell(arm, score) for score in SCORES)] for name, arm in arms.items()]
+    meaning = "; ".join(f"{score.replace('_', ' ')}: {text}" for score, text in SCORES.items())
+    caption = (
+        f"Mean squared error over 37 answers of {table['galaxies']:,} galaxies never trained on "
+        f"({table['folds']} test {'set' if table['folds'] == 1 else 'sets'}, {table['seeds']} seeds), its 95% interval "
+        "over galaxies, and the standard deviation from seed to seed. The lowest of each column is bold. The training "
+        f"set's mean answers give {table['mean_answer']:.5f}."
+    )
+    return _table(caption, head, rows) + f'<p class="faint">{html.escape(meaning)}.</p>\n'
+
+
+def _ratio_table(table: dict[str, Any]) -> str:
+    head = ["", "score", "ratio", "95% interval", "seed to seed"]
+    rows = [
+        [
+            html.escape(f"{r['arm']} / {r['to']}"), r["score"].replace("_", "-"), f"{r['ratio']:.3f}",
+            f"[{r['low']:.3f}, {r['high']:.3f}]", f"&plusmn; {r['seed_std']:.3f}",
+        ]
+        for r in table["ratios"]
+    ]  # fmt: skip
+    return _table("Ratios of mean squared errors on the same galaxies.", head, rows)
+
+
+def _question_table(table: dict[str, Any]) -> str:
+    arms = table["arms"]
+    head = ["question", *(html.escape(name) for name in arms)]
+    rows = []
+    for question in QUESTIONS:
+        values = [arm["questions"][f"Class{question.number}"] for arm in arms.values()]
+        marks = [f'<span class="low">{v:.5f}</span>' if v == min(values) else f"{v:.5f}" for v in values]
+        rows.append([f"{question.number} {html.escape(question.text)}", *marks])
+    return _table("Deterministic mean squared error over the answers of each question.", head, rows)
+
+
+def _settings(
+    folder: Path, arms: "Sequence[Arm]", settings: "Settings", runs: Sequence[Run], table: dict[str, Any]
+) -> str:
+    trained = sum(part == "train" for part in runs[0].parts.values())
+    lines = {
+        "folder": str(folder),
+        "training galaxies": f"{trained:,}",
+        "test galaxies": f"{table['galaxies']:,} in {table['folds']} set(s), {settings.test_fraction:g} of "
+        f"{settings.test_candidates or 'all labelled galaxies'} each, by hash (split seed {settings.split_seed})",
+        "seeds": f"0 to {table['seeds'] - 1}",
+        "precision": settings.precision,
+        "versions": ", ".join(f"{name} {version}" for name, version in runs[0].config.versions.items()),
+        **{
+            f"arm {arm.name}": f"{' + '.join(arm.views)} of {arm.cache} (digest {run.config.cache_digest[:12]}); "
+            + ", ".join(f"{key}={value}" for key, value in vars(arm.recipe).items())
+            for arm, run in zip(arms, runs, strict=True)
+        },
+    }
+    items = "".join(
+        f"<dt>{html.escape(key)}</dt><dd><code>{html.escape(value)}</code></dd>" for key, value in lines.items()
+    )
+    return f"<dl>{items}</dl>\n"

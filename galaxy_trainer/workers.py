@@ -1,0 +1,70 @@
+"""Trainings side by side, each in a process of its own with its share of the cores."""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+
+_THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+
+
+def side_by_side(calls: Sequence[Callable[[], object]], jobs: int) -> None:
+    """Make calls, several at once; the first failure is raised and those not begun are left out.
+
+    Parameters
+    ----------
+    calls : sequence of callable
+        Picklable where `jobs` is above 1.
+    jobs : int
+        Processes. 1 makes the calls in this one.
+    """
+    if jobs == 1:
+        for call in calls:
+            call()
+        return
+    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    context = multiprocessing.get_context("spawn")
+    with (
+        _environment({name: threads for name in _THREADS}),
+        ProcessPoolExecutor(jobs, mp_context=context, initializer=_start) as pool,
+    ):
+        futures = [pool.submit(call) for call in calls]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables for the child processes, where the user has not."""
+    added = [name for name in values if name not in os.environ]
+    os.environ.update({name: values[name] for name in added})
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
+
+
+def _start() -> None:
+    """Import in silence, and end with the parent even if that is killed.
+
+    Otherwise the same command, given again, would train in a run folder that an orphan still writes to.
+    """
+    from galaxy_trainer.cli import silent_start
+
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    with silent_start():
+        import galaxy_trainer.experiment  # noqa: F401
