@@ -52,7 +52,8 @@ def main():
     parser.add_argument("--view", default="normalized")
     parser.add_argument("--width", type=float, default=1.0)
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--steps", type=int, default=10, help="steps per measurement (default %(default)s)")
+    parser.set_defaults(rounds=25)
+    parser.add_argument("--steps", type=int, default=3, help="steps per measurement (default %(default)s)")
     args = parser.parse_args()
     common.print_environment()
     with tempfile.TemporaryDirectory() as folder:
@@ -80,12 +81,9 @@ def measure(cache, args):
     rows = np.random.default_rng(0).permutation(loaded.labelled)
     size, channels, batch = loaded.size, loaded.channels, args.batch_size
     draws = functools.partial(epoch_draws, augmentation=Augmentation(), size=size, seed=0, epoch=0)
-    few = rows[: args.steps * batch]
     network = compiled(paper_network(size, channels=channels, width=args.width))
     augmented = compiled(Augmented(paper_network(size, channels=channels, width=args.width)))
     plain = compiled(plain_network(size, channels, args.width))
-    images = Batches(loaded, few, batch_size=batch, train=True)
-    drawn = Batches(loaded, few, batch_size=batch, train=True, draws=draws)
     whole = {
         name: Batches(galaxies, rows, batch_size=batch, train=True, draws=draws)
         for name, galaxies in (("from memory", loaded), ("from the mapped file", mapped))
@@ -95,21 +93,23 @@ def measure(cache, args):
         f"{batch}: {network.count_params():,} parameters (plain: {plain.count_params():,})"
     )
 
-    def fit(model, batches):
-        return lambda: model.fit(batches, epochs=1, shuffle=False, verbose=0)
+    inputs, answers = whole["from memory"][0]
+
+    def train(model, images):
+        return lambda: [model.train_on_batch(images, answers) for _ in range(args.steps)]
 
     steps = common.interleave(
         {
-            "this network": fit(network, images),
-            "plain network": fit(plain, images),
-            "this network, augmented": fit(augmented, drawn),
+            "this network": train(network, inputs["view_0"]),
+            "plain network": train(plain, inputs["view_0"]),
+            "this network, augmented": train(augmented, inputs),
         },
         args.rounds,
         args.steps,
     )
     batches = common.interleave(
         {name: lambda b=b: [b[i] for i in range(b.num_batches)] for name, b in whole.items()},
-        args.rounds,
+        3,
         next(iter(whole.values())).num_batches,
     )
     common.print_times("one training step", steps, unit="ms", scale=1e3)
