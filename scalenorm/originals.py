@@ -100,16 +100,16 @@ def _stored(cache: Cache, rows: Iterable[int]) -> Iterator[Source]:
 
 
 def _matches(cache: Cache, rows: Iterable[int], sources: Iterable[Source]) -> dict[int, Source]:
-    by_name: dict[str, int] = {}
+    by_name: dict[str, list[int]] = {}
     by_id: dict[str, int] = {}
     for row in rows:
-        by_name[cache.catalog["source"][row].decode()] = row
+        by_name.setdefault(cache.catalog["source"][row].decode(), []).append(row)
         by_id[cache.ids[row]] = row
     found: dict[int, Source] = {}
     likely: dict[int, Source] = {}
     for source in sources:
-        if source.name in by_name:
-            found.setdefault(by_name[source.name], source)
+        for row in by_name.get(source.name, ()):
+            found.setdefault(row, source)
         if source.id in by_id:
             likely.setdefault(by_id[source.id], source)
     return {**likely, **found}

@@ -527,6 +527,16 @@ def test_browser_needs_no_sideways_scrolling(browser, page, width, mode):
     shown = Page(browser, page, width)
     shown.one(f"#{mode}").click()
     assert shown.overflow() <= 0
+    # Nor is any text pressed into a column of single letters.
+    script = """
+    const lines = (element) => {
+      const range = document.createRange();
+      range.selectNodeContents(element);
+      return new Set([...range.getClientRects()].map(box => Math.round(box.bottom))).size;
+    };
+    const texts = [...document.querySelectorAll("h2, h3, th, td, dt, figcaption, .facts")];
+    return texts.filter(text => text.textContent.length < 30 && lines(text) > 3).map(text => text.outerHTML)"""
+    assert browser.execute_script(script) == []
     assert browser.get_log("browser") == []
 
 
