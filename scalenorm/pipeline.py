@@ -7,7 +7,6 @@ import dataclasses
 import errno
 import hashlib
 import itertools
-import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from .cache import format as fmt
 from .cache.format import CacheError, Layout, PartError
 from .cache.merge import Labels, write_merged
 from .cache.part import TEMPORARY, Head, Store, create, new_file
-from .cache.reader import Cache
+from .cache.reader import Cache, one_line
 from .crop import measure_and_crop
 from .engines import is_local, run
 from .images import DecodeOptions, ImageError, decode_masked
@@ -43,6 +42,7 @@ _SHOWN = 3
 _DISK_ERRORS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file is larger than the system allows",
     errno.EROFS: "the disk is read-only",
     errno.EACCES: "no permission to write there",
     errno.EPERM: "no permission to write there",
@@ -335,12 +335,20 @@ def _tasks(job: Job, plan: Plan, missing: np.ndarray, store: Store | None) -> It
 
 
 def _warm_up(job: Job, head: Head) -> None:
-    """Compile the kernels once, before workers start that would all do so."""
+    """Compile the kernels once, before workers start that would all do so; refuse weights for other bands."""
     size, _, bands = head.crop_shape
     image = np.zeros((9, 9, bands), head.layout.dtype)
     image[3:6, 3:6] = 1
-    options = dataclasses.replace(job.measure, weights=None)
-    measure_and_crop(image if bands > 1 else image[:, :, 0], head.view_names, size, options)
+    centre = job.measure.center if isinstance(job.measure.center, str) else "image"
+    try:
+        measure_and_crop(
+            image if bands > 1 else image[:, :, 0],
+            head.view_names,
+            size,
+            dataclasses.replace(job.measure, center=centre),
+        )
+    except ValueError as error:
+        raise BatchError(str(error)) from error
 
 
 def _labels(job: Job, plan: Plan, old: Cache | None) -> Labels | None:
@@ -380,13 +388,12 @@ def _telling_how_far(job: Job) -> Iterator[None]:
         raise BatchError(f"{_told(error, job)}{_how_far(job)}") from error
 
 
-def _told(error: OSError, job: Job) -> BatchError | OSError:
+def _told(error: OSError, job: Job) -> BatchError:
     """Return an error of the system in words."""
-    hidden = re.search(r"errno = (\d+)", str(error))  # HDF5 has it in its text only
-    number = error.errno or (int(hidden[1]) if hidden else None)
-    if number not in _DISK_ERRORS:
-        return BatchError(f"{error.filename or job.output}: {error.strerror or error}")
-    return BatchError(f"cannot write {error.filename or job.output}: {_DISK_ERRORS[number]}")
+    where = error.filename or job.output
+    if error.errno in _DISK_ERRORS:
+        return BatchError(f"cannot write {where}: {_DISK_ERRORS[error.errno]}")
+    return BatchError(f"{where}: {error.strerror or one_line(error)}")
 
 
 def _how_far(job: Job) -> str:

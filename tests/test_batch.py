@@ -594,6 +594,8 @@ def test_other_refusals(images, tmp_path):
         with pytest.raises(BatchError, match=r"not a scalenorm cache.* left alone"):
             convert(images, other, overwrite=overwrite)
     assert other.read_text() == "somebody's work"
+    with pytest.raises(BatchError, match=r"weights must be one number for each of the 3 bands, got 2"):
+        convert(images, tmp_path / "weights.h5", weights=(1, 2))
     text = tmp_path / "text.jpg"
     text.write_text("hello")
     with pytest.raises(BatchError, match=r"none of the 1 images can be read; the first is text\.jpg: "):

@@ -18,6 +18,7 @@ import numpy as np
 from .._version import __version__
 from . import format as fmt
 from .format import Layout
+from .hdf5 import writing
 
 #: Files end so until they are complete.
 TEMPORARY = ".tmp"
@@ -246,12 +247,11 @@ def create(
     dict of str to int
         Where each contiguous dataset starts in the file, bytes.
     """
-    import h5py
-
     places = {}
     shape, dtype = (count, *head.crop_shape), np.dtype(head.layout.dtype)
-    with h5py.File(path, "w", libver=("earliest", "v110"), locking=False,
-                   alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT) as file:  # fmt: skip
+    with writing(
+        path, "w", libver=("earliest", "v110"), alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT
+    ) as file:  # fmt: skip
         views = file.create_group("views")
         for name in head.view_names:
             if parts is not None:
@@ -328,10 +328,8 @@ def finish(path: Path, head: Head, sums: np.ndarray, good: int, chunks: Iterable
     chunks : iterable of (str, int, bytes)
         With ``head.compress``: view, row, compressed crop.
     """
-    import h5py
-
     pixels = max(1, good * head.crop_shape[0] * head.crop_shape[1])
-    with h5py.File(path, "r+", locking=False) as file:
+    with writing(path, "r+") as file:
         views = {name: file["views"][name] for name in head.view_names}
         for view, (total, squares) in zip(views.values(), sums, strict=True):
             mean = total / pixels

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import mmap
 import operator
@@ -15,6 +17,7 @@ import numpy as np
 
 from . import format as fmt
 from .format import CacheError, Layout, PartError
+from .hdf5 import open_hdf5, reading
 
 if TYPE_CHECKING:
     import h5py
@@ -303,7 +306,8 @@ class StoredView:
     def _rows_of(self, path: Path, _process: int) -> Any:
         # The process is a part of the key, because a handle made before a fork belongs to the parent.
         if path == self._cache.path:
-            return _opened(path)["views"][self._name]
+            with _explained(path):
+                return open_hdf5(path)["views"][self._name]
         return Cache(path).view(self._name)
 
     ndim = 4
@@ -349,20 +353,28 @@ class StoredView:
         return np.asarray(self[:], dtype)
 
 
-def _opened(path: Path) -> h5py.File:
-    import h5py
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    with _explained(path), reading(path) as file:
+        yield file
 
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Say what a file is that h5py cannot read as a cache."""
     try:
-        try:
-            return h5py.File(path, "r")
-        except OSError as error:
-            if "lock" not in str(error):
-                raise
-            # Finished files never change, so they need no lock; some network file systems have none.
-            return h5py.File(path, "r", locking=False)
+        yield
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file") from None
-    except OSError as error:
+    except (OSError, KeyError, RuntimeError) as error:
+        number = error.errno if isinstance(error, OSError) else None
+        if number in (errno.EMFILE, errno.ENFILE):
+            raise
         if not path.is_file() or not os.access(path, os.R_OK):
             raise CacheError(f"{path}: not a readable file") from None
-        raise CacheError(f"{path}: not a scalenorm cache, or damaged ({error})") from None
+        raise CacheError(f"{path}: not a scalenorm cache, or damaged ({one_line(error)})") from None
+
+
+def one_line(error: Exception) -> str:
+    """Return the text of an error of HDF5, which may have several lines."""
+    return " ".join(str(error).split())
