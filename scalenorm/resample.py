@@ -35,6 +35,11 @@ def resample(
     if out is None:
         out = np.empty((size, size) if frame.flat else (size, size, frame.bands), frame.dtype)
     direct = frame.rows.dtype == frame.dtype
+    if direct and not extend and window.side == size and top.is_integer() and left.is_integer():
+        values = frame.rows.reshape(frame.height, frame.width, frame.bands)
+        part = values[int(top) : int(top) + size, int(left) : int(left) + size]
+        out[...] = part.reshape(out.shape)  # whole pixels at scale one: the filter would copy them too
+        return out
     target = out if direct else np.empty(out.shape, frame.rows.dtype)
     resample_window(
         frame.rows,

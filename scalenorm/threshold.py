@@ -75,12 +75,15 @@ def _float_threshold(frame: Frame, sigma: float) -> Threshold:
 
 
 def _some_level(frame: Frame) -> float:
-    """The grey level of a pixel: the first finite one in the middle row, else in any row, else 0."""
-    from .kernels.grey import grey_levels
+    """A finite grey level: one from the middle of the image if there is one in a chunk there, else any, else 0."""
+    from .kernels.grey import CHUNK, grey_levels
 
-    level = np.empty(frame.width)
-    for row in (frame.height // 2, *range(frame.height)):
-        grey_levels(frame.rows[row], frame.kind, frame.weights, level)
+    count = frame.height * frame.width
+    planes = np.empty((3, CHUNK), frame.rows.dtype)
+    for start in (max(count - CHUNK, 0) // 2, *range(0, count, CHUNK)):
+        level = frame.level[: min(CHUNK, count - start)]
+        pixels = frame.pixels[start * frame.bands : (start + len(level)) * frame.bands]
+        grey_levels(pixels, frame.kind, frame.weights, planes, level)
         good = np.isfinite(level)
         if good.any():
             return float(level[good.argmax()])

@@ -19,12 +19,13 @@ def threshold_rows(y, rows, kind, weights, valid, cutoff, level, mask, done):
     group = y // GROUP
     done[group] = True
     bands = len(weights)
+    planes = np.empty((3, CHUNK), rows.dtype)
     height, width = mask.shape
     stop = min((group + 1) * GROUP, height) * width
     for start in range(group * GROUP * width, stop, CHUNK):  # rows follow each other: one sequence of pixels
         end = min(start + CHUNK, stop)
         grey = level[: end - start]
-        grey_levels(rows.reshape(-1)[start * bands : end * bands], kind, weights, grey)
+        grey_levels(rows.reshape(-1)[start * bands : end * bands], kind, weights, planes, grey)
         part = mask.reshape(-1)[start:end]
         for x in range(len(grey)):
             part[x] = grey[x] >= cutoff

@@ -15,18 +15,23 @@ CHUNK = 4096  # pixels: their grey levels stay in the nearest cache, and calls c
 
 
 @kernel
-def grey_levels(pixels, kind, weights, level):
-    """Write the scaled grey level of each pixel to ``level``, whose dtype decides the arithmetic."""
+def grey_levels(pixels, kind, weights, planes, level):
+    """Write the scaled grey level of each pixel to ``level``, whose dtype decides the arithmetic.
+
+    Of RGB and RGBA, ``planes`` then holds the three bands one by one: apart they vectorise, together they do not.
+    """
     bands = len(weights)
     number = level.dtype.type
-    if kind == RGB:  # constant strides, so that the compiler can vectorise
+    if kind == RGB or kind == RGBA:
+        red, green, blue = planes[0], planes[1], planes[2]
+        if kind == RGB:  # strides must be constants
+            for x in range(len(level)):
+                red[x], green[x], blue[x] = pixels[3 * x], pixels[3 * x + 1], pixels[3 * x + 2]
+        else:
+            for x in range(len(level)):
+                red[x], green[x], blue[x] = pixels[4 * x], pixels[4 * x + 1], pixels[4 * x + 2]
         for x in range(len(level)):
-            red, green, blue = number(pixels[3 * x]), number(pixels[3 * x + 1]), number(pixels[3 * x + 2])
-            level[x] = 2125 * red + 7154 * green + 721 * blue
-    elif kind == RGBA:
-        for x in range(len(level)):
-            red, green, blue = number(pixels[4 * x]), number(pixels[4 * x + 1]), number(pixels[4 * x + 2])
-            level[x] = 2125 * red + 7154 * green + 721 * blue
+            level[x] = 2125 * number(red[x]) + 7154 * number(green[x]) + 721 * number(blue[x])
     elif kind == WEIGHTED:
         for x in range(len(level)):
             total = 0.0
@@ -46,11 +51,12 @@ def integer_sums(pixels, kind, weights, valid, level, out):
     """Exact sums over the valid pixels: out = [sum g, and A, B, C with sum g^2 = A 2^32 + B 2^16 + C]."""
     bands = len(weights)
     count = len(pixels) // bands
+    planes = np.empty((3, CHUNK), pixels.dtype)
     total = high = middle = low = 0
     for start in range(0, count, CHUNK):
         stop = min(start + CHUNK, count)
         grey = level[: stop - start]
-        grey_levels(pixels[start * bands : stop * bands], kind, weights, grey)
+        grey_levels(pixels[start * bands : stop * bands], kind, weights, planes, grey)
         if valid is not None:
             keep = valid[start:stop]
             for x in range(len(grey)):
@@ -86,11 +92,12 @@ def float_sums(pixels, kind, weights, valid, pivot, level, sums, squares):
     """
     bands = len(weights)
     count = len(pixels) // bands
+    planes = np.empty((3, CHUNK), pixels.dtype)
     used = 0
     for start in range(0, count, CHUNK):
         stop = min(start + CHUNK, count)
         grey = level[: stop - start]
-        grey_levels(pixels[start * bands : stop * bands], kind, weights, grey)
+        grey_levels(pixels[start * bands : stop * bands], kind, weights, planes, grey)
         if valid is not None:
             keep = valid[start:stop]
             for x in range(len(grey)):
@@ -109,47 +116,52 @@ def float_sums(pixels, kind, weights, valid, pivot, level, sums, squares):
 def sky_sums(pixels, kind, weights, valid, cutoff, level, sums):
     """Add each band over the valid, finite pixels with g < cutoff to sums: (bands, 1), or (bands, CHUNK) for floats.
 
-    Returns the number of pixels. ``level`` is left holding 1 for sky and 0 for the rest.
+    Returns the number of pixels.
     """
     bands = len(weights)
     count = len(pixels) // bands
+    planes = np.empty((3, CHUNK), pixels.dtype)
+    exact = level.itemsize == 4
     used = 0
     for start in range(0, count, CHUNK):
         stop = min(start + CHUNK, count)
         chunk = pixels[start * bands : stop * bands]
         grey = level[: stop - start]
-        grey_levels(chunk, kind, weights, grey)
-        for x in range(len(grey)):
-            grey[x] = grey[x] < cutoff and np.isfinite(grey[x])
+        grey_levels(chunk, kind, weights, planes, grey)
         if valid is not None:
             keep = valid[start:stop]
             for x in range(len(grey)):
-                grey[x] *= keep[x]
+                if keep[x] == 0:
+                    grey[x] = cutoff
+        if kind == RGB and exact:
+            red, green, blue = planes[0], planes[1], planes[2]
+            n = reds = greens = blues = np.int32(0)  # CHUNK values of 16 bits fit
+            for x in range(len(grey)):
+                sky = np.int32(1) if grey[x] < cutoff else np.int32(0)
+                n = np.int32(n + sky)
+                reds = np.int32(reds + np.int32(red[x] * sky))
+                greens = np.int32(greens + np.int32(green[x] * sky))
+                blues = np.int32(blues + np.int32(blue[x] * sky))
+            used += n
+            sums[0, 0] += reds
+            sums[1, 0] += greens
+            sums[2, 0] += blues
+            continue
+        for x in range(len(grey)):
+            grey[x] = grey[x] < cutoff and np.isfinite(grey[x])
         for x in range(len(grey)):
             used += np.int64(grey[x])
-        if level.itemsize == 4 and bands == 3:  # the sums of three bands at once, in registers
-            red = green = blue = 0
-            for x in range(len(grey)):
-                red += np.int32(chunk[3 * x]) * grey[x]
-                green += np.int32(chunk[3 * x + 1]) * grey[x]
-                blue += np.int32(chunk[3 * x + 2]) * grey[x]
-            sums[0, 0] += red
-            sums[1, 0] += green
-            sums[2, 0] += blue
-        elif level.itemsize == 4:
-            for band in range(bands):
+        for band in range(bands):
+            if kind == RGB:
+                plane, partial = planes[band], sums[band]
+                for x in range(len(grey)):
+                    partial[x] += plane[x] if grey[x] != 0 else 0
+            elif exact:
                 total = 0
                 for x in range(len(grey)):
                     total += np.int32(chunk[bands * x + band]) * grey[x]
                 sums[band, 0] += total
-        elif bands == 3:
-            reds, greens, blues = sums[0], sums[1], sums[2]
-            for x in range(len(grey)):
-                reds[x] += chunk[3 * x] if grey[x] != 0 else 0
-                greens[x] += chunk[3 * x + 1] if grey[x] != 0 else 0
-                blues[x] += chunk[3 * x + 2] if grey[x] != 0 else 0
-        else:
-            for band in range(bands):
+            else:
                 partial = sums[band]
                 for x in range(len(grey)):
                     partial[x] += chunk[bands * x + band] if grey[x] != 0 else 0
