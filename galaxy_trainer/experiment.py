@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from galaxy_trainer.errors import TrainerError
-from galaxy_trainer.files import write_json, write_whole
+from galaxy_trainer.files import write_json, write_text, write_whole
 from galaxy_trainer.recipes import Recipe, recipe_of
 from galaxy_trainer.workers import side_by_side
 
@@ -253,8 +253,7 @@ def compare(
             raise TrainerError(f"{name} must be positive, got {value}")
     sets = _prepare(arms, folder, settings, folds)
     for fold, ids in enumerate(sets):
-        text = "\n".join(ids) + "\n"
-        write_whole(folder / f"test-{fold}.txt", lambda part, text=text: part.write_text(text, encoding="utf-8"))
+        write_text(folder / f"test-{fold}.txt", "\n".join(ids) + "\n")
     tasks = [Task(arm, seed, fold) for fold in range(folds) for seed in range(seeds) for arm in arms]
     report = report or _silent
     todo = [task for task in tasks if not _answers_path(folder, task).exists()]
@@ -355,7 +354,7 @@ def run_task(task: Task, folder: Path, settings: Settings, report: Report) -> No
             test_ids=folder / f"test-{task.fold}.txt", seed=task.seed, precision=settings.precision,
             augmented_validation=True, report=told,
         )  # fmt: skip
-    arrays = answers(run, passes=settings.passes)
+    arrays: dict[str, Any] = answers(run, passes=settings.passes)
     write_whole(_answers_path(folder, task), lambda part: np.savez(part, **arrays))
 
 

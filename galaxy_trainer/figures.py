@@ -200,10 +200,10 @@ def question_figure(table: dict[str, Any]) -> Figure:
     arms = table["arms"]
     figure = new_figure(5.6)
     panel = figure.subplots()
-    step = 0.7 / max(1, len(arms) - 1) if len(arms) > 1 else 0
+    step = 0.5 / max(1, len(arms) - 1)
     for i, (name, arm) in enumerate(arms.items()):
         values = [arm["questions"][f"Class{q.number}"] for q in QUESTIONS]
-        places = [k + i * step - 0.35 for k in range(len(QUESTIONS))]
+        places = [k + i * step - 0.25 for k in range(len(QUESTIONS))]
         panel.hlines(places, 0, values, color=colour(i), linewidth=1, alpha=0.5)
         panel.plot(values, places, "o", color=colour(i), markersize=5, label=name)
     panel.set_yticks(range(len(QUESTIONS)), [f"{q.number}  {textwrap.shorten(q.text, 52)}" for q in QUESTIONS])
@@ -315,7 +315,7 @@ def tree_figure() -> Figure:
     wide = 1.0 / (1 + max(depth.values()))
     for question in from_root():
         left, line = depth[question.number] * wide, top[question.number]
-        text = textwrap.wrap(f"{question.number}. {question.text}", 29)
+        text = textwrap.wrap(f"{question.number}. {question.text}", 25)
         height = _lines(question)
         panel.add_patch(
             FancyBboxPatch((left, line), 0.82 * wide, height - 0.45, boxstyle="round,pad=0,rounding_size=0.008",
@@ -340,7 +340,7 @@ def tree_figure() -> Figure:
 
 
 def _lines(question: Question) -> float:
-    return len(textwrap.wrap(f"{question.number}. {question.text}", 29)) + len(question.answers) + 0.9
+    return len(textwrap.wrap(f"{question.number}. {question.text}", 25)) + len(question.answers) + 0.9
 
 
 def _layout() -> tuple[dict[int, int], dict[int, float]]:
@@ -386,11 +386,14 @@ def network_figure(model: Any) -> Figure:
         panel.text(column + 0.42, row + 0.2, title, fontsize=9, weight="bold", ha="center", va="center")
         panel.text(column + 0.42, row + 0.48, detail, fontsize=8, ha="center", va="center")
         if i + 1 < len(blocks):
+            ends: tuple[tuple[float, float], tuple[float, float]]
             if column + 1 < columns:
                 ends = ((column + 1, row + 0.37), (column + 0.84, row + 0.37))
             else:
                 ends = ((0.42, row + 1), (column + 0.42, row + 0.74))
-            panel.annotate("", *ends, arrowprops={"arrowstyle": "-|>", "color": GREY, "shrinkA": 0, "shrinkB": 0})
+            panel.annotate(
+                "", ends[0], ends[1], arrowprops={"arrowstyle": "-|>", "color": GREY, "shrinkA": 0, "shrinkB": 0}
+            )
     panel.set_xlim(-0.02, columns)
     panel.set_ylim(lines, -0.05)
     return figure

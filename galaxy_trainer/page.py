@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import math
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
@@ -15,7 +16,7 @@ from matplotlib.figure import Figure
 
 import scalenorm
 from galaxy_trainer import figures
-from galaxy_trainer.files import write_whole
+from galaxy_trainer.files import write_bytes, write_text
 from galaxy_trainer.questions import QUESTIONS
 from galaxy_trainer.runs import Run
 from galaxy_trainer.statistics import SCORES, Result
@@ -93,9 +94,8 @@ def write_page(
     for name, (figure, caption) in drawn.items():
         stream = io.BytesIO()
         FigureCanvasAgg(figure).print_png(stream, metadata={"Software": "galaxy-compare"})
-        data = stream.getvalue()
-        write_whole(folder / "figures" / f"{name}.png", lambda part, data=data: part.write_bytes(data))
-        pictures[name] = _picture(name, data, caption)
+        write_bytes(folder / "figures" / f"{name}.png", stream.getvalue())
+        pictures[name] = _picture(name, stream.getvalue(), caption)
     sections = {
         "Scores": _score_table(table) + pictures["deterministic"] + pictures["non-deterministic"],
         "Ratios": _ratio_table(table) + pictures["ratios"],
@@ -114,7 +114,7 @@ def write_page(
             f'<section id="{_anchor(name)}"><h2>{name}</h2>\n{content}</section>' for name, content in sections.items()
         ),
     )
-    write_whole(folder / "index.html", lambda part: part.write_text(page, encoding="utf-8"))
+    write_text(folder / "index.html", page)
 
 
 def _anchor(name: str) -> str:
@@ -212,11 +212,15 @@ def _score_table(table: dict[str, Any]) -> str:
     meaning = "; ".join(f"{score.replace('_', ' ')}: {text}" for score, text in SCORES.items())
     caption = (
         f"Mean squared error over 37 answers of {table['galaxies']:,} galaxies never trained on "
-        f"({table['folds']} test {'set' if table['folds'] == 1 else 'sets'}, {table['seeds']} seeds), its 95% interval "
+        f"(test sets: {table['folds']}, seeds: {table['seeds']}), its 95% interval "
         "over galaxies, and the standard deviation from seed to seed. The lowest of each column is bold. The training "
         f"set's mean answers give {table['mean_answer']:.5f}."
     )
     return _table(caption, head, rows) + f'<p class="faint">{html.escape(meaning)}.</p>\n'
+
+
+def _spread(std: float, digits: int) -> str:
+    return "-" if math.isnan(std) else f"&plusmn; {std:.{digits}f}"
 
 
 def _ratio_table(table: dict[str, Any]) -> str:
@@ -224,7 +228,7 @@ def _ratio_table(table: dict[str, Any]) -> str:
     rows = [
         [
             html.escape(f"{r['arm']} / {r['to']}"), r["score"].replace("_", "-"), f"{r['ratio']:.3f}",
-            f"[{r['low']:.3f}, {r['high']:.3f}]", f"&plusmn; {r['seed_std']:.3f}",
+            f"[{r['low']:.3f}, {r['high']:.3f}]", _spread(r["seed_std"], 3),
         ]
         for r in table["ratios"]
     ]  # fmt: skip

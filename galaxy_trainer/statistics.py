@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from galaxy_trainer.files import write_json, write_whole
+from galaxy_trainer.files import write_json, write_text
 from galaxy_trainer.questions import QUESTIONS
 
 RESAMPLES = 2000
@@ -223,8 +223,7 @@ def write_tables(table: dict[str, Any], folder: Path) -> None:
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        content = text.getvalue()
-        write_whole(folder / f"{name}.csv", lambda part, content=content: part.write_text(content, encoding="utf-8"))
+        write_text(folder / f"{name}.csv", text.getvalue())
 
 
 def _finite(value: Any) -> Any:
@@ -250,8 +249,8 @@ def as_text(table: dict[str, Any]) -> str:
     """
     width = max(12, *(len(name) for name in table["arms"]))
     lines = [
-        f"{table['galaxies']} test galaxies in {table['folds']} sets, {table['seeds']} seeds; MSE [95% interval]; "
-        f"mean answer {table['mean_answer']:.5f}",
+        f"{table['galaxies']} test galaxies, {table['folds']} test set(s), {table['seeds']} seed(s); "
+        f"MSE [95% interval]; mean answer {table['mean_answer']:.5f}",
         f"{'':<{width}}  {'deterministic':<28}{'non-deterministic':<28}{'ensemble, 8 orientations':<28}",
     ]
     for name, arm in table["arms"].items():
@@ -260,8 +259,8 @@ def as_text(table: dict[str, Any]) -> str:
             f"{name:<{width}}  " + "".join(f"{c['mse']:.5f} [{c['low']:.5f}, {c['high']:.5f}]".ljust(28) for c in cells)
         )
     lines += [
-        f"{r['score'].replace('_', '-')}: {r['arm']} / {r['to']} = {r['ratio']:.3f} [{r['low']:.3f}, {r['high']:.3f}], "
-        f"from seed to seed +- {r['seed_std']:.3f}"
+        f"{r['score'].replace('_', '-')}: {r['arm']} / {r['to']} = {r['ratio']:.3f} [{r['low']:.3f}, {r['high']:.3f}]"
+        + ("" if math.isnan(r["seed_std"]) else f", from seed to seed +- {r['seed_std']:.3f}")
         for r in table["ratios"]
     ]
     return "\n".join(lines)
