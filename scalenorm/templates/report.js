@@ -102,7 +102,7 @@
     strip.append(tile("original", id, original, overlay(shape)), ...views.map((view, k) => tile(viewNames[k], id, view)));
     const item = make("li", {}, strip, make("h3", {}, make("bdi", {}, id)), make("p", { className: "facts" }, facts(row)));
     const flags = namesOf(columns.flags[row]);
-    if (flags.length) item.append(make("ul", { className: "marks", ariaLabel: "Flags" }, ...flags.map((name) => make("li", { className: "mark" }, name))));
+    if (flags.length) item.append(make("ul", { className: "marks", "aria-label": "Flags" }, ...flags.map((name) => make("li", { className: "mark" }, name))));
     return item;
   };
 
