@@ -127,7 +127,7 @@ def run_dask(tasks: Iterable[Task], recipe: Recipe, client: Any, report: Report)
     ahead = 2 * max(1, sum(client.nthreads().values()))
     waiting = iter(tasks)
     sent: dict[Any, Task] = {}
-    done = as_completed()
+    done = as_completed(loop=client.loop)
 
     def send(task: Task) -> None:
         future = client.submit(make_part, task, recipe, pure=False)

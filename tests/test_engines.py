@@ -1,0 +1,229 @@
+"""Threads, processes and Dask make the same; tasks are small; lost workers do no harm."""
+
+from __future__ import annotations
+
+import functools
+import os
+import pickle
+import signal
+import threading
+import time
+import warnings
+
+import numpy as np
+import pytest
+from pictures import beside, write_pictures
+
+import scalenorm
+from scalenorm import engines
+from scalenorm.batch import BatchError
+from scalenorm.cache import Layout, open_cache
+from scalenorm.cache.part import Head, Store
+from scalenorm.images import DecodeOptions
+from scalenorm.options import MeasureOptions
+from scalenorm.sources import find
+from scalenorm.work import Recipe, Task, make_part
+
+SMALL = {"size": 12, "part_size": 4}
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = write_pictures(tmp_path / "images", range(22))
+    (folder / "g0005b.png").write_bytes(b"no picture")
+    return folder
+
+
+@pytest.fixture
+def expected(images, tmp_path):
+    scalenorm.convert(images, tmp_path / "threads.h5", jobs=2, backend="threads", **SMALL)
+    return open_cache(tmp_path / "threads.h5")
+
+
+def assert_same(path, expected):
+    cache = open_cache(path)
+    for name in expected.view_names:
+        assert cache.view(name).tobytes() == expected.view(name).tobytes()
+    assert cache.catalog.dtype == expected.catalog.dtype
+    assert cache.catalog.tobytes() == expected.catalog.tobytes()
+    assert beside(path) == [path.name]
+
+
+def test_loky_gives_the_same_bytes(images, tmp_path, expected):
+    scalenorm.convert(images, tmp_path / "out.h5", jobs=2, backend="loky", **SMALL)
+    assert_same(tmp_path / "out.h5", expected)
+
+
+def test_active_joblib_configuration_is_honoured(images, tmp_path, expected, monkeypatch):
+    import joblib
+
+    used = []
+    for name in ("run_threads", "run_joblib", "run_dask"):
+        original = getattr(engines, name)
+
+        def spy(*args, original=original, name=name):
+            used.append((name, args[2] if name == "run_threads" else None))
+            return original(*args)
+
+        monkeypatch.setattr(engines, name, spy)
+    with joblib.parallel_config("loky", n_jobs=2):
+        scalenorm.convert(images, tmp_path / "loky.h5", **SMALL)
+    with joblib.parallel_config("threading", n_jobs=3):
+        scalenorm.convert(images, tmp_path / "threading.h5", **SMALL)
+        scalenorm.convert(images, tmp_path / "own.h5", jobs=1, **SMALL)
+    scalenorm.convert(images, tmp_path / "plain.h5", **SMALL)
+    assert used == [
+        ("run_joblib", None), ("run_threads", 3), ("run_threads", 1), ("run_threads", engines.cores()),
+    ]  # fmt: skip
+    for name in ("loky", "threading", "own", "plain"):
+        assert_same(tmp_path / f"{name}.h5", expected)
+
+
+def test_tasks_and_results_are_small(tmp_path):
+    """A part of the default size, with the long names that surveys have, is sent in under 100 kB."""
+    folder = tmp_path / ("a-long-folder-name-" * 5)
+    folder.mkdir()
+    rng = np.random.default_rng(1)
+    for _ in range(512):
+        (folder / f"survey-{rng.bytes(32).hex()}.jpg").touch()
+    sources = find([folder]).sources
+    store = Store(folder / "pixels.h5", {"normalized": 4096, "center-64": 2**40, "center-256": 2**41})
+    task = Task(str(folder / "part-0123456789abcdef.h5"), np.arange(10**9, 10**9 + 512), sources, store)
+    head = Head({"views": ["normalized"], "size": 64}, Layout("uint8", 3))
+    recipe = Recipe(head, MeasureOptions(channel_axis=-1), DecodeOptions())
+    assert len(pickle.dumps((make_part, task, recipe))) < 100_000
+    assert len(pickle.dumps(task.path)) < 1000
+    again = pickle.loads(pickle.dumps(task))
+    assert list(again.sources) == list(sources)
+    assert (again.path, again.rows[0], len(again.rows), again.store) == (task.path, 10**9, 512, store)
+
+
+def test_killed_process_is_one_clear_error(images, tmp_path, expected, monkeypatch):
+    monkeypatch.setattr(engines, "make_part", functools.partial(_die_on_second, str(tmp_path / "mark")))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # joblib tells of the dead worker, too
+        with pytest.raises(BatchError, match="a worker process died"):
+            scalenorm.convert(images, tmp_path / "out.h5", jobs=2, backend="loky", **SMALL)
+    monkeypatch.undo()
+    summary = scalenorm.convert(images, tmp_path / "out.h5", **SMALL)
+    assert summary.reused >= 4
+    assert_same(tmp_path / "out.h5", expected)
+
+
+def _die_on_second(mark, task, recipe):
+    if os.path.exists(mark):
+        os.kill(os.getpid(), signal.SIGKILL)
+    result = make_part(task, recipe)
+    with open(mark, "w"):
+        return result
+
+
+def test_both_threads_work_on_a_small_input(images, tmp_path, monkeypatch):
+    """One part is shared between threads, and memory is bounded: parts are not all begun at once."""
+    seen = set()
+    begun = []
+    fill_rows, empty = engines.fill_rows, engines.Rows.empty
+
+    def fill(*args):
+        seen.add(threading.get_ident())
+        time.sleep(0.02)
+        return fill_rows(*args)
+
+    monkeypatch.setattr(engines, "fill_rows", fill)
+    monkeypatch.setattr(engines.Rows, "empty", lambda *args: begun.append(1) or empty(*args))
+    scalenorm.convert(images, tmp_path / "out.h5", jobs=2, size=12)
+    assert len(seen) == 2
+    assert len(begun) == 1
+    scalenorm.convert(images, tmp_path / "many.h5", jobs=2, size=12, part_size=1)
+    assert len(begun) - 1 <= 6  # 23 parts, whose memory is used again and again
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    distributed = pytest.importorskip("distributed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with (
+            distributed.LocalCluster(
+                n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50, processes=True
+            ) as cluster,
+            distributed.Client(cluster, set_as_default=False) as client,
+        ):
+            yield client
+
+
+@pytest.mark.slow
+def test_dask_gives_the_same_bytes(images, tmp_path, expected, cluster):
+    address = cluster.scheduler.address
+    scalenorm.convert(images, tmp_path / "out.h5", backend="dask", scheduler=address, **SMALL)
+    assert_same(tmp_path / "out.h5", expected)
+
+
+@pytest.mark.slow
+def test_active_dask_configuration_is_honoured(images, tmp_path, expected, cluster):
+    import joblib
+
+    with joblib.parallel_config("dask", client=cluster):
+        scalenorm.convert(images, tmp_path / "out.h5", **SMALL)
+    assert_same(tmp_path / "out.h5", expected)
+
+
+@pytest.mark.slow
+def test_parts_of_a_lost_worker_are_made_by_another(images, tmp_path, expected, cluster, monkeypatch):
+    """One of two workers is killed half-way, in the middle of a part."""
+    mark = tmp_path / "mark"
+    original = cluster.submit
+
+    def submit(function, *args, **kwargs):
+        return original(_die_once, str(mark), *args, **kwargs)
+
+    pids = cluster.run(os.getpid)
+    with monkeypatch.context() as patch:
+        patch.setattr(engines, "dask_client", lambda *_: _unclosed(cluster))
+        patch.setattr(cluster, "submit", submit)
+        scalenorm.convert(images, tmp_path / "out.h5", backend="dask", **SMALL)
+    killed = int(mark.read_text())
+    assert killed in pids.values()
+    assert_same(tmp_path / "out.h5", expected)
+
+
+class _unclosed:
+    def __init__(self, client):
+        self.client = client
+
+    def __enter__(self):
+        return self.client
+
+    def __exit__(self, *_):
+        pass
+
+
+def _die_once(mark, task, recipe):
+    if task.rows[0] >= 8:
+        try:
+            with open(mark, "x") as file:
+                file.write(str(os.getpid()))
+        except FileExistsError:
+            pass
+        else:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return make_part(task, recipe)
+
+
+def test_dask_without_a_scheduler(images, tmp_path):
+    pytest.importorskip("distributed")
+    import dask
+
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        pytest.raises(BatchError, match=r"no Dask scheduler at tcp://127\.0\.0\.1:9"),
+    ):
+        scalenorm.convert(images, tmp_path / "out.h5", backend="dask", scheduler="tcp://127.0.0.1:9", **SMALL)
+
+
+def test_dask_that_is_not_installed(images, tmp_path, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(BatchError, match=r"pip install 'scalenorm\[dask\]'"):
+        scalenorm.convert(images, tmp_path / "out.h5", backend="dask", **SMALL)
