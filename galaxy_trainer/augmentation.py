@@ -225,7 +225,8 @@ def warp(images: Any, sky: Any, transform: Any, gain: Any) -> Any:
 class Augmented(keras.Model):
     """A network behind `warp`: what is trained, while the network alone is what is saved.
 
-    Its input is a dict: the views (``view_0``, ...), ``sky``, ``transform`` and ``gain``.
+    Its input is a dict: the views (``view_0``, ...), ``sky``, ``transform`` and ``gain``. All views of a galaxy are
+    transformed alike.
 
     Parameters
     ----------

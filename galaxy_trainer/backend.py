@@ -1,6 +1,7 @@
 """What depends on the Keras backend; the only file of this package that imports TensorFlow or JAX."""
 
 import contextlib
+import importlib
 import importlib.util
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +14,11 @@ from galaxy_trainer.errors import TrainerError
 def name() -> str:
     """Return the Keras backend in use: "tensorflow", "jax" or "torch"."""
     return str(keras.backend.backend())
+
+
+def version() -> str:
+    """Return the version of the backend's package."""
+    return str(importlib.import_module(name()).__version__)
 
 
 def make_deterministic() -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -59,7 +60,7 @@ def train(argv: Sequence[str] | None = None) -> int:
         with silent_start():
             import galaxy_trainer
         if args.resume is not None:
-            run = galaxy_trainer.resume(args.resume, report=_report(args))
+            run = galaxy_trainer.resume(args.resume, report=_report(args), progress=not args.quiet)
         else:
             chosen = _recipe(parser, args)
             run = galaxy_trainer.train(
@@ -67,6 +68,7 @@ def train(argv: Sequence[str] | None = None) -> int:
                 test_fraction=args.test_fraction, split_seed=args.split_seed, seed=args.seed,
                 precision=args.precision, devices=args.devices, in_memory=args.in_memory,
                 tensorboard=args.tensorboard, augmented_validation=args.augmented_validation, report=_report(args),
+                progress=not args.quiet,
             )  # fmt: skip
         if not args.quiet:
             _print(_summary(run.metrics))
@@ -238,7 +240,8 @@ def _complain(line: str) -> None:
 
 
 def _summary(scores: dict[str, Any]) -> str:
-    lines = [f"{scores['galaxies']} test galaxies, weights of epoch {scores['epoch']}        MSE      RMSE"]
+    title = f"{scores['galaxies']} test galaxies, weights of epoch {scores['epoch']}"
+    lines = [f"{title:<44}{'MSE':>9} {'RMSE':>9}"]
     rows = [("deterministic", scores["deterministic"])]
     if "non_deterministic" in scores:
         part = scores["non_deterministic"]
@@ -261,6 +264,8 @@ def _questions(scores: dict[str, Any]) -> str:
 def silent_start() -> Iterator[None]:
     """Import the backend without the lines that TensorFlow's C++ parts write before they can be told not to."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # It also warns of compiling one function per network, which is what several networks in one process need.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.stderr.flush()
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -12,13 +12,14 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from tqdm import tqdm
 
+import scalenorm
 from galaxy_trainer import backend
 from galaxy_trainer.augmentation import Augmentation, Augmented, Draws, draw
 from galaxy_trainer.curves import draw_curves
@@ -59,6 +60,7 @@ def train(
     tensorboard: bool = False,
     augmented_validation: bool = False,
     report: Report | None = None,
+    progress: bool = False,
     **changes: Any,
 ) -> Run:
     """Train a network on a view of a cache.
@@ -95,6 +97,8 @@ def train(
         Also log ``val_loss_augmented``: validation with augmentation and dropout on.
     report : callable, optional
         Called with a line of text at the start and after every epoch.
+    progress : bool
+        Show a bar on stderr during an epoch, if that is a terminal.
     **changes
         Fields of the recipe to replace, for instance ``width=0.25, epochs=5``.
 
@@ -154,14 +158,15 @@ def train(
     )
     # Building once here shows what does not fit before the folder is made.
     try:
-        config.network()
+        with backend.on_devices(devices):
+            config.network()
     except ValueError as error:
         raise TrainerError(str(error)) from None
     parts = {galaxies.ids[i]: "test" if tested else "train" for i, tested in zip(rows, test, strict=True)}
-    return _go_on(create(folder, config, parts), galaxies, report or _silent)
+    return _go_on(create(folder, config, parts), galaxies, report or _silent, progress)
 
 
-def resume(run: str | Path, *, report: Report | None = None) -> Run:
+def resume(run: str | Path, *, report: Report | None = None, progress: bool = False) -> Run:
     """Go on with an interrupted run from its last finished epoch; on the CPU it ends as if undisturbed.
 
     Parameters
@@ -169,6 +174,8 @@ def resume(run: str | Path, *, report: Report | None = None) -> Run:
     run : str or Path
         The run folder.
     report : callable, optional
+        As in `train`.
+    progress : bool
         As in `train`.
 
     Returns
@@ -197,14 +204,14 @@ def resume(run: str | Path, *, report: Report | None = None) -> Run:
         raise TrainerError(f"{config.cache} is not the cache that {run} began with (another digest)")
     if _labels_digest(galaxies) != config.labels_digest:
         raise TrainerError(f"{config.labels or config.cache}: the labels changed since {run} began")
-    return _go_on(opened, galaxies, report or _silent)
+    return _go_on(opened, galaxies, report or _silent, progress)
 
 
 def _silent(line: str) -> None:
     pass
 
 
-def _go_on(run: Run, galaxies: Galaxies, report: Report) -> Run:
+def _go_on(run: Run, galaxies: Galaxies, report: Report, progress: bool) -> Run:
     config, recipe = run.config, run.config.recipe
     backend.make_deterministic()
     row = {name: i for i, name in enumerate(galaxies.ids)}
@@ -232,7 +239,7 @@ def _go_on(run: Run, galaxies: Galaxies, report: Report) -> Run:
         for epoch in range(len(history), recipe.epochs):
             began = time.monotonic()
             rate = float(f"{_array(optimizer.learning_rate):.6g}")
-            loss = _train_epoch(model, galaxies, train_rows, run, epoch)
+            loss = _train_epoch(model, galaxies, train_rows, run, epoch, progress)
             seconds = time.monotonic() - began
             values = {"epoch": epoch + 1, "loss": loss}
             state = State(history, network.get_weights(), [_array(v) for v in optimizer.variables])
@@ -256,7 +263,7 @@ def _go_on(run: Run, galaxies: Galaxies, report: Report) -> Run:
     return run
 
 
-def _train_epoch(model: Augmented, galaxies: Galaxies, rows: np.ndarray, run: Run, epoch: int) -> float:
+def _train_epoch(model: Augmented, galaxies: Galaxies, rows: np.ndarray, run: Run, epoch: int, progress: bool) -> float:
     recipe, seed = run.config.recipe, run.config.seed
     seed_dropout(model.network, seed, epoch)
     batches = Batches(
@@ -268,7 +275,11 @@ def _train_epoch(model: Augmented, galaxies: Galaxies, rows: np.ndarray, run: Ru
             epoch_draws, augmentation=recipe.augmentation, size=galaxies.size, seed=seed, epoch=epoch
         ),
     )
-    logs = model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[_StopAtNaN()])
+    # disable=None: no bar where stderr is not a terminal.
+    with tqdm(
+        total=batches.num_batches, desc=f"epoch {epoch + 1}", leave=False, disable=None if progress else True
+    ) as bar:
+        logs = model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[_Watch(bar)])
     return float(logs.history["loss"][0])
 
 
@@ -277,11 +288,18 @@ def epoch_draws(batch: int, n: int, *, augmentation: Augmentation, size: int, se
     return draw(augmentation, n, size, np.random.default_rng([seed, epoch, batch]))
 
 
-class _StopAtNaN(keras.callbacks.Callback):
+class _Watch(keras.callbacks.Callback):
+    """Move the bar, and stop at the first loss that is no number."""
+
     # Lets Keras call it from a thread, so that no step waits for the loss of the one before.
     async_safe = True
 
+    def __init__(self, bar: Any) -> None:
+        super().__init__()
+        self.bar = bar
+
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self.bar.update()
         if logs and not math.isfinite(logs["loss"]):
             self.model.stop_training = True
 
@@ -341,5 +359,10 @@ def _labels_digest(galaxies: Galaxies) -> str:
 
 
 def _versions() -> dict[str, str]:
-    packages = ("scalenorm", "keras", "numpy", backend.name())
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
+    return {
+        "python": platform.python_version(),
+        "scalenorm": scalenorm.__version__,
+        "keras": keras.__version__,
+        backend.name(): backend.version(),
+        "numpy": np.__version__,
+    }

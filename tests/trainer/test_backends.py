@@ -80,3 +80,4 @@ def test_two_devices_give_the_loss_of_one(backend, tmp_path):
         assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)
         assert a["val_loss"] == pytest.approx(b["val_loss"], rel=1e-4)
     assert error.startswith("3 devices asked for, there are 2")
+    assert not (tmp_path / "run3").exists()
