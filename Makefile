@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PYTHONDONTWRITEBYTECODE ?= 1
 
-.PHONY: demo test quick lint coverage docs bench dist clean
+.PHONY: demo test quick oldest lint coverage docs bench dist clean
 
 $(VENV)/.base: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -29,6 +29,11 @@ test: $(VENV)/.dev  ## every test
 
 quick: $(VENV)/.dev  ## the tests that take seconds
 	$(BIN)/python -m pytest -m 'not slow'
+
+oldest:  ## the quick tests of scalenorm with the oldest versions that setup.cfg admits; needs a Python 3.11
+	$(PYTHON) -m venv build/oldest
+	build/oldest/bin/python -m pip install -q --only-binary :all: -r tests/requirements-oldest.txt
+	PYTHONPATH=. build/oldest/bin/python -m pytest -m 'not slow' --ignore=tests/trainer
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 
 import naive
 import numpy as np
@@ -468,13 +467,3 @@ def exact_foreground(image):
     n, total, squares = g.size, int(g.sum()), int((g * g).sum())
     distance = n * g - total
     return distance >= math.isqrt(n * squares - total * total - 1) + 1
-
-
-def test_importing_stays_cheap():
-    """A plain import pulls in nothing that a crop does not need."""
-    import subprocess
-
-    code = "import sys, scalenorm; print(*sorted(sys.modules))"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    heavy = {"numba", "scipy", "skimage", "matplotlib", "PIL", "h5py", "sklearn", "keras", "tensorflow", "joblib"}
-    assert not heavy & set(loaded)

@@ -1,0 +1,56 @@
+"""Sphinx: pages in reST, reference from docstrings, examples in both run by the doctest builder."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import scalenorm  # noqa: E402
+
+project = "scalenorm"
+author = "The scalenorm developers"
+copyright = "2026, the scalenorm developers"
+version = release = scalenorm.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.doctest",
+    "sphinx.ext.viewcode",
+    "numpydoc",
+]
+exclude_patterns = ["_build", "tables/*"]
+default_role = "any"
+nitpicky = False
+suppress_warnings = ["ref.any"]  # docstrings put arguments and modules in single backticks too
+
+autosummary_generate = True
+autodoc_typehints = "none"  # types with shapes, units and ranges are in the docstrings
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"scalenorm {version}"
+html_static_path = ["_static"]
+html_css_files = ["scalenorm.css"]
+html_show_sourcelink = False
+html_sidebars = {"index": [], "**": ["sidebar-nav-bs"]}
+html_theme_options = {
+    "navbar_align": "left",
+    "navbar_end": ["theme-switcher"],
+    "show_prev_next": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "use_edit_page_button": False,
+}
+
+# The examples write files: in a folder of their own, not among the sources.
+doctest_global_setup = f"""
+import os
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.chdir({tempfile.mkdtemp(prefix="scalenorm-docs-")!r})
+"""

@@ -1,0 +1,91 @@
+"""What may import what, how light an import is, and that the oldest versions that are tested are those promised."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FOR_ANNOTATIONS = {"__future__", "collections", "typing"}
+
+
+def imported(path: Path) -> set[str]:
+    """First words of everything that a file imports, at its top or inside functions; relative imports left out."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def imported_from_above(path: Path) -> set[str]:
+    """Modules that a file imports from the package above its own."""
+    nodes = ast.walk(ast.parse(path.read_text()))
+    return {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom) and node.level > 1}
+
+
+def files(package: str) -> list[Path]:
+    found = sorted((ROOT / package).rglob("*.py"))
+    assert found
+    return found
+
+
+def test_scalenorm_knows_nothing_of_networks():
+    for path in files("scalenorm"):
+        assert not imported(path) & {"keras", "tensorflow", "jax", "torch", "galaxy_trainer"}, path
+
+
+def test_kernels_import_numpy_math_and_numba_only():
+    for path in files("scalenorm/kernels"):
+        assert imported(path) - FOR_ANNOTATIONS <= {"numpy", "math", "numba"}, path
+        assert not imported_from_above(path), path
+
+
+def test_one_file_of_the_trainer_imports_backends():
+    users = {path.name for path in files("galaxy_trainer") if imported(path) & {"tensorflow", "jax", "torch"}}
+    assert users == {"backend.py"}
+
+
+@pytest.mark.parametrize(
+    ("package", "heavy"),
+    [
+        ("scalenorm", "numba scipy skimage matplotlib PIL h5py sklearn keras tensorflow joblib"),
+        ("scalenorm.cli", "numba scipy skimage matplotlib PIL h5py sklearn keras tensorflow joblib"),
+        ("galaxy_trainer", "keras tensorflow jax torch h5py matplotlib"),
+        ("galaxy_trainer.cli", "keras tensorflow jax torch h5py matplotlib"),
+    ],
+)
+def test_importing_stays_cheap(package, heavy):
+    """A plain import pulls in nothing that is not needed by all who use the package."""
+    code = f"import sys, {package}; print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not set(heavy.split()) & set(loaded)
+
+
+@pytest.mark.parametrize("package", ["scalenorm", "galaxy_trainer"])
+def test_every_public_name_is_there(package):
+    module = importlib.import_module(package)
+    assert sorted(module.__all__) == sorted(set(module.__all__))
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+        assert name in dir(module)
+
+
+def test_oldest_versions_tested_are_those_promised():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    lines = config["options"]["install_requires"].split("\n")
+    for extra in ("fits", "dask", "remote", "parquet"):
+        lines += config["options.extras_require"][extra].split("\n")
+    promised = dict(line.split(">=") for line in lines if ">=" in line)
+    text = (ROOT / "tests" / "requirements-oldest.txt").read_text()
+    tested = dict(line.split("==") for line in text.splitlines() if "==" in line)
+    assert promised.items() <= tested.items()
