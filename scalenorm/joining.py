@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import heapq
 import os
@@ -68,7 +69,7 @@ def join_caches(
                 Cache(output)
                 if not overwrite:
                     raise BatchError(f"{output} exists: --overwrite replaces it")
-            for litter in output.parent.glob(f"{output.name}.*{TEMPORARY}"):
+            for litter in output.parent.glob(f"{glob.escape(output.name)}.*{TEMPORARY}"):
                 litter.unlink()
             source = ", ".join(cache.path.name for cache in caches[:5]) + (", ..." if len(caches) > 5 else "")
             head = Head(caches[0].settings, caches[0].layout, source, compress)

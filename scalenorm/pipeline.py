@@ -138,6 +138,8 @@ def _make(job: Job) -> Summary:
     started = time.perf_counter()
     if not complete:
         with _telling_how_far(job):
+            if job.overwrite and not _goes_on_anew(job):
+                _start_anew(job)
             job.folder.mkdir(exist_ok=True)
             head = Head(job.settings, layout, job.source, job.compress)
             store = _store(job, plan, head) if is_local(job.backend) and len(missing) else None
@@ -170,9 +172,9 @@ def _at_hand(job: Job) -> tuple[Cache | None, list[Cache]]:
         for path in job.folder.glob(f"*{TEMPORARY}"):
             path.unlink()
     if job.overwrite:
-        if not job.dry_run:
-            _start_anew(job, old)
         old = None
+        if not _goes_on_anew(job):
+            return None, []
     parts = []
     for path in sorted(job.folder.glob("part-*.h5")):
         try:
@@ -185,21 +187,30 @@ def _at_hand(job: Job) -> tuple[Cache | None, list[Cache]]:
             changes = "; ".join(fmt.differences(cache.settings, job.settings))
             what = f"{job.output} was" if cache is old else f"the finished parts in {job.folder} were"
             raise BatchError(f"{what} made with other settings ({changes}): give those, or --overwrite to start anew")
-    return old, parts if not (job.overwrite and job.dry_run) else []
+    return old, parts
 
 
-def _start_anew(job: Job, old: Cache | None) -> None:
-    """Remove what an earlier run left, unless it was this one, interrupted."""
+def _goes_on_anew(job: Job) -> bool:
+    """Whether this run was interrupted after `_start_anew`."""
     marker = job.folder / _ANEW
-    settings = fmt.settings_hash(job.settings)
-    if marker.is_file() and marker.read_text() == settings:
-        return
+    return marker.is_file() and marker.read_text() == fmt.settings_hash(job.settings)
+
+
+def _start_anew(job: Job) -> None:
+    """Remove what earlier runs left. A solid output stays until the new one is finished."""
+    if job.output.exists() and _needs_parts(job.output):
+        job.output.unlink()
     if job.folder.is_dir():
         _clean(job.folder, keep=set())
-    if job.output.exists() and (old is None or old.is_virtual):
-        job.output.unlink()  # it has just lost its parts
     job.folder.mkdir(exist_ok=True)
-    marker.write_text(settings)
+    (job.folder / _ANEW).write_text(fmt.settings_hash(job.settings))
+
+
+def _needs_parts(path: Path) -> bool:
+    try:
+        return Cache(path).is_virtual
+    except PartError:
+        return True
 
 
 def _fitting_plan(job: Job, old: Cache | None, parts: list[Cache], reader: Reader) -> tuple[Plan, Layout]:

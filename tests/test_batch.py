@@ -603,6 +603,19 @@ def test_other_refusals(images, tmp_path):
     assert beside(tmp_path / "text.h5") == []
 
 
+def test_overwrite_that_cannot_work_leaves_all_as_it_was(images, tmp_path):
+    for keep_parts in (False, True):
+        output = tmp_path / f"{keep_parts}.h5"
+        convert(images, output, keep_parts=keep_parts)
+        before, names = open_cache(output).digest(), beside(output)
+        bad = tmp_path / "bad.jpg"
+        bad.write_text("no picture")
+        with pytest.raises(BatchError, match="none of the 1 images"):
+            convert(bad, output, overwrite=True)
+        assert open_cache(output).digest() == before
+        assert beside(output) == names
+
+
 def test_dry_run_touches_nothing(images, tmp_path):
     output = tmp_path / "out.h5"
     summary = convert(images, output, dry_run=True)
