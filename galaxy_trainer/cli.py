@@ -262,7 +262,7 @@ def _questions(scores: dict[str, Any]) -> str:
 
 @contextlib.contextmanager
 def silent_start() -> Iterator[None]:
-    """Import the backend without the lines that TensorFlow's C++ parts write before they can be told not to."""
+    """Start the backend without the lines that TensorFlow's C++ parts write before they can be told not to."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # It also warns of compiling one function per network, which is what several networks in one process need.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -271,6 +271,10 @@ def silent_start() -> Iterator[None]:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
+        # Here, as the names of this package are imported on first use; a first tensor looks for devices.
+        import keras
+
+        keras.ops.zeros(())
         yield
     finally:
         os.dup2(kept, 2)

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -179,3 +181,11 @@ def test_labels_from_a_file(cache, tmp_path):
     path.write_text("\n".join([lines[0], lines[-1]]) + "\n")
     with pytest.raises(TrainerError, match=r"none of its ids \(elsewhere\) is in the cache \(000000, 000001"):
         train(cache, tmp_path / "other", labels=path)
+
+
+def test_quiet_commands_print_nothing(cache, tmp_path):
+    """In a process of its own, as TensorFlow's C++ parts write to the file descriptor."""
+    code = "import sys; from galaxy_trainer import cli; sys.exit(cli.train(sys.argv[1:]))"
+    options = [str(cache), "-o", str(tmp_path / "run"), "--width", "0.05", "--epochs", "1", "--quiet"]
+    result = subprocess.run([sys.executable, "-c", code, *options], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
