@@ -51,8 +51,14 @@ def say(*lines: str, error: bool = False) -> None:
 
 def batch(arguments: Sequence[str] | None = None) -> int:
     """Run ``scalenorm-batch``; return the exit code."""
+    from .config import ConfigError, expand_config
+
     parser = batch_parser()
-    options = vars(parser.parse_intermixed_args(arguments))
+    try:
+        words = expand_config(parser, sys.argv[1:] if arguments is None else arguments)
+    except ConfigError as error:
+        parser.error(str(error))
+    options = vars(parser.parse_intermixed_args(words))
     paths, quiet = options.pop("paths"), options.pop("quiet")
     if len(paths) < (1 if "list_file" in options else 2):
         parser.error("give at least one INPUT (or --list FILE), and OUT.h5 as the last")
@@ -107,13 +113,20 @@ def inspect(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("scalenorm-inspect", description="Print what is in a cache.")
     parser.add_argument("cache", metavar="CACHE", help="the file")
     parser.add_argument("--failures", action="store_true", help="list every failed image with the reason")
+    parser.add_argument("--settings", action="store_true", help="print the settings as TOML, for --config")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     options = parser.parse_args(arguments)
 
     def show() -> int:
         from .inspection import describe_cache, failures
 
-        say(*(failures(options.cache) if options.failures else describe_cache(options.cache)))
+        if options.settings:
+            from .cache import open_cache
+            from .config import to_toml
+
+            say(*to_toml(open_cache(options.cache).settings).splitlines())
+        else:
+            say(*(failures(options.cache) if options.failures else describe_cache(options.cache)))
         return DONE
 
     return _guarded(parser, show)
@@ -353,6 +366,7 @@ def batch_parser() -> argparse.ArgumentParser:
     group.add_argument("--scheduler", metavar="ADDRESS", help="Dask scheduler (with --backend dask; else a local one)")
     group.add_argument("--part", type=_part, metavar="K/N", help="make only the K-th of N slices")
     group.add_argument("--part-size", type=int, metavar="N", help="images per part (512)")
+    group.add_argument("--config", metavar="FILE.toml", help="options, as scalenorm-inspect --settings prints")
     return parser
 
 

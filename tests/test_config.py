@@ -1,0 +1,75 @@
+"""--config FILE: options from a file, and the settings of a cache fed back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import scalenorm
+from scalenorm import cli
+from scalenorm.cli import batch_parser
+from scalenorm.config import ConfigError, expand_config, to_toml
+
+
+@pytest.fixture
+def stack(tmp_path, galaxies):
+    np.save(tmp_path / "stack.npy", galaxies.images[:3])
+    return tmp_path / "stack.npy"
+
+
+def parsed(tmp_path, text, *words):
+    path = tmp_path / "options.toml"
+    path.write_text(text)
+    parser = batch_parser()
+    return parser.parse_intermixed_args(expand_config(parser, ["--config", str(path), *words]))
+
+
+def test_options_of_every_kind(tmp_path):
+    text = 'margin = 1.5\nviews = ["normalized", "center-128"]\ncenter = [10.5, 20]\nkeep-parts = true\n'
+    text += "verify = false\n"
+    found = parsed(tmp_path, text, "in", "out.h5")
+    assert found.margin == 1.5
+    assert found.views == ["normalized", "center-128"]
+    assert found.center == (10.5, 20.0)
+    assert found.keep_parts
+    assert "verify" not in found
+
+
+def test_the_command_line_wins(tmp_path):
+    assert parsed(tmp_path, "margin = 1.5\nsize = 32\n", "--margin", "2", "in", "out.h5").margin == 2
+    assert parsed(tmp_path, "margin = -1.5\n", "in", "out.h5").margin == -1.5
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sigmoid = 1", "there is no option 'sigmoid'; options are .*sigma"),
+        ("verify = 1", "verify is on or off: write true or false, not 1"),
+        ("margin = ", "not a TOML file"),
+        ("[margin]\nx = 1", "there is no option 'margin'"),
+        ("help = true", "there is no option 'help'"),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message):
+        parsed(tmp_path, text)
+
+
+def test_settings_of_a_cache_make_the_same_cache(tmp_path, stack, capsys):
+    first, second = tmp_path / "first.h5", tmp_path / "second.h5"
+    scalenorm.convert(stack, first, views=["center-100", "normalized"], size=20, margin=1.25, center=(200.0, 220.0))
+    assert cli.inspect([str(first), "--settings"]) == 0
+    text = capsys.readouterr().out
+    assert text == to_toml(scalenorm.open_cache(first).settings)
+    (tmp_path / "again.toml").write_text(text)
+    assert cli.batch([str(stack), str(second), "--config", str(tmp_path / "again.toml"), "--quiet"]) == 0
+    assert scalenorm.open_cache(second).digest() == scalenorm.open_cache(first).digest()
+    assert scalenorm.open_cache(second).settings == scalenorm.open_cache(first).settings
+
+
+def test_a_missing_file_is_a_wrong_command_line(tmp_path, stack, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.batch([str(stack), str(tmp_path / "out.h5"), "--config", "nowhere.toml"])
+    assert stopped.value.code == 2
+    assert "nowhere.toml: No such file or directory" in capsys.readouterr().err
+    assert not (tmp_path / "out.h5").exists()
