@@ -39,6 +39,7 @@ from galaxy_trainer.runs import (
     set_average,
     write_table,
 )
+from scalenorm.lock import LockedError, locked
 
 Report = Callable[[str], object]
 
@@ -163,7 +164,9 @@ def train(
     except ValueError as error:
         raise TrainerError(str(error)) from None
     parts = {galaxies.ids[i]: "test" if tested else "train" for i, tested in zip(rows, test, strict=True)}
-    return _go_on(create(folder, config, parts), galaxies, report or _silent, progress)
+    opened = create(folder, config, parts)
+    with _alone(opened):
+        return _go_on(opened, galaxies, report or _silent, progress)
 
 
 def resume(run: str | Path, *, report: Report | None = None, progress: bool = False) -> Run:
@@ -186,7 +189,8 @@ def resume(run: str | Path, *, report: Report | None = None, progress: bool = Fa
     Raises
     ------
     TrainerError
-        If it is not a run, or cache, labels or Keras backend are not those it began with.
+        If it is not a run, another process trains in it, or cache, labels or Keras backend are not those it began
+        with.
 
     Examples
     --------
@@ -204,7 +208,18 @@ def resume(run: str | Path, *, report: Report | None = None, progress: bool = Fa
         raise TrainerError(f"{config.cache} is not the cache that {run} began with (another digest)")
     if _labels_digest(galaxies) != config.labels_digest:
         raise TrainerError(f"{config.labels or config.cache}: the labels changed since {run} began")
-    return _go_on(opened, galaxies, report or _silent, progress)
+    with _alone(opened):
+        return _go_on(opened, galaxies, report or _silent, progress)
+
+
+@contextlib.contextmanager
+def _alone(run: Run) -> Iterator[None]:
+    """Keep a second process from training in the same folder; a killed one's lock is taken over."""
+    try:
+        with locked(run.folder / ".lock"):
+            yield
+    except LockedError as error:
+        raise TrainerError(f"{run.folder}: {error}") from None
 
 
 def _silent(line: str) -> None:

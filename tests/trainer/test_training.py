@@ -1,6 +1,7 @@
 """Training: exact resume after a kill between any two files, and what a run folder holds."""
 
 import csv
+import fcntl
 import json
 import os
 import shutil
@@ -135,6 +136,17 @@ def test_resume_after_sigkill(undisturbed, cache, recipe, tmp_path):
     process.wait()
     assert len(load_run(folder).history) < 3
     assert outcome(resume(folder)) == outcome(undisturbed)
+
+
+def test_two_processes_do_not_train_in_one_folder(undisturbed, tmp_path):
+    folder = shutil.copytree(undisturbed.folder, tmp_path / "run")
+    (folder / "metrics.json").unlink()
+    with open(folder / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(TrainerError, match=r"run: another run is"):
+            resume(folder)
+    assert outcome(resume(folder)) == outcome(undisturbed)
+    assert not (folder / ".lock").exists()
 
 
 def test_complete_runs_are_left_alone(undisturbed):
