@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
-from .crop import crop, crop_many, views
+from .crop import crop, crop_all, crop_many, views
 from .flags import Flag
 from .measure import Measurement, measure
 
@@ -28,6 +28,7 @@ __all__ = [
     "__version__",
     "convert",
     "crop",
+    "crop_all",
     "crop_many",
     "make_galaxies",
     "measure",

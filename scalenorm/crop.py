@@ -9,10 +9,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .frame import Frame, as_frame
-from .measure import Galaxy, Measurement, describe_galaxy, find_galaxy, has_non_finite
+from .measure import (
+    Galaxy,
+    Measurement,
+    describe_galaxy,
+    find_foreground,
+    find_galaxy,
+    find_sky,
+    finish_galaxy,
+    has_non_finite,
+)
 from .options import Center, MeasureOptions
 from .resample import resample
-from .threshold import measure_sky
 from .views import Window, center_window, parse_view
 
 
@@ -26,6 +34,16 @@ def crop(
     center: Center = "image",
     channel_axis: int | None = None,
     weights: Sequence[float] | None = None,
+    sigma_clip: float | None = None,
+    smooth: float = 0.0,
+    min_area: int = 1,
+    fill_holes: bool = False,
+    deblend: bool = False,
+    deblend_levels: int = 32,
+    deblend_contrast: float = 0.01,
+    size_from: str = "major_axis",
+    side_limits: tuple[float, float] | None = None,
+    mask_neighbours: bool = False,
     mask: ArrayLike | None = None,
 ) -> NDArray[Any]:
     """Crop an image to its galaxy and resize to ``size`` x ``size``.
@@ -44,6 +62,12 @@ def crop(
         ``"normalized"``, or ``"center-N"``: the N x N pixels in the middle of the image, nothing measured.
     sigma, margin, center, channel_axis, weights, mask
         See `scalenorm.measure`.
+    sigma_clip, smooth, min_area, fill_holes, deblend, deblend_levels, deblend_contrast
+        More ways to find the galaxy's region, see `scalenorm.measure`.
+    size_from, side_limits
+        How the window's side follows from it, see `scalenorm.measure`.
+    mask_neighbours : bool, default False
+        Paint foreground that is not the galaxy with sky (of the normalised view only).
 
     Returns
     -------
@@ -64,7 +88,13 @@ def crop(
     >>> image.shape, scalenorm.crop(image).shape
     ((424, 424, 3), (64, 64, 3))
     """
-    options = MeasureOptions(sigma, margin, center, channel_axis, weights)  # type: ignore[arg-type]
+    options = MeasureOptions(
+        sigma=sigma, margin=margin, center=center, channel_axis=channel_axis,
+        weights=weights,  # type: ignore[arg-type]
+        sigma_clip=sigma_clip, smooth=smooth, min_area=min_area, fill_holes=fill_holes, deblend=deblend,
+        deblend_levels=deblend_levels, deblend_contrast=deblend_contrast, size_from=size_from,
+        side_limits=side_limits, mask_neighbours=mask_neighbours,
+    )  # fmt: skip
     check_size(size)
     parse_view(view)
     return _crops(as_frame(image, options, mask), (view,), size, options)[0]
@@ -188,6 +218,71 @@ def crop_many(
     return result
 
 
+def crop_all(
+    image: ArrayLike, size: int = 64, *, mask: ArrayLike | None = None, **options: Any
+) -> tuple[list[Measurement], NDArray[Any]]:
+    """Measure and crop every object of a field.
+
+    Every component of the foreground is an object; with ``deblend=True`` every object that a component is separated
+    into. Each window is centred on its object.
+
+    Parameters
+    ----------
+    image : array_like, shape (H, W) or (H, W, C)
+        See `scalenorm.measure`.
+    size : int > 0, default 64
+        Height and width of each crop, in pixels.
+    mask : array_like of bool, shape (H, W), optional
+        True = excluded.
+    **options
+        The measuring options of `scalenorm.measure` but ``center``; give ``min_area``, or noise counts as objects.
+
+    Returns
+    -------
+    measurements : list of Measurement, length N
+        The object with the most pixels first; ties in row-major order. N is 0 where there is no foreground.
+    crops : ndarray, shape (N, size, size[, C])
+        Of the input's dtype.
+
+    Raises
+    ------
+    ValueError
+        As for `scalenorm.crop`, and if ``center`` is given.
+
+    Examples
+    --------
+    >>> import numpy as np, scalenorm
+    >>> field = np.zeros((100, 100))
+    >>> field[10:20, 10:30] = 1.0
+    >>> field[60:70, 40:50] = 1.0
+    >>> measurements, crops = scalenorm.crop_all(field, 32)
+    >>> [m.area for m in measurements], crops.shape
+    ([200, 100], (2, 32, 32))
+    """
+    from .finders import find_all
+
+    check_size(size)
+    if "center" in options:
+        raise ValueError("crop_all centres each window on its object: leave center out")
+    checked = MeasureOptions(**options, center="galaxy")
+    frame = as_frame(image, checked, mask)
+    grey, threshold = find_foreground(frame, checked)
+    galaxies = [
+        finish_galaxy(grey, threshold, component, objects, None, checked)
+        for component, objects in find_all(grey, threshold, checked)
+    ]
+    galaxies.sort(key=lambda galaxy: (-galaxy.component.moments[0], *galaxy.ellipse[:2]))  # type: ignore[union-attr]
+    shape = (size, size) if frame.flat else (size, size, frame.bands)
+    crops = np.empty((len(galaxies), *shape), frame.dtype)
+    if not galaxies:
+        return [], crops
+    sky, below = find_sky(frame, galaxies[0])
+    measurements = [describe_galaxy(frame, galaxy, sky, below) for galaxy in galaxies]
+    for galaxy, target in zip(galaxies, crops, strict=True):
+        _crops(frame, ("normalized",), size, checked, galaxy=galaxy, sky=sky, out=[target])
+    return measurements, crops
+
+
 def measure_and_crop(
     image: ArrayLike,
     view_names: Sequence[str],
@@ -203,7 +298,7 @@ def measure_and_crop(
     """
     frame = as_frame(image, options, mask)
     galaxy = find_galaxy(frame, options)
-    sky, below = measure_sky(frame, galaxy.threshold)
+    sky, below = find_sky(frame, galaxy)
     measurement = describe_galaxy(frame, galaxy, sky, below)
     return measurement, _crops(frame, view_names, size, options, galaxy=galaxy, sky=sky, out=out)
 
@@ -237,17 +332,21 @@ def _crops(
     if frame.rows.dtype.kind == "f":
         galaxy = galaxy or find_galaxy(frame, options)
     holes = galaxy is not None and has_non_finite(frame, galaxy.threshold)
+    paint = options.mask_neighbours and galaxy is not None and galaxy.component is not None
     if sky is None:
-        if padded or holes:
+        if padded or holes or paint:
             galaxy = galaxy or find_galaxy(frame, options)
-            sky = measure_sky(frame, galaxy.threshold)[0]
+            sky = find_sky(frame, galaxy)[0]
         else:
             sky = np.zeros(frame.bands)  # not looked at: the windows hold nothing but pixels
     if holes:
         frame = _with_sky_for_non_finite(frame, sky)
+    alone = _with_sky_for_neighbours(frame, galaxy, sky) if paint and galaxy is not None else frame
     return [
-        resample(frame, window, size, sky, None if out is None else out[index])
-        for index, window in enumerate(windows)
+        resample(
+            frame if parse_view(name) else alone, windows[index], size, sky, None if out is None else out[index]
+        )
+        for index, name in enumerate(names)
     ]
 
 
@@ -256,3 +355,15 @@ def _with_sky_for_non_finite(frame: Frame, sky: NDArray[np.float64]) -> Frame:
     values = frame.rows.reshape(frame.height, frame.width, frame.bands)
     rows = np.where(np.isfinite(values), values, sky.astype(values.dtype)).reshape(frame.rows.shape)
     return frame._replace(rows=rows)
+
+
+def _with_sky_for_neighbours(frame: Frame, galaxy: Galaxy, sky: NDArray[np.float64]) -> Frame:
+    """A copy of the frame whose foreground is sky where it is not the galaxy."""
+    from .robust import foreground
+
+    others = foreground(galaxy.grey, galaxy.threshold)
+    if galaxy.component is not None:
+        others &= ~galaxy.component.pixels()
+    values = frame.rows.reshape(frame.height, frame.width, frame.bands).copy()
+    values[others] = np.floor(sky + 0.5) if values.dtype.kind != "f" else sky
+    return frame._replace(rows=values.reshape(frame.rows.shape))

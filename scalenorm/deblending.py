@@ -69,8 +69,9 @@ def deblend(
     *,
     levels: int = 32,
     contrast: float = 0.01,
+    at: tuple[int, int] | None = None,
 ) -> tuple[Component, int]:
-    """The part of a component that belongs to the galaxy at its origin, and how many objects the component holds.
+    """The part of a component that belongs to one galaxy, and how many objects the component holds.
 
     1. The foreground of a reduced image is cut into objects from the brightest of ``levels`` levels down. Where two
        peaks meet they are two objects if the light of each above the valley, times the valley's depth relative to
@@ -86,10 +87,11 @@ def deblend(
     frame : Frame
     threshold : Threshold
     component : Component
-        The galaxy is the object that holds its origin.
     levels : int > 1, default 32
-    contrast : float from 0 to 1, default 0.005
-        Both defaults are SExtractor's.
+        SExtractor's number.
+    contrast : float from 0 to 1, default 0.01
+    at : (row, col), optional
+        A pixel of the component: the galaxy is the object that holds it. By default the component's origin.
 
     Returns
     -------
@@ -107,9 +109,10 @@ def deblend(
     from .kernels import deblend as kernels
 
     basins = find_basins(frame, threshold, component, levels=levels, contrast=contrast)
+    at = component.origin if at is None else at
     if len(basins.shape) == 2:
         return component, 1
-    want = int(basins.label[basins.block(*component.origin)])
+    want = int(basins.label[basins.block(*at)])
     row, col = basins.shape[want, 1:3]
     others = np.zeros(basins.label.shape, np.float32)
     neighbours = _neighbours(basins, want, contrast)
@@ -129,7 +132,7 @@ def deblend(
         frame.rows, frame.kind, frame.weights, threshold.cutoff, frame.level, component.mask, np.array(component.bbox),
         basins.top, basins.left, factor, basins.label, want, others, *middle, mask, seen,
     )  # fmt: skip
-    begin = _start(mask, component, middle)
+    begin = _start(mask, at, middle)
     if begin is None:
         return component, int(seen.sum())
     moments = np.zeros(8, np.int64)
@@ -139,7 +142,8 @@ def deblend(
         *begin, frame.rows, frame.kind, frame.weights, frame.valid, threshold.cutoff, frame.level,
         mask, done, moments, bbox,
     )  # fmt: skip
-    return Component(moments[:6].tolist(), begin, tuple(bbox.tolist()), mask), int(seen.sum())
+    top, left, bottom, right = bbox.tolist()
+    return Component(moments[:6].tolist(), begin, (top, left, bottom, right), mask), int(seen.sum())
 
 
 def _neighbours(basins: Basins, want: int, contrast: float) -> list[int]:
@@ -153,12 +157,29 @@ def _neighbours(basins: Basins, want: int, contrast: float) -> list[int]:
     return order[matters[order]][:NEAREST].tolist()
 
 
-def _start(mask: NDArray[np.uint8], component: Component, middle: tuple[float, float]) -> tuple[int, int] | None:
-    """The component's origin if it is still marked, else the marked pixel nearest to the object's centre."""
-    if mask[component.origin]:
-        return component.origin
+def _start(mask: NDArray[np.uint8], at: tuple[int, int], middle: tuple[float, float]) -> tuple[int, int] | None:
+    """The pixel ``at`` if it is still marked, else the marked pixel nearest to the object's centre."""
+    if mask[at]:
+        return at
     rows, cols = np.nonzero(mask)
     if len(rows) == 0:
         return None
     nearest = np.argmin((rows - middle[0]) ** 2 + (cols - middle[1]) ** 2)
     return int(rows[nearest]), int(cols[nearest])
+
+
+def object_pixels(
+    frame: Frame, threshold: Threshold, component: Component, *, levels: int = 32, contrast: float = 0.01
+) -> list[tuple[int, int]]:
+    """One pixel of each object in a component, the object with the brightest peak first."""
+    from .kernels.component import MEMBER
+
+    basins = find_basins(frame, threshold, component, levels=levels, contrast=contrast)
+    top, left, bottom, right = component.bbox
+    rows, cols = np.nonzero(component.mask[top:bottom, left:right] == MEMBER)
+    rows, cols = rows + top, cols + left
+    block = (rows - basins.top) // basins.factor + 1, (cols - basins.left) // basins.factor + 1
+    labels, light = basins.label[block], basins.light[block]
+    order = np.lexsort((-light, labels))
+    first = order[np.unique(labels[order], return_index=True)[1]]
+    return [(int(rows[k]), int(cols[k])) for k in first if labels[k]]

@@ -26,19 +26,20 @@ class Flag(enum.IntFlag):
     OFF_CENTER = 8
     """The region's centroid is more than an eighth of its major axis from where the galaxy was expected."""
     BLENDED = 16
-    """The region holds more than one peak: it was, or should be, separated from a neighbour."""
+    """Deblending found more than one object in the component; or the region fills less than 90% of its ellipse, the
+    mark of galaxies side by side (which ``deblend=True`` separates)."""
     NEIGHBOUR_IN_WINDOW = 32
-    """Foreground that is not the galaxy lies inside the window."""
+    """Foreground that is not the galaxy lies inside the window: more than 5% of the galaxy's area."""
     NON_FINITE = 64
     """The image holds NaN or infinite pixels; they count for nothing and become sky in the crop."""
     DEGENERATE_ELLIPSE = 128
     """The region is too thin for an ellipse: its minor axis is below one pixel."""
     SATURATED = 256
-    """The region holds pixels at the largest value that the image's integer dtype can hold."""
+    """The region holds pixels at the largest value of the image's 8- or 16-bit integer dtype."""
     LOW_CONTRAST = 512
-    """The region stands out little: its mean grey level is within two deviations of the sky's."""
+    """The region stands out little: its mean grey level is within four deviations of the sky's mean."""
     SCALE_LIMITED = 1024
-    """The window's side was cut to ``side_limits``."""
+    """The window's side was cut to ``side_limits``, or the light's size could not be measured."""
     MOST_OF_IMAGE = 2048
     """More than half of the valid pixels reach the threshold."""
 

@@ -67,51 +67,103 @@ class Galaxy(NamedTuple):
     ellipse: Ellipse
     expected: tuple[float, float]  # where the galaxy was looked for
     window: Window
+    grey: Frame  # that was measured: the frame itself, or its smoothed grey level
+    objects: int  # in the component that the galaxy is from; 1 without deblending
+    limited: bool  # the side is not that of the size asked for
 
 
 def find_galaxy(frame: Frame, options: MeasureOptions) -> Galaxy:
     """Steps 2 to 5: threshold, component, ellipse, window."""
-    threshold = find_threshold(frame, options.sigma)
+    grey, threshold = find_foreground(frame, options)
     expected = image_center(frame.height, frame.width)
-    if isinstance(options.center, str):
-        row, col = frame.height // 2, frame.width // 2
-    else:
+    row, col = frame.height // 2, frame.width // 2
+    if not isinstance(options.center, str):
         expected = options.center
         row, col = nearest_pixel(expected[0]), nearest_pixel(expected[1])
         if not (0 <= row < frame.height and 0 <= col < frame.width):
             raise ValueError(f"center {expected} lies outside the image of {frame.height} x {frame.width} pixels")
-    component = find_component(frame, threshold, row, col)
+    elif options.center in ("log", "dog"):
+        from .finders import find_blob
+
+        expected = find_blob(grey, threshold, options.center) or expected
+        row, col = nearest_pixel(expected[0]), nearest_pixel(expected[1])
+    component = find_component(grey, threshold, row, col)
+    if component is not None and component.moments[0] < options.min_area:
+        from .robust import large_component
+
+        component = large_component(grey, threshold, int(options.min_area), row, col)
+    objects = 1
+    if options.deblend and component is not None:
+        from .deblending import deblend
+
+        component, objects = deblend(
+            grey, threshold, component, levels=int(options.deblend_levels), contrast=options.deblend_contrast
+        )
+    return finish_galaxy(grey, threshold, component, objects, expected, options)
+
+
+def find_foreground(frame: Frame, options: MeasureOptions) -> tuple[Frame, Threshold]:
+    """The frame to measure (smoothed, if asked for) and its threshold."""
+    if options.smooth or options.sigma_clip is not None:
+        from .robust import clipped_threshold, smooth_frame
+
+        if options.smooth:
+            frame = smooth_frame(frame, options.smooth)
+        if options.sigma_clip is not None:
+            return frame, clipped_threshold(frame, options.sigma, options.sigma_clip)
+    return frame, find_threshold(frame, options.sigma)
+
+
+def finish_galaxy(
+    grey: Frame,
+    threshold: Threshold,
+    component: Component | None,
+    objects: int,
+    expected: tuple[float, float] | None,
+    options: MeasureOptions,
+) -> Galaxy:
+    """Steps 4 and 5, of a component; a galaxy expected nowhere in particular is expected where it is."""
+    limited = False
     if component is None:
-        ellipse = Ellipse(*image_center(frame.height, frame.width), 0.0, 0.0, 0.0)
-        side = float(min(frame.height, frame.width))
+        ellipse = Ellipse(*image_center(grey.height, grey.width), 0.0, 0.0, 0.0)
+        side = float(min(grey.height, grey.width))
     else:
+        if options.fill_holes:
+            from .robust import fill_holes
+
+            component = fill_holes(component)
         ellipse = fit_ellipse(component)
-        side = max(options.margin * ellipse.major_axis, 1.0)
-    middle = (ellipse.row, ellipse.col) if options.center == "galaxy" else expected
-    return Galaxy(threshold, component, ellipse, expected, Window(*middle, side))
+        size = ellipse.major_axis
+        if options.size_from != "major_axis":
+            from .sizes import SIZES
+
+            size = SIZES[options.size_from](grey, threshold, component, ellipse)
+            if not size > 0:
+                size, limited = ellipse.major_axis, True
+        side = max(options.margin * size, 1.0)
+        if options.side_limits is not None:
+            from .sizes import limit_side
+
+            side, cut = limit_side(side, options.side_limits)
+            limited = limited or cut
+    expected = expected or ellipse[:2]
+    middle = ellipse[:2] if options.center == "galaxy" else expected
+    return Galaxy(threshold, component, ellipse, expected, Window(*middle, side), grey, objects, limited)
+
+
+def find_sky(frame: Frame, galaxy: Galaxy) -> tuple[NDArray[np.float64], int]:
+    """The sky of a frame in which a galaxy was found, and the number of its pixels, as `measure_sky`."""
+    if galaxy.grey is frame:
+        return measure_sky(frame, galaxy.threshold)
+    from .robust import sky_below
+
+    return sky_below(frame, galaxy.grey, galaxy.threshold)
 
 
 def describe_galaxy(frame: Frame, galaxy: Galaxy, sky: NDArray[np.float64], below: int) -> Measurement:
-    """All that is known of a galaxy, flags included. ``sky`` and ``below`` are those of `measure_sky`."""
-    threshold, component, ellipse, expected, window = galaxy
-    flags = Flag(0)
-    if component is None:
-        flags |= Flag.NO_FOREGROUND
-        area, bbox = 0, (0, 0, 0, 0)
-    else:
-        area, bbox = component.moments[0], component.bbox
-        if bbox[0] == 0 or bbox[1] == 0 or bbox[2] == frame.height or bbox[3] == frame.width:
-            flags |= Flag.TOUCHES_EDGE
-        if math.dist(expected, ellipse[:2]) > ellipse.major_axis / 8:
-            flags |= Flag.OFF_CENTER
-        if ellipse.minor_axis < 1:
-            flags |= Flag.DEGENERATE_ELLIPSE
-        if below < threshold.valid - below:
-            flags |= Flag.MOST_OF_IMAGE
-    if window.leaves(frame.height, frame.width):
-        flags |= Flag.PADDED
-    if has_non_finite(frame, threshold):
-        flags |= Flag.NON_FINITE
+    """All that is known of a galaxy, flags included. ``sky`` and ``below`` are those of `find_sky`."""
+    threshold, component, ellipse, _, window, *_ = galaxy
+    area, bbox = (0, (0, 0, 0, 0)) if component is None else (component.moments[0], component.bbox)
     return Measurement(
         threshold=threshold.value,
         sky=tuple(sky.tolist()),
@@ -127,8 +179,63 @@ def describe_galaxy(frame: Frame, galaxy: Galaxy, sky: NDArray[np.float64], belo
         side=window.side,
         height=frame.height,
         width=frame.width,
-        flags=flags,
+        flags=find_flags(frame, galaxy, below),
     )
+
+
+def find_flags(frame: Frame, galaxy: Galaxy, below: int) -> Flag:
+    """What may be wrong with a galaxy; see `Flag`."""
+    threshold, component, ellipse, expected, window, _, objects, limited = galaxy
+    flags = Flag(0)
+    if window.leaves(frame.height, frame.width):
+        flags |= Flag.PADDED
+    if has_non_finite(frame, threshold):
+        flags |= Flag.NON_FINITE
+    if limited:
+        flags |= Flag.SCALE_LIMITED
+    if component is None:
+        return flags | Flag.NO_FOREGROUND
+    area, bbox = component.moments[0], component.bbox
+    if bbox[0] == 0 or bbox[1] == 0 or bbox[2] == frame.height or bbox[3] == frame.width:
+        flags |= Flag.TOUCHES_EDGE
+    if math.dist(expected, ellipse[:2]) > ellipse.major_axis / 8:
+        flags |= Flag.OFF_CENTER
+    if ellipse.minor_axis < 1:
+        flags |= Flag.DEGENERATE_ELLIPSE
+    elif objects > 1 or area < FULL_ELLIPSE * math.pi / 4 * ellipse.major_axis * ellipse.minor_axis:
+        flags |= Flag.BLENDED
+    if below < threshold.valid - below:
+        flags |= Flag.MOST_OF_IMAGE
+    return flags | _flags_of_pixels(frame, galaxy, component)
+
+
+FULL_ELLIPSE = 0.9  # of its ellipse is what a single galaxy fills; two side by side leave more empty
+NEIGHBOUR = 0.05  # of the galaxy's area is the least that makes a neighbour
+CONTRAST = 4.0  # deviations of the sky
+SKY_STEP = 16  # rows from one to the next in which the deviation of the sky is measured
+
+
+def _flags_of_pixels(frame: Frame, galaxy: Galaxy, component: Component) -> Flag:
+    """The flags for which the pixels must be looked at again."""
+    from .kernels import regions
+
+    grey, cutoff = galaxy.grey, galaxy.threshold.cutoff
+    flags = Flag(0)
+    if frame.dtype.kind in "iu" and frame.dtype.itemsize <= 2:
+        top = int(np.iinfo(frame.dtype).max)
+        if regions.reaches(frame.rows, frame.bands, top, component.mask, component.bbox):
+            flags |= Flag.SATURATED
+    top, left = (math.floor(edge) for edge in galaxy.window.corner())
+    side = math.ceil(galaxy.window.side)
+    window = max(top, 0), max(left, 0), min(top + side, grey.height), min(left + side, grey.width)
+    arguments = grey.rows, grey.kind, grey.weights, grey.valid, cutoff, grey.level
+    light, neighbours = regions.inspect_region(*arguments, component.mask, component.bbox, window)
+    if neighbours > NEIGHBOUR * component.moments[0]:
+        flags |= Flag.NEIGHBOUR_IN_WINDOW
+    mean, variance = regions.sky_moments(*arguments, min(SKY_STEP, grey.height))
+    if light / component.moments[0] - mean < CONTRAST * math.sqrt(variance):
+        flags |= Flag.LOW_CONTRAST
+    return flags
 
 
 def has_non_finite(frame: Frame, threshold: Threshold) -> bool:
@@ -148,6 +255,16 @@ def measure(
     center: Center = "image",
     channel_axis: int | None = None,
     weights: Sequence[float] | None = None,
+    sigma_clip: float | None = None,
+    smooth: float = 0.0,
+    min_area: int = 1,
+    fill_holes: bool = False,
+    deblend: bool = False,
+    deblend_levels: int = 32,
+    deblend_contrast: float = 0.01,
+    size_from: str = "major_axis",
+    side_limits: tuple[float, float] | None = None,
+    mask_neighbours: bool = False,
     mask: ArrayLike | None = None,
 ) -> Measurement:
     """Measure the galaxy in the middle of an image.
@@ -164,14 +281,39 @@ def measure(
     sigma : float, default 1.0
         Standard deviations above the mean at which the foreground starts.
     margin : float > 0, default 1.0
-        Side of the window over the major axis.
-    center : {"image", "galaxy"} or (row, col), default "image"
-        Centre of the window: the image's (the paper), the galaxy's centroid, or a position; the galaxy is looked for
-        at a given position, else at the image's centre.
+        Side of the window over the galaxy's size.
+    center : {"image", "galaxy", "log", "dog"} or (row, col), default "image"
+        Centre of the window: the image's (the paper), the galaxy's centroid, a position, or the most salient blob that
+        a Laplacian-of-Gaussian or difference-of-Gaussians search finds (the image's centre if there is no blob). The
+        galaxy is looked for at the blob or the given position, else at the image's centre.
     channel_axis : int, optional
         Axis of the bands; by default the last of three.
     weights : sequence of float, optional
         Weights of the bands in the grey level, in place of the ones above.
+    sigma_clip : float >= 1, optional
+        Compute mean and deviation without pixels more than this many deviations from the mean, repeatedly. The
+        threshold then follows the sky, not the objects: raise ``sigma`` to 2 or 3.
+    smooth : float >= 0, default 0
+        Standard deviation, in pixels, of a Gaussian that smooths the grey level before all else.
+    min_area : int > 0, default 1
+        Pixels that a component must have to be the galaxy.
+    fill_holes : bool, default False
+        Count the pixels that the region encloses as the galaxy's.
+    deblend : bool, default False
+        Separate the galaxy from neighbours that touch it.
+    deblend_levels : int from 2 to 10000, default 32
+        Levels at which deblending looks for separate peaks.
+    deblend_contrast : float from 0 to 1, default 0.01
+        Light that a peak must have, relative to the greater one beside it and weighted by the depth of the valley
+        between, to be another object.
+    size_from : {"major_axis", "half_light", "petrosian"}, default "major_axis"
+        What the window is scaled by: the region's major axis, twice the half-light diameter, or the Petrosian
+        diameter, both along the major axis of elliptical apertures. If these cannot be measured, the major axis, and
+        the flag ``SCALE_LIMITED`` is set.
+    side_limits : (float, float), optional
+        Least and greatest side of the window, in pixels, at least 1.
+    mask_neighbours : bool, default False
+        Paint foreground that is not the galaxy with sky in the normalised crop. Changes no measurement.
     mask : array_like of bool, shape (H, W), optional
         True = excluded: takes no part in any statistic and is never foreground.
 
@@ -203,7 +345,13 @@ def measure(
     >>> galaxy.area, galaxy.row, round(galaxy.major_axis, 2), galaxy.flags
     (200, 49.5, 23.07, <Flag: 0>)
     """
-    options = MeasureOptions(sigma, margin, center, channel_axis, weights)  # type: ignore[arg-type]
+    options = MeasureOptions(
+        sigma=sigma, margin=margin, center=center, channel_axis=channel_axis,
+        weights=weights,  # type: ignore[arg-type]
+        sigma_clip=sigma_clip, smooth=smooth, min_area=min_area, fill_holes=fill_holes, deblend=deblend,
+        deblend_levels=deblend_levels, deblend_contrast=deblend_contrast, size_from=size_from,
+        side_limits=side_limits, mask_neighbours=mask_neighbours,
+    )  # fmt: skip
     frame = as_frame(image, options, mask)
     galaxy = find_galaxy(frame, options)
-    return describe_galaxy(frame, galaxy, *measure_sky(frame, galaxy.threshold))
+    return describe_galaxy(frame, galaxy, *find_sky(frame, galaxy))

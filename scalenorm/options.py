@@ -9,9 +9,10 @@ from dataclasses import dataclass
 Center = str | tuple[float, float]
 
 CENTERS = ("image", "galaxy", "log", "dog")
+SIZES = ("major_axis", "half_light", "petrosian")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MeasureOptions:
     """How to measure; see `scalenorm.measure` for what each option means.
 
@@ -26,6 +27,16 @@ class MeasureOptions:
     center: Center = "image"
     channel_axis: int | None = None
     weights: tuple[float, ...] | None = None
+    sigma_clip: float | None = None
+    smooth: float = 0.0
+    min_area: int = 1
+    fill_holes: bool = False
+    deblend: bool = False
+    deblend_levels: int = 32
+    deblend_contrast: float = 0.01
+    size_from: str = "major_axis"
+    side_limits: tuple[float, float] | None = None
+    mask_neighbours: bool = False
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.sigma):
@@ -39,6 +50,26 @@ class MeasureOptions:
             object.__setattr__(self, "center", _numbers("center", self.center, 2))
         if self.weights is not None:
             object.__setattr__(self, "weights", _numbers("weights", self.weights))
+        if self.sigma_clip is not None and not (math.isfinite(self.sigma_clip) and self.sigma_clip >= 1):
+            raise ValueError(f"sigma_clip must be a finite number of deviations, at least 1, got {self.sigma_clip!r}")
+        if not (math.isfinite(self.smooth) and self.smooth >= 0):
+            raise ValueError(f"smooth must be a number of pixels, at least 0, got {self.smooth!r}")
+        if not (self.min_area >= 1 and int(self.min_area) == self.min_area):
+            raise ValueError(f"min_area must be a positive number of pixels, got {self.min_area!r}")
+        if not (2 <= self.deblend_levels <= 10_000 and int(self.deblend_levels) == self.deblend_levels):
+            raise ValueError(f"deblend_levels must be an integer from 2 to 10000, got {self.deblend_levels!r}")
+        if not 0 <= self.deblend_contrast <= 1:
+            raise ValueError(f"deblend_contrast must be a number from 0 to 1, got {self.deblend_contrast!r}")
+        if self.size_from not in SIZES:
+            raise ValueError(f"size_from must be one of {', '.join(SIZES)}, got {self.size_from!r}")
+        if self.side_limits is not None:
+            low, high = _numbers("side_limits", self.side_limits, 2)
+            if not 1 <= low <= high:
+                raise ValueError(
+                    f"side_limits must be (least, greatest) in pixels with 1 <= least <= greatest, "
+                    f"got {self.side_limits!r}"
+                )
+            object.__setattr__(self, "side_limits", (low, high))
 
 
 def _numbers(name: str, values: Sequence[float] | str, length: int | None = None) -> tuple[float, ...]:

@@ -43,7 +43,8 @@ def reduce_window(rows, kind, weights, valid, cutoff, level, top, left, factor, 
                 stop = min(start + CHUNK, width)
                 grey = level[: stop - start]
                 grey_levels(rows[y, (left + start) * bands : (left + stop) * bands], kind, weights, planes, grey)
-                sums, brights, uses, reaches = total[start:stop], bright[start:stop], used[start:stop], reached[start:stop]
+                sums, brights = total[start:stop], bright[start:stop]
+                uses, reaches = used[start:stop], reached[start:stop]
                 if valid is None:
                     for x in range(len(grey)):
                         good = np.isfinite(grey[x])
@@ -121,7 +122,7 @@ def grow_basins(over, count, cutoff, levels, contrast, step, order, span, host, 
     unless both stand out: the light of each above this level, times the depth of the valley relative to the peak, is
     at least ``contrast`` times ``host``, the greater light of the objects that their peaks belong to.
     """
-    height, width = label.shape
+    width = label.shape[1]
     flat, light, pixels, reference = label.reshape(-1), over.reshape(-1), count.reshape(-1), host.reshape(-1)
     flat[:] = 0
     parent = np.empty(len(order) + 1, np.int64)
@@ -253,7 +254,7 @@ def measure_basins(over, count, cutoff, label, shape):
 @kernel
 def elliptical_radius(i, j, shape):
     """Radius of block (i, j) about an object, in bins of its profile."""
-    flux, row, col, rr, rc, cc = shape
+    _, row, col, rr, rc, cc = shape
     y, x = i - row, j - col
     square = (cc * y * y - 2 * rc * y * x + rr * x * x) / max(rr * cc - rc * rc, 1e-6)
     return min(math.sqrt(max(square, 0.0)) / STEP, BINS - 0.5)
@@ -327,7 +328,9 @@ def add_models(objects, shape, profiles, first, last, left, right, others):
 
 
 @kernel
-def own_pixels(rows, kind, weights, cutoff, level, member, bbox, top, left, factor, label, want, others, row, col, mask, seen):
+def own_pixels(
+    rows, kind, weights, cutoff, level, member, bbox, top, left, factor, label, want, others, row, col, mask, seen
+):
     """Mark the pixels of a component that are the galaxy's, basin ``want``, as FOREGROUND in ``mask``.
 
     Pixels of its basin stay if they reach the cutoff without the light of the ``others``. Pixels of other basins,
@@ -354,13 +357,13 @@ def own_pixels(rows, kind, weights, cutoff, level, member, bbox, top, left, fact
                     seen[labels[j]] = True
                     target[x] = labels[j] == want and grey[x - start] - light[j] >= cutoff
     for y in range(first, last):
-        opposite = int(math.floor(2 * row + 0.5 - y))
+        opposite = math.floor(2 * row + 0.5 - y)
         if opposite < first or opposite >= last:
             continue
         line, target, labels = member[y], mask[y], label[(y - top) // factor + 1]
         source, theirs = mask[opposite], label[(opposite - top) // factor + 1]
         for x in range(low, high):
             if line[x] == MEMBER and labels[block[x]] != want:
-                across = int(math.floor(2 * col + 0.5 - x))
+                across = math.floor(2 * col + 0.5 - x)
                 if low <= across < high and source[across] == FOREGROUND and theirs[block[across]] == want:
                     target[x] = FOREGROUND

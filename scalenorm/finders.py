@@ -1,0 +1,100 @@
+"""Where the galaxy is when it is not in the middle; and every object of a field."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .component import Component, find_component
+from .frame import Frame, image_center
+from .options import MeasureOptions
+from .robust import grey_image, sky_and_height
+from .threshold import Threshold
+
+LONGEST = 128  # pixels of the reduced copy's longer side: the search costs the same on an image of any size
+HEIGHTS = 10.0  # threshold heights above the sky at which light is cut, so that a star does not drown a galaxy
+WEAKEST = 0.05  # response, of a blob HEIGHTS high, below which it is no blob
+NEAR = 1 / 16  # of the shorter side: the distance from the centre within which all blobs are alike
+
+
+def find_blob(frame: Frame, threshold: Threshold, method: str) -> tuple[float, float] | None:
+    """(row, col) of the most salient blob; None if there is no blob.
+
+    Blobs are those of scikit-image's ``blob_log`` (Laplacian of Gaussian) or ``blob_dog`` (difference of Gaussians)
+    on a copy reduced to 128 pixels. Salience is the light in the blob, divided by (1 + d^2 / s^2)^2 for a distance d
+    from the image's centre, with s a sixteenth of the shorter side: among blobs far from the centre one must be five
+    times as bright as another to make up for being 1.5 times as far out.
+
+    Parameters
+    ----------
+    frame : Frame
+    threshold : Threshold
+    method : {"log", "dog"}
+    """
+    blobs = find_blobs(frame, threshold, method)
+    if len(blobs) == 0:
+        return None
+    middle = image_center(frame.height, frame.width)
+    near = max(NEAR * min(frame.height, frame.width), 1.0)
+    far = ((blobs[:, 0] - middle[0]) ** 2 + (blobs[:, 1] - middle[1]) ** 2) / near**2
+    row, col = blobs[np.argmax(blobs[:, 3] / (1 + far) ** 2), :2]
+    return float(row), float(col)
+
+
+def find_blobs(frame: Frame, threshold: Threshold, method: str) -> NDArray[np.float64]:
+    """Blobs as rows of (row, col, standard deviation, light), in pixels; light is in threshold heights."""
+    from skimage.feature import blob_dog, blob_log
+
+    if threshold.cutoff is None:
+        return np.empty((0, 4))
+    image, factor = _reduced(frame, threshold)
+    widest = max(min(image.shape) / 6, 2.0)
+    if method == "log":
+        found = blob_log(image, min_sigma=1.5, max_sigma=widest, num_sigma=8, log_scale=True, threshold=WEAKEST)
+    else:
+        found = blob_dog(image, min_sigma=1.5, max_sigma=widest, threshold=WEAKEST)
+    blobs = np.empty((len(found), 4))
+    rows, cols = np.ogrid[: image.shape[0], : image.shape[1]]
+    for blob, place in zip(blobs, found, strict=True):
+        row, col, sigma = place.tolist()
+        inside = (rows - row) ** 2 + (cols - col) ** 2 <= 2 * sigma**2
+        total = image[inside].sum()
+        blob[:] = (row + 0.5) * factor - 0.5, (col + 0.5) * factor - 0.5, sigma * factor, total * factor**2 * HEIGHTS
+    return blobs
+
+
+def _reduced(frame: Frame, threshold: Threshold) -> tuple[NDArray[np.float64], int]:
+    """Light above the sky, 0 to 1 at ``HEIGHTS`` times the threshold's, means over blocks; and pixels of a block."""
+    grey = grey_image(frame)
+    sky, height = sky_and_height(grey, threshold)
+    light = np.clip(np.nan_to_num(grey - sky, nan=0.0) / (HEIGHTS * height), 0, 1)
+    factor = max(1, -(-max(light.shape) // LONGEST))
+    rows, cols = (-(-length // factor) for length in light.shape)
+    padded = np.zeros((rows * factor, cols * factor))
+    padded[: light.shape[0], : light.shape[1]] = light
+    return padded.reshape(rows, factor, cols, factor).mean(axis=(1, 3)), factor
+
+
+def find_all(frame: Frame, threshold: Threshold, options: MeasureOptions) -> list[tuple[Component, int]]:
+    """Every component of at least ``min_area`` pixels, deblended if asked: list of (component, objects)."""
+    from .deblending import deblend, object_pixels
+    from .robust import label_foreground
+
+    levels, contrast = int(options.deblend_levels), options.deblend_contrast
+    labels, areas = label_foreground(frame, threshold)
+    first = np.unique(labels, return_index=True)[1]  # a pixel of each
+    found = []
+    for number in range(1, len(areas)):
+        if areas[number] < options.min_area:
+            continue
+        component = find_component(frame, threshold, *map(int, divmod(int(first[number]), frame.width)))
+        if component is None:
+            continue
+        if not options.deblend:
+            found.append((component, 1))
+            continue
+        for pixel in object_pixels(frame, threshold, component, levels=levels, contrast=contrast):
+            part, objects = deblend(frame, threshold, component, levels=levels, contrast=contrast, at=pixel)
+            if part.moments[0] >= options.min_area:
+                found.append((part, objects))
+    return found
