@@ -259,7 +259,7 @@ def compare(
     todo = [task for task in tasks if not _answers_path(folder, task).exists()]
     report(f"{len(tasks)} trainings, {len(tasks) - len(todo)} of them done")
     calls = [functools.partial(run_task, task, folder, settings, report) for task in todo]
-    side_by_side(calls, max(1, min(jobs, len(calls))))
+    side_by_side(calls, jobs)
 
     from galaxy_trainer import statistics
     from galaxy_trainer.page import write_page

@@ -20,10 +20,12 @@ def side_by_side(calls: Sequence[Callable[[], object]], jobs: int) -> None:
     jobs : int
         Processes. 1 makes the calls in this one.
     """
-    if jobs == 1:
+    if jobs == 1 or not calls:
         for call in calls:
             call()
         return
+    # A single call left over gets its process and threads too: their number decides the order of sums, so that
+    # an interrupted experiment would else not end with the same bits.
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
     context = multiprocessing.get_context("spawn")
     with (

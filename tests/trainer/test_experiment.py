@@ -1,0 +1,215 @@
+"""galaxy-compare: test sets, arms, numbers against slow twins, resume after a kill, wrong input."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+
+import galaxy_trainer
+import scalenorm
+from galaxy_trainer import TrainerError, cli, experiment, statistics
+from galaxy_trainer.experiment import Arm, Settings, arms_of, compare
+from galaxy_trainer.recipes import Recipe
+
+TINY = Recipe(width=0.05, epochs=3, batch_size=32, learning_rate=0.05)
+RUN = "import sys; from galaxy_trainer.cli import compare; sys.exit(compare(sys.argv[1:]))"
+TABLES = ("table.json", "table.csv", "ratios.csv", "questions.csv")
+
+
+@pytest.fixture(scope="module")
+def galaxies(tmp_path_factory):
+    """A cache of 600 simulated galaxies, with crops of 16 x 16."""
+    folder = tmp_path_factory.mktemp("galaxies")
+    sample = scalenorm.make_galaxies(600, seed=2, size=64)
+    np.save(folder / "stack.npy", sample.images)
+    with open(folder / "labels.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["GalaxyID", *sample.answer_names])
+        writer.writerows([f"stack/{i:06d}", *map(float, row)] for i, row in enumerate(sample.answers))
+    scalenorm.convert(
+        [folder / "stack.npy"], folder / "cache.h5", views=("normalized", "center-16"), size=16,
+        labels=folder / "labels.csv",
+    )  # fmt: skip
+    return folder / "cache.h5"
+
+
+@pytest.fixture(scope="module")
+def arguments(galaxies):
+    return [str(galaxies), "--seeds", "2", "--width", "0.05", "--epochs", "3", "--batch-size", "32",
+            "--learning-rate", "0.05", "--passes", "2", "--test-fraction", "0.2",
+            "--jobs", "2"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def undisturbed(arguments, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed") / "experiment"
+    assert cli.compare([*arguments, "-o", str(folder), "--quiet"]) == 0
+    return folder
+
+
+def rows_of(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.slow
+def test_writes_everything(undisturbed):
+    """Tables, figures and a page that needs no other file."""
+    for name in (*TABLES, "index.html", "experiment.json", "test-0.txt"):
+        assert (undisturbed / name).stat().st_size > 0
+    page = (undisturbed / "index.html").read_text(encoding="utf-8")
+    assert "src=" in page
+    assert (
+        page.count("src=")
+        == page.count('src="data:image/png;base64,')
+        == len(list((undisturbed / "figures").iterdir()))
+    )
+    assert "$" not in page.split("</style>")[1].split("How it was made")[0]
+    table = json.loads((undisturbed / "table.json").read_text(encoding="utf-8"))
+    assert (table["galaxies"], table["seeds"], table["folds"]) == (120, 2, 1)
+    assert list(table["arms"]) == ["normalized", "center-16"]
+    score = table["arms"]["normalized"]["deterministic"]
+    assert score["low"] < score["mse"] < score["high"] < table["arms"]["normalized"]["non_deterministic"]["high"]
+    assert len(table["arms"]["normalized"]["epochs"]) == 3
+
+
+@pytest.mark.slow
+def test_numbers_against_predictions(undisturbed, galaxies):
+    """The scores once more, from the saved networks, with nothing of the tables' code."""
+    with h5py.File(galaxies) as file:
+        truth = dict(zip([row.decode() for row in file["catalog"]["id"]], file["labels"][:], strict=True))
+    tested = (undisturbed / "test-0.txt").read_text(encoding="utf-8").split()
+    scores = []
+    for seed in (0, 1):
+        run = galaxy_trainer.load_run(undisturbed / "runs" / f"normalized-seed{seed}-test0")
+        assert sorted(name for name, part in run.parts.items() if part == "test") == tested
+        found = galaxy_trainer.predict(run, galaxies, weights="last")
+        answers = dict(zip(found.ids, found.answers, strict=True))
+        scores.append(np.mean([np.mean((answers[name] - truth[name]) ** 2) for name in tested]))
+    table = json.loads((undisturbed / "table.json").read_text(encoding="utf-8"))["arms"]["normalized"]["deterministic"]
+    np.testing.assert_allclose(table["per_seed"], scores, rtol=1e-5)
+    np.testing.assert_allclose(table["mse"], np.mean(scores), rtol=1e-5)
+    np.testing.assert_allclose(table["seed_std"], np.std(scores, ddof=1), rtol=1e-3)
+    row = next(
+        r for r in rows_of(undisturbed / "table.csv") if r["arm"] == "normalized" and r["score"] == "deterministic"
+    )
+    assert float(row["mse"]) == table["mse"]
+
+
+@pytest.mark.slow
+def test_killed_and_given_again(undisturbed, arguments, tmp_path):
+    """Killed in the middle of a training, with another one beside it, and given again: the same tables."""
+    folder = tmp_path / "experiment"
+    command = [sys.executable, "-c", RUN, *arguments, "-o", str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(folder.glob("runs/*/state.npz")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (folder / "table.json").exists()
+    done = len(list((folder / "answers").iterdir()))
+    assert done < 4
+    assert cli.compare([*arguments, "-o", str(folder), "--quiet"]) == 0
+    for name in TABLES:
+        assert (folder / name).read_bytes() == (undisturbed / name).read_bytes(), name
+    before = (folder / "runs").stat().st_mtime_ns
+    assert cli.compare([*arguments, "-o", str(folder), "--quiet"]) == 0
+    assert (folder / "runs").stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_other_options_are_refused(undisturbed, arguments, capsys):
+    given = [*arguments, "-o", str(undisturbed), "--quiet"]
+    assert cli.compare([*given, "--epochs", "4"]) == 1
+    assert "began otherwise: arms.center-16.recipe.epochs was 3, now 4" in capsys.readouterr().err
+    assert cli.compare([*given, "--views", "normalized", "center-17"]) == 1
+    assert "has no view 'center-17'" in capsys.readouterr().err
+
+
+def test_test_sets_are_disjoint_and_the_first_is_that_of_training():
+    from galaxy_trainer.data import split
+
+    ids = [f"{i}" for i in range(103)]
+    settings = Settings(test_fraction=0.2, split_seed=4)
+    sets = experiment.test_sets(ids, settings, 5)
+    assert sorted(name for part in sets for name in part) == sorted(ids)
+    assert {len(part) for part in sets} <= {20, 21}
+    assert sets[0] == sorted(np.array(ids)[split(ids, fraction=0.2, seed=4)].tolist())
+    with pytest.raises(TrainerError, match="103 candidates do not give 6 disjoint"):
+        experiment.test_sets(ids, settings, 6)
+
+
+def slow_ratio(upper, lower):
+    """The paired bootstrap with a loop and one draw of galaxies for both."""
+    rng, n, values = np.random.default_rng(5), len(upper), []
+    for _ in range(4000):
+        drawn = rng.integers(0, n, n)
+        values.append(upper[drawn].mean() / lower[drawn].mean())
+    return np.percentile(values, [2.5, 97.5])
+
+
+def test_ratio_against_a_slow_bootstrap():
+    rng = np.random.default_rng(1)
+    lower = rng.gamma(2.0, 1.0, (300, 3))
+    upper = 0.8 * lower + rng.normal(0, 0.3, lower.shape)
+    found = statistics.ratio(upper, lower)
+    assert found["ratio"] == pytest.approx(upper.mean() / lower.mean())
+    expected = slow_ratio(upper, lower)
+    assert [found["low"], found["high"]] == pytest.approx(expected.tolist(), abs=0.1 * (expected[1] - expected[0]))
+    assert found["seed_std"] == pytest.approx(
+        np.std([upper[:, i].mean() / lower[:, i].mean() for i in range(3)], ddof=1)
+    )
+    # Unpaired, the interval would be several times as wide.
+    alone = statistics.ratio(rng.permutation(upper), lower)
+    assert found["high"] - found["low"] < 0.7 * (alone["high"] - alone["low"])
+
+
+def test_arms_from_a_file(tmp_path):
+    path = tmp_path / "arms.json"
+    path.write_text(json.dumps([
+        {"name": "plain", "cache": "a.h5", "views": "normalized", "changes": {"augmentation": None, "width": 0.5}},
+        {"name": "two", "cache": "b.h5", "views": ["normalized", "center-256"], "recipe": "long"},
+    ]), encoding="utf-8")  # fmt: skip
+    plain, two = arms_of(path, views=None, recipe=TINY)
+    assert (plain.cache, plain.views, plain.recipe.epochs) == (str(tmp_path / "a.h5"), ("normalized",), 3)
+    assert (plain.recipe.width, plain.recipe.augmentation.rotate) == (0.5, False)
+    assert (two.views, two.recipe.epochs) == (("normalized", "center-256"), 200)
+    path.write_text('[{"name": "plain", "epochs": 3}]', encoding="utf-8")
+    with pytest.raises(TrainerError, match="unknown keys epochs"):
+        arms_of(path, views=None, recipe=TINY)
+    path.write_text('[{"name": "plain"}]', encoding="utf-8")
+    with pytest.raises(TrainerError, match="not a list of arms with name, cache and views"):
+        arms_of(path, views=None, recipe=TINY)
+    with pytest.raises(TrainerError, match="leave out --views"):
+        arms_of(path, views=["normalized"], recipe=TINY)
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_made(cache, galaxies, tmp_path):
+    def arm(name, path):
+        return Arm(name=name, cache=str(path), views=("normalized",), recipe=TINY)
+
+    output = tmp_path / "experiment"
+    with pytest.raises(TrainerError, match="two arms or more with different names, got: a, a"):
+        compare([arm("a", cache), arm("a", cache)], output)
+    with pytest.raises(TrainerError, match="two arms or more"):
+        compare([arm("a", cache)], output)
+    with pytest.raises(TrainerError, match=r"not the same labelled galaxies as .*small\.h5"):
+        compare([arm("a", cache), arm("b", galaxies)], output)
+    with pytest.raises(TrainerError, match=r"arm 'a/b': its name becomes a folder name"):
+        compare([arm("a/b", cache), arm("b", cache)], output)
+    with pytest.raises(TrainerError, match="seeds must be positive, got 0"):
+        compare([arm("a", cache), arm("b", cache)], output, seeds=0)
+    assert not output.exists()
+    output.mkdir()
+    (output / "mine.txt").touch()
+    with pytest.raises(TrainerError, match="exists and is not an experiment"):
+        compare([arm("a", cache), arm("b", cache)], output)
