@@ -22,7 +22,7 @@ def grey_levels(pixels, kind, weights, planes, level):
     """
     bands = len(weights)
     number = level.dtype.type
-    if kind == RGB or kind == RGBA:
+    if kind in (RGB, RGBA):
         red, green, blue = planes[0], planes[1], planes[2]
         if kind == RGB:  # strides must be constants
             for x in range(len(level)):
