@@ -33,6 +33,7 @@ class Augmentation:
 
     Examples
     --------
+    >>> from galaxy_trainer import Augmentation
     >>> Augmentation(shift=4.0)
     Augmentation(rotate=True, flip=True, shift=4.0, zoom=1.0, brightness=0.0)
     """

@@ -24,6 +24,8 @@ class UntiedBias(keras.layers.Layer):
 
     Examples
     --------
+    >>> import keras
+    >>> from galaxy_trainer.layers import UntiedBias
     >>> layer = UntiedBias()
     >>> tuple(layer(keras.ops.zeros((1, 4, 4, 2))).shape)
     (1, 4, 4, 2)
@@ -63,6 +65,8 @@ class Maxout(keras.layers.Layer):
 
     Examples
     --------
+    >>> import keras
+    >>> from galaxy_trainer.layers import Maxout
     >>> tuple(Maxout(3, pieces=2)(keras.ops.ones((5, 4))).shape)
     (5, 3)
     """
@@ -113,6 +117,8 @@ class TreeHead(keras.layers.Layer):
 
     Examples
     --------
+    >>> import keras
+    >>> from galaxy_trainer.layers import TreeHead
     >>> answers = TreeHead()(keras.ops.zeros((1, 37)))
     >>> round(float(answers[0, 0]), 4), round(float(answers[0, 3]), 4)
     (0.3333, 0.1667)

@@ -98,6 +98,8 @@ def paper_network(
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from galaxy_trainer import paper_network
     >>> model = paper_network(width=0.1)
     >>> tuple(model(np.zeros((2, 64, 64, 3), np.uint8)).shape)
     (2, 37)

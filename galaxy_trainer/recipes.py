@@ -57,6 +57,7 @@ class Recipe:
 
     Examples
     --------
+    >>> from galaxy_trainer import Recipe
     >>> Recipe(width=0.25, epochs=5).learning_rate
     0.1
     """
@@ -212,6 +213,7 @@ def recipe_of(recipe: "str | Recipe", changes: Mapping[str, Any]) -> Recipe:
 
     Examples
     --------
+    >>> from galaxy_trainer import recipe_of
     >>> recipe_of("paper", {"width": 0.25}).width
     0.25
     """

@@ -49,6 +49,7 @@ def describe(flags: int) -> list[str]:
 
     Examples
     --------
+    >>> from scalenorm.flags import describe
     >>> describe(6)
     ['touches edge', 'padded']
     """

@@ -63,6 +63,7 @@ def find(inputs: Sequence[str | Path], *, list_file: str | Path | None = None, i
 
     Examples
     --------
+    >>> from scalenorm.sources import find
     >>> import tempfile, pathlib
     >>> folder = pathlib.Path(tempfile.mkdtemp())
     >>> _ = [(folder / name).write_bytes(b"") for name in ("b.jpg", "a.png", "notes.txt")]
