@@ -66,7 +66,7 @@ class Head:
         return int(np.prod(self.crop_shape)) * np.dtype(self.layout.dtype).itemsize
 
 
-@dataclass
+@dataclass(eq=False)
 class Rows:
     """The rows of one part while it is made: arrays that workers fill in place."""
 
