@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .cache.format import METHOD_VERSION
 from .crop import check_size
 from .engines import BACKENDS
@@ -156,7 +158,7 @@ def convert(
         raise OptionError(str(error)) from None
     settings = {
         "views": view_names, "size": int(size), "id_from": id_from, "method": METHOD_VERSION,
-        **dataclasses.asdict(measure), **dataclasses.asdict(decode),
+        **_plain(measure), **_plain(decode),
     }  # fmt: skip
     del settings["channel_axis"]  # decoding puts bands last, whatever the file has
     label_file = None if labels is None else read_labels(labels, id_column=id_column, columns=label_columns)
@@ -193,6 +195,18 @@ def split_options(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, An
         {name: value for name, value in options.items() if name in measuring},
         {name: value for name, value in options.items() if name in decoding},
     )
+
+
+def _plain(options: MeasureOptions | DecodeOptions) -> dict[str, Any]:
+    """Return options as Python's own types, the same for 1 and 1.0 and NumPy's numbers."""
+    result = {}
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        for kind in (float, int):
+            if isinstance(value, (int, float, np.number)) and str(field.type).split(" ")[0] == kind.__name__:
+                value = kind(value)
+        result[field.name] = value
+    return result
 
 
 def _checked_views(views: Sequence[str]) -> list[str]:

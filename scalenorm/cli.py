@@ -340,6 +340,22 @@ def batch_parser() -> argparse.ArgumentParser:
     group.add_argument("--margin", type=float, metavar="M", help="side of the window: M major axes (1)")
     group.add_argument("--center", type=_center, metavar="C", help="image (default), galaxy, log, dog, or ROW,COL")
     group.add_argument("--weights", type=_numbers, metavar="W,W", help="weights of the bands in the grey level")
+    group.add_argument(
+        "--sigma-clip", type=float, metavar="K", help="mean and deviation of what is within K deviations"
+    )
+    group.add_argument(
+        "--smooth", type=float, metavar="S", help="find the galaxy in the image smoothed by S pixels (0)"
+    )
+    group.add_argument("--min-area", type=int, metavar="N", help="ignore regions of fewer pixels (1)")
+    group.add_argument("--fill-holes", action="store_true", help="count holes in the galaxy as galaxy")
+    group.add_argument("--deblend", action="store_true", help="separate the galaxy from neighbours that touch it")
+    group.add_argument("--deblend-levels", type=int, metavar="N", help="number of thresholds for that (32)")
+    group.add_argument("--deblend-contrast", type=float, metavar="F", help="least share of light of a neighbour (0.01)")
+    group.add_argument("--size-from", metavar="S", help="major_axis (default), half_light or petrosian")
+    group.add_argument(
+        "--side-limits", type=_numbers, metavar="A,B", help="least and greatest side of the window, pixels"
+    )
+    group.add_argument("--mask-neighbours", action="store_true", help="paint neighbours in the window with sky")
 
     group = parser.add_argument_group("labels")
     group.add_argument("--labels", metavar="CSV", help="file with one id and its answers per line")

@@ -167,6 +167,14 @@ def test_names_that_are_hard_to_write(tmp_path):
         text.decode()
 
 
+def test_equal_options_are_equal_settings(images, tmp_path):
+    output = tmp_path / "out.h5"
+    convert(images, output, sigma=1, margin=np.float32(2), max_pixels=10_000, center=(3, 4), size=np.int64(12))
+    assert convert(images, output, sigma=1.0, margin=2, max_pixels=np.int32(10_000), center=(3.0, 4.0)).complete
+    settings = open_cache(output).settings
+    assert [type(settings[name]) for name in ("sigma", "margin", "max_pixels", "size")] == [float, float, int, int]
+
+
 # --- labels
 
 
