@@ -21,7 +21,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "numpydoc",
 ]
-exclude_patterns = ["_build", "tables/*"]
+exclude_patterns = ["_build", "_templates", "tables/*"]
 default_role = "any"
 nitpicky = False
 suppress_warnings = ["ref.any"]  # docstrings put arguments and modules in single backticks too
@@ -34,12 +34,14 @@ numpydoc_xref_param_type = False
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"scalenorm {version}"
+templates_path = ["_templates"]
 html_static_path = ["_static"]
 html_css_files = ["scalenorm.css"]
 html_show_sourcelink = False
-html_sidebars = {"index": [], "**": ["sidebar-nav-bs"]}
+html_sidebars = {"**": ["pages"]}
 html_theme_options = {
-    "navbar_align": "left",
+    "navbar_center": [],
+    "article_header_start": [],
     "navbar_end": ["theme-switcher"],
     "show_prev_next": False,
     "secondary_sidebar_items": ["page-toc"],
@@ -48,9 +50,15 @@ html_theme_options = {
     "use_edit_page_button": False,
 }
 
-# The examples write files: in a folder of their own, not among the sources.
+# The examples run in a folder of their own, where there are some images and a cache of them with labels. They share it,
+# so it is made once.
+WORK = Path(tempfile.mkdtemp(prefix="scalenorm-docs-"))
 doctest_global_setup = f"""
-import os
+import os, sys
+sys.path.insert(0, {str(ROOT / "docs")!r})
+from examples_setup import prepare
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-os.chdir({tempfile.mkdtemp(prefix="scalenorm-docs-")!r})
+os.chdir({str(WORK)!r})
+import scalenorm
+sample = prepare()
 """

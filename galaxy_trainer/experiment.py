@@ -26,7 +26,7 @@ import numpy as np
 
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.files import write_json, write_text, write_whole
-from galaxy_trainer.recipes import Recipe, recipe_of
+from galaxy_trainer.recipes import Recipe, recipe_from_json, recipe_of
 from galaxy_trainer.workers import side_by_side
 
 Report = Callable[[str], object]
@@ -219,7 +219,8 @@ def compare(
     arms : sequence of Arm
         At least two.
     output : str or Path
-        Experiment folder, new or begun with the same arms and settings.
+        Experiment folder, new or begun with the same settings. It may hold other arms too: tables, figures and
+        page are of those named here, and what is trained already is not trained again.
     settings : Settings, optional
         What the runs share.
     seeds : int
@@ -305,28 +306,38 @@ def _prepare(arms: Sequence[Arm], folder: Path, settings: Settings, folds: int) 
         wanted = set(read_ids(settings.test_candidates, galaxies.ids))
         ids = [name for name in ids if name in wanted]
     sets = test_sets(ids, settings, folds)
-    record = {
+    record: dict[str, Any] = {
         "arms": {arm.name: {**dataclasses.asdict(arm), "cache_digest": digests[arm.cache]} for arm in arms},
         "settings": dataclasses.asdict(settings),
     }
     record = json.loads(json.dumps(record))
     path = folder / "experiment.json"
     if path.exists():
-        differing = _differences(json.loads(path.read_text(encoding="utf-8")), record)
+        before = json.loads(path.read_text(encoding="utf-8"))
+        # Arms may join and sit out; what both know must be the same.
+        common = {name: _completed(value) for name, value in before["arms"].items() if name in record["arms"]}
+        now = {name: record["arms"][name] for name in common}
+        differing = _differences(before["settings"], record["settings"], "") + _differences(common, now, "")
         if differing:
             what = "; ".join(differing)
             raise TrainerError(f"{folder} began otherwise: {what}. Give the same options, or another name")
+        record["arms"] = {**before["arms"], **record["arms"]}
     elif folder.exists() and any(folder.iterdir()):
         raise TrainerError(f"{folder} exists and is not an experiment; choose another name")
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(path, record)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(path, record)
     for name in ("runs", "answers", "figures"):
         (folder / name).mkdir(exist_ok=True)
     return sets
 
 
-def _differences(before: Any, now: Any, where: str = "") -> list[str]:
+def _completed(arm: dict[str, Any]) -> dict[str, Any]:
+    """Give an arm on record the recipe fields that were not there when it began."""
+    recipe = dataclasses.asdict(recipe_from_json(arm["recipe"]))
+    return {**arm, "recipe": json.loads(json.dumps(recipe))}
+
+
+def _differences(before: Any, now: Any, where: str) -> list[str]:
     if isinstance(before, dict) and isinstance(now, dict):
         # A cache may have moved; its digest tells whether it is the same.
         keys = [key for key in sorted({*before, *now}) if not (key == "cache" and "cache_digest" in before)]

@@ -75,7 +75,7 @@ def _float_threshold(frame: Frame, sigma: float) -> Threshold:
 
 
 def _some_level(frame: Frame) -> float:
-    """A finite grey level: one from the middle of the image if there is one in a chunk there, else any, else 0."""
+    """The finite grey level of a valid pixel: of one in a chunk from the middle of the image, else of any, else 0."""
     from .kernels.grey import CHUNK, grey_levels
 
     count = frame.height * frame.width
@@ -85,6 +85,8 @@ def _some_level(frame: Frame) -> float:
         pixels = frame.pixels[start * frame.bands : (start + len(level)) * frame.bands]
         grey_levels(pixels, frame.kind, frame.weights, planes, level)
         good = np.isfinite(level)
+        if frame.valid_pixels is not None:
+            good &= frame.valid_pixels[start : start + len(level)] != 0
         if good.any():
             return float(level[good.argmax()])
     return 0.0

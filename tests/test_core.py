@@ -112,6 +112,21 @@ def test_weights_replace_luma(rng):
         scalenorm.crop(image, weights=(1, 1))
 
 
+@pytest.mark.parametrize("bad", [1e12, -1e30, 1e150])
+@pytest.mark.parametrize("at", [(0, 0), (40, 40), (-1, -1)])
+def test_values_under_the_mask_do_not_matter_however_large(rng, bad, at):
+    image = galaxy_like(rng, (60, 60), "float64", bands=1)
+    mask = np.zeros(image.shape, bool)
+    mask[at] = True
+    image[at] = bad
+    nan = image.copy()
+    nan[at] = np.nan
+    assert scalenorm.measure(image, mask=mask).threshold == pytest.approx(scalenorm.measure(nan).threshold, rel=1e-12)
+    constant = np.full((60, 60), 0.1)
+    constant[at] = bad
+    assert scalenorm.measure(constant, mask=mask).area == 0
+
+
 def test_mask_excludes_from_everything(rng):
     for dtype in ("uint8", "uint16", "float64"):
         image = galaxy_like(rng, dtype=dtype)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -130,9 +131,41 @@ def test_killed_and_given_again(undisturbed, arguments, tmp_path):
 def test_other_options_are_refused(undisturbed, arguments, capsys):
     given = [*arguments, "-o", str(undisturbed), "--quiet"]
     assert cli.compare([*given, "--epochs", "4"]) == 1
-    assert "began otherwise: arms.center-16.recipe.epochs was 3, now 4" in capsys.readouterr().err
+    assert "began otherwise: center-16.recipe.epochs was 3, now 4" in capsys.readouterr().err
     assert cli.compare([*given, "--views", "normalized", "center-17"]) == 1
     assert "has no view 'center-17'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_arms_and_seeds_may_join(undisturbed, arguments, galaxies, tmp_path):
+    """One seed and other arms of the same experiment: nothing trained is trained again, the numbers stay."""
+    folder = tmp_path / "experiment"
+    shutil.copytree(undisturbed, folder)
+    changes = {"width": 0.05, "epochs": 3, "batch_size": 32, "learning_rate": 0.05}
+    arms = [
+        {"name": "center-16", "cache": str(galaxies), "views": "center-16", "changes": changes},
+        {
+            "name": "both",
+            "cache": str(galaxies),
+            "views": ["normalized", "center-16"],
+            "changes": {**changes, "epochs": 1},
+        },
+    ]
+    (tmp_path / "arms.json").write_text(json.dumps(arms), encoding="utf-8")
+    options = ["--passes", "2", "--test-fraction", "0.2", "--seeds", "1", "-o", str(folder), "--quiet"]
+    assert cli.compare([str(tmp_path / "arms.json"), *options]) == 0
+    made = {path.name for path in (folder / "runs").iterdir()} - {
+        path.name for path in (undisturbed / "runs").iterdir()
+    }
+    assert made == {"both-seed0-test0"}
+    table = json.loads((folder / "table.json").read_text(encoding="utf-8"))
+    assert list(table["arms"]) == ["center-16", "both"]
+    before = json.loads((undisturbed / "table.json").read_text(encoding="utf-8"))
+    first = before["arms"]["center-16"]["deterministic"]["per_seed"][0]
+    assert table["arms"]["center-16"]["deterministic"]["mse"] == first
+    assert set(json.loads((folder / "experiment.json").read_text(encoding="utf-8"))["arms"]) == {
+        "normalized", "center-16", "both",
+    }  # fmt: skip
 
 
 def test_test_sets_are_disjoint_and_the_first_is_that_of_training():

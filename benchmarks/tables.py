@@ -1,0 +1,196 @@
+"""Make docs/tables/*.rst, and the speed table of README.rst, from benchmarks/results/*.json.
+
+No number is typed by hand: what has no result file is "not run". ``make bench`` ends with this script.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+TABLES = HERE.parent / "docs" / "tables"
+README = HERE.parent / "README.rst"
+BEGIN, END = ".. speed table: begin (benchmarks/tables.py writes this)", ".. speed table: end"
+
+Result = Mapping[str, Any]
+Rows = Sequence[Sequence[str]]
+
+# What README shows: (result, ratio, words for it).
+SHORT = (
+    ("crop", "scikit-image / crop", "``crop`` against the same steps in scikit-image"),
+    ("crop", "OpenCV floodFill / crop", "``crop`` against the same steps in OpenCV"),
+    ("crop", "(np.mean + np.std of the float grey) / crop", "``crop`` against np.mean + np.std of the grey image"),
+    ("batch", "folder to cache / scikit-image with joblib processes, rate", "folder to cache against scikit-image, joblib"),
+    ("loading", "h5py fancy indexing / open_cache, batch of 16", "random batches from a cache against h5py's indexing"),
+)  # fmt: skip
+INVERSE = {"(np.mean + np.std of the float grey) / crop": "crop / (np.mean + np.std of the float grey)"}
+
+
+def number(value: float) -> str:
+    """Three digits, without an exponent."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def seconds(value: float) -> str:
+    """Seconds in the unit that suits them."""
+    for unit, scale in (("s", 1.0), ("ms", 1e3), ("us", 1e6), ("ns", 1e9)):
+        if value * scale >= 1:
+            return f"{number(value * scale)} {unit}"
+    return f"{number(value * 1e9)} ns"
+
+
+def table(header: Sequence[str], rows: Rows) -> list[str]:
+    """A table in reST."""
+    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
+    rule = "  ".join("=" * width for width in widths)
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    head = "  ".join(cell.ljust(width) for cell, width in zip(header, widths, strict=True)).rstrip()
+    return [rule, head, rule, *lines, rule, ""]
+
+
+def times(title: str, found: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Medians with their spread."""
+    rows = [(name, seconds(t["median"]), f"{seconds(t['low'])} to {seconds(t['high'])}") for name, t in found.items()]
+    return table((title, "median", "10% to 90%"), rows)
+
+
+def ratios(result: Result) -> list[str]:
+    """Ratios, beside what was asked of them."""
+    goals = result.get("goals", {})
+    rows = [(name, number(value), goals.get(name, "")) for name, value in result["ratios"].items()]
+    return table(("ratio of medians", "measured", "goal"), rows)
+
+
+def crop(result: Result) -> list[str]:
+    """One image in memory."""
+    sizes = [(f"{size} x {size}", number(value)) for size, value in result["ns_per_pixel"].items()]
+    return [
+        *ratios(result),
+        *times("one image of 424 x 424 x 3 uint8, one thread", result["times"]),
+        *times("the slower ones, beside ``crop`` again", result["slow"]),
+        *times("other kinds of image", result["kinds"]),
+        *table(("size of the image", "ns per pixel"), sizes),
+    ]
+
+
+def batch(result: Result) -> list[str]:
+    """Folder to cache."""
+    rates = [(name, number(value)) for name, value in result["rates"].items()]
+    rates.append(("start-up of the command, seconds", number(result["startup_s"])))
+    return [*ratios(result), *table((f"{result['count']} files, start-up subtracted", "images/s"), rates)]
+
+
+def loading(result: Result) -> list[str]:
+    """Cache to network."""
+    lines = ratios(result)
+    for size, found in result["times"].items():
+        lines += times(f"random batches of {size}, per image", found)
+    return lines
+
+
+def growth(result: Result) -> list[str]:
+    """Time and memory over the size of the image."""
+    names = ("ns per pixel", "peak bytes per pixel")
+    rows = [
+        (f"{size} x {size}", *(number(found[kind][name]) for kind in ("plain", "noise") for name in names))
+        for size, found in result["rows"].items()
+    ]
+    return [*ratios(result), *table(("image", "ns per pixel", "bytes per pixel", "noise: ns", "noise: bytes"), rows)]
+
+
+def memory_growth(result: Result) -> list[str]:
+    """Memory over the number of images."""
+    rows = [
+        (f"{int(count):,}", f"{peak / 1e6:,.0f} MB", seconds(result["seconds"][count]))
+        for count, peak in result["peak USS, bytes"].items()
+    ]
+    return [*ratios(result), *table(("images", "peak memory of its own", "time"), rows)]
+
+
+def training(result: Result) -> list[str]:
+    """Input, augmentation and training step."""
+    what = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in result["settings"].items())
+    return [*ratios(result), *times(what, result["seconds"])]
+
+
+def gpu(result: Result) -> list[str]:
+    """One GPU."""
+    rows = [
+        (name, number(found["images_per_second"]), *(seconds(t["median"]) for t in found["seconds"].values()))
+        for name, found in result["steps"].items()
+    ]
+    parts = next(iter(result["steps"].values()))["seconds"]
+    lines = [f"On {', '.join(result['devices'])}.", "", *table(("one step", "images/s", *parts), rows)]
+    if "trainings" in result:
+        done = result["trainings"]
+        views = [(view, seconds(part["seconds"])) for view, part in done["views"].items()]
+        views.append(("together", seconds(done["total_seconds"])))
+        lines += table((f"{done['epochs']} epochs, {done['precision']}, batch {done['batch']}", "time"), views)
+    return lines
+
+
+WRITERS: dict[str, Callable[[Result], list[str]]] = {
+    "crop": crop,
+    "batch": batch,
+    "loading": loading,
+    "growth": growth,
+    "memory_growth": memory_growth,
+    "training": training,
+    "gpu": gpu,
+}
+
+
+def load(name: str) -> Result | None:
+    """A result file, or None where there is none."""
+    path = HERE / "results" / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def where(result: Result) -> str:
+    """Date and machine of a result."""
+    made = result["environment"]
+    on = f" on {result['source']}" if "source" in result else ""
+    return f"Measured {made['date']}{on}; {made['machine']}; Python {made['python']}."
+
+
+def page(name: str, result: Result | None) -> str:
+    """The tables of one result file."""
+    script = f"benchmarks/bench_{name}.py"
+    if result is None:
+        return f"**Not run** (``{script}``).\n"
+    versions = ", ".join(f"{package} {version}" for package, version in result["environment"]["versions"].items())
+    return "\n".join([f"{where(result)} ``{script}``.", "", *WRITERS[name](result), versions + ".", ""])
+
+
+def short(results: Mapping[str, Result | None]) -> list[str]:
+    """README's table."""
+    rows = []
+    for name, ratio, words in SHORT:
+        result = results[name]
+        value = None if result is None else result["ratios"].get(INVERSE.get(ratio, ratio))
+        if value is not None and ratio in INVERSE:
+            value = 1 / value
+        rows.append((words, "not run" if value is None else f"{number(value)} times"))
+    lines = table(("what against what, in one run", "as fast"), rows)
+    known = {where(result) for name, _, _ in SHORT if (result := results[name]) is not None}
+    return [*lines, *sorted(known)]
+
+
+def main() -> None:
+    TABLES.mkdir(parents=True, exist_ok=True)
+    results = {name: load(name) for name in WRITERS}
+    for name, result in results.items():
+        (TABLES / f"{name}.rst").write_text(page(name, result))
+    text = README.read_text()
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    README.write_text("\n".join([f"{before}{BEGIN}", "", *short(results), "", f"{END}{after}"]))
+    missing = [name for name, result in results.items() if result is None]
+    print(f"{len(results) - len(missing)} tables in {TABLES}" + (f"; not run: {', '.join(missing)}" if missing else ""))
+
+
+if __name__ == "__main__":
+    main()
