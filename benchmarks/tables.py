@@ -23,7 +23,7 @@ SHORT = (
     ("crop", "scikit-image / crop", "``crop`` against the same steps in scikit-image"),
     ("crop", "OpenCV floodFill / crop", "``crop`` against the same steps in OpenCV"),
     ("crop", "(np.mean + np.std of the float grey) / crop", "``crop`` against np.mean + np.std of the grey image"),
-    ("batch", "folder to cache / scikit-image with joblib processes, rate", "folder to cache against scikit-image, joblib"),
+    ("batch", "folder to cache / scikit-image with joblib processes, rate", "folder to cache against scikit-image"),
     ("loading", "h5py fancy indexing / open_cache, batch of 16", "random batches from a cache against h5py's indexing"),
 )  # fmt: skip
 INVERSE = {"(np.mean + np.std of the float grey) / crop": "crop / (np.mean + np.std of the float grey)"}

@@ -7,10 +7,11 @@ from pathlib import Path
 from PIL import Image
 
 import scalenorm
+from scalenorm.datasets import GalaxySample
 
 
 @functools.cache
-def prepare() -> scalenorm.datasets.GalaxySample:
+def prepare() -> GalaxySample:
     """Write the files into the current folder, once; return the galaxies."""
     sample = scalenorm.make_galaxies(12, seed=1)
     Path("images").mkdir(exist_ok=True)

@@ -1,0 +1,132 @@
+"""The pages do what they say: first steps run as printed, and every command in them exists, with its options."""
+
+from __future__ import annotations
+
+import configparser
+import doctest
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import scalenorm
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.rst", ROOT / "CONTRIBUTING.rst", *sorted((ROOT / "docs").glob("*.rst"))]
+OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+def environment() -> dict[str, str]:
+    """Where the commands of this interpreter come first, and terminals and colours play no part."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    return {**os.environ, "PATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+def commands_of(text: str) -> list[tuple[str, str]]:
+    """Commands behind a "$ ", each with the output that is printed below it."""
+    found = []
+    for match in re.finditer(r"^( +)\$ (.*)\n((?:\1(?!\$ ).*\n)*)", text, re.MULTILINE):
+        indent, command, output = match.groups()
+        found.append((command, "".join(line[len(indent) :] for line in output.splitlines(keepends=True))))
+    return found
+
+
+@pytest.mark.slow
+def test_first_steps_run_as_printed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "docs" / "first_steps.rst"
+    names: dict[str, object] = {}
+    runner = doctest.DocTestRunner(optionflags=OPTIONS)
+    checker = doctest.OutputChecker()
+    examples = run = 0
+    for piece in doctest.DocTestParser().parse(page.read_text()):
+        if isinstance(piece, doctest.Example):
+            examples += 1
+            test = doctest.DocTest([piece], names, page.name, str(page), piece.lineno, None)
+            assert not runner.run(test, clear_globs=False).failed
+            names = test.globs
+            continue
+        for command, expected in commands_of(piece):
+            run += 1
+            done = subprocess.run(command, shell=True, capture_output=True, text=True, env=environment())
+            assert done.returncode == 0, done.stderr
+            assert not re.search("Traceback|Warning|error", done.stderr), done.stderr
+            assert checker.check_output(expected, done.stdout, OPTIONS), f"{command}\n{done.stdout}"
+    assert examples > 10
+    assert run > 5
+    assert len(scalenorm.open_cache("galaxies.h5")) == 12
+
+
+def scripts() -> set[str]:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    lines = config["options.entry_points"]["console_scripts"].split("\n")
+    return {line.split("=")[0].strip() for line in lines if line}
+
+
+@pytest.fixture(scope="module")
+def options_of():
+    """The options that a command explains, by its name."""
+    known: dict[str, set[str]] = {}
+
+    def look_up(name: str) -> set[str]:
+        if name not in known:
+            done = subprocess.run([name, "--help"], capture_output=True, text=True, check=True, env=environment())
+            known[name] = set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", done.stdout))
+        return known[name]
+
+    return look_up
+
+
+def mentioned(text: str) -> list[list[str]]:
+    """Every call of one of our commands, in words: behind a "$ ", in a literal block, or within double backticks."""
+    lines = [command for command, _ in commands_of(text)]
+    lines += re.findall(rf"^ +((?:{'|'.join(sorted(scripts()))}) .*)$", text, re.MULTILINE)
+    lines += [" ".join(call.split()) for call in re.findall(r"``([^`]+)``", text)]
+    calls = []
+    for line in lines:
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError:  # part of a sentence
+            continue
+        while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
+            words = words[1:]
+        if words and words[0] in scripts() | {"make"}:
+            calls.append(words)
+    return calls
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_commands_in_pages_exist(page, options_of):
+    text = page.read_text()
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for words in mentioned(text):
+        if words[0] == "make":
+            assert set(words[1:2]) <= targets, words
+            continue
+        used = {word.split("=")[0] for word in words[1:] if re.match(r"--?[a-zA-Z]", word)}
+        assert used <= options_of(words[0]), (page.name, words, used - options_of(words[0]))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_options_in_pages_exist(page, options_of):
+    """An option named without its command belongs to one of them (or is shown in a call of another program)."""
+    known = set().union(*(options_of(name) for name in scripts()))
+    for option in re.findall(r"``(--[a-z][\w-]*)", page.read_text()):
+        assert option in known, (page.name, option)
+
+
+def test_files_named_in_pages_exist():
+    folders = "docs|examples|tests|benchmarks|scalenorm|galaxy_trainer"
+    for page in PAGES:
+        for name in re.findall(rf"``((?:{folders})/[\w./-]+)``", page.read_text()):
+            assert (ROOT / name).exists(), (page.name, name)
+
+
+def test_version_is_the_same_everywhere():
+    assert f"version: {scalenorm.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert re.search(rf"^{re.escape(scalenorm.__version__)} \(", (ROOT / "CHANGELOG.rst").read_text(), re.MULTILINE)
