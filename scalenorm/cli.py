@@ -340,20 +340,6 @@ def batch_parser() -> argparse.ArgumentParser:
     group.add_argument("--margin", type=float, metavar="M", help="side of the window: M major axes (1)")
     group.add_argument("--center", type=_center, metavar="C", help="image (default), galaxy, log, dog, or ROW,COL")
     group.add_argument("--weights", type=_numbers, metavar="W,W", help="weights of the bands in the grey level")
-    group.add_argument("--deblend", action="store_true", help="separate the galaxy from neighbours that touch it")
-    group.add_argument("--deblend-levels", type=int, metavar="N", help="levels at which peaks are looked for (32)")
-    group.add_argument(
-        "--deblend-contrast", type=float, metavar="F", help="light of a peak, of the greater one beside it (0.01)"
-    )
-    group.add_argument("--mask-neighbours", action="store_true", help="paint other foreground in the window with sky")
-    group.add_argument("--sigma-clip", type=float, metavar="K", help="mean and deviation without pixels K deviations off")
-    group.add_argument("--smooth", type=float, metavar="PIXELS", help="Gaussian that smooths the grey level first (0)")
-    group.add_argument("--min-area", type=int, metavar="PIXELS", help="least area of the galaxy (1)")
-    group.add_argument("--fill-holes", action="store_true", help="count what the region encloses as the galaxy's")
-    group.add_argument(
-        "--size-from", choices=("major_axis", "half_light", "petrosian"), help="what the window is scaled by (major_axis)"
-    )
-    group.add_argument("--side-limits", type=_numbers, metavar="MIN,MAX", help="least and greatest side, pixels")
     group.add_argument(
         "--sigma-clip", type=float, metavar="K", help="mean and deviation of what is within K deviations"
     )
