@@ -132,6 +132,25 @@ def gpu(result: Result) -> list[str]:
     return lines
 
 
+def survey(result: Result) -> list[str]:
+    """What follows from the rate for larger numbers: computed, and said so on the page."""
+    rates = result["rates"]
+    rate = next(rates[name] for name in rates if name.startswith("command") and "1 worker" not in name)
+    rows = [
+        (f"{count:,}", duration(count / rate), duration(count / rate / 100), f"{count * 3 * 64 * 64 * 3 / 1e9:,.1f} GB")
+        for count in (10_000, 61_578, 1_000_000, 100_000_000)
+    ]
+    return table(("images", "that machine", "100 of them", "three views of 64 x 64 x 3"), rows)
+
+
+def duration(value: float) -> str:
+    """Seconds for people."""
+    for unit, scale in (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
+        if value >= 2 * scale:
+            return f"{number(value / scale)} {unit}"
+    return f"{number(value)} s"
+
+
 WRITERS: dict[str, Callable[[Result], list[str]]] = {
     "crop": crop,
     "batch": batch,
@@ -156,13 +175,14 @@ def where(result: Result) -> str:
     return f"Measured {made['date']}{on}; {made['machine']}; Python {made['python']}."
 
 
-def page(name: str, result: Result | None) -> str:
+def page(name: str, result: Result | None, script: str = "") -> str:
     """The tables of one result file."""
-    script = f"benchmarks/bench_{name}.py"
+    script = f"benchmarks/bench_{script or name}.py"
     if result is None:
         return f"**Not run** (``{script}``).\n"
     versions = ", ".join(f"{package} {version}" for package, version in result["environment"]["versions"].items())
-    return "\n".join([f"{where(result)} ``{script}``.", "", *WRITERS[name](result), versions + ".", ""])
+    writer = survey if name == "survey" else WRITERS[name]
+    return "\n".join([f"{where(result)} ``{script}``.", "", *writer(result), versions + ".", ""])
 
 
 def short(results: Mapping[str, Result | None]) -> list[str]:
@@ -184,6 +204,7 @@ def main() -> None:
     results = {name: load(name) for name in WRITERS}
     for name, result in results.items():
         (TABLES / f"{name}.rst").write_text(page(name, result))
+    (TABLES / "survey.rst").write_text(page("survey", results["batch"], "batch"))
     text = README.read_text()
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
