@@ -1,0 +1,131 @@
+"""Make the tables and figures of docs/experiment.rst from what benchmarks/experiment.sh made.
+
+python benchmarks/experiment_tables.py OUTPUT
+
+OUTPUT is that of experiment.sh; of its parts views, margins, ablations, best and folds those that are there are
+used. A part is refused if a run has fewer than 20 epochs, or there are fewer than 3 seeds or 6,000 images.
+"""
+
+import argparse
+import csv
+import json
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+PARTS = ("views", "margins", "ablations", "best", "folds")
+SCORES = ("deterministic", "oriented", "ensemble", "oriented_ensemble", "non_deterministic")
+FIGURES = {
+    "views": ("losses", "deterministic", "non-deterministic", "ratios", "validation", "views", "questions"),
+    "ablations": ("losses",),
+    "best": ("losses",),
+}
+MARGINS = {"normalized": 1.0, "margin 1.25": 1.25, "margin 1.5": 1.5, "margin 2": 2.0}
+
+
+def list_table(head, rows):
+    """Return an RST list-table."""
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    for row in (head, *rows):
+        lines += [f"   {'* -' if i == 0 else '  -'} {cell}" for i, cell in enumerate(row)]
+    return "\n".join(lines) + "\n"
+
+
+def score_rows(table):
+    for name, arm in table["arms"].items():
+        yield [
+            name,
+            *(f"{arm[score]['mse']:.5f} [{arm[score]['low']:.5f}, {arm[score]['high']:.5f}]" for score in SCORES),
+        ]
+
+
+def ratio_rows(table):
+    for row in table["ratios"]:
+        yield [
+            f"{row['arm']} / {row['to']}", row["score"].replace("_", "-"), f"{row['ratio']:.3f}",
+            f"[{row['low']:.3f}, {row['high']:.3f}]", f"{row['seed_std']:.3f}",
+        ]  # fmt: skip
+
+
+def epoch_rows(table):
+    """Losses after some epochs, validation with augmentation and dropout off and on."""
+    for name, arm in table["arms"].items():
+        for row in arm["epochs"]:
+            if row["epoch"] in (1, 3, 5, 10, 20, 40):
+                cells = (row[key] for key in ("loss", "val_loss", "val_loss_augmented"))
+                yield [name, f"{row['epoch']:.0f}", *(f"{value:.5f}" for value in cells)]
+
+
+def check(part, folder):
+    """Refuse what the rule of the project keeps out of the docs."""
+    table = json.loads((folder / part / "table.json").read_text(encoding="utf-8"))
+    runs = [path for path in (folder / "experiment" / "runs").iterdir() if path.name.split("-seed")[0] in table["arms"]]
+    with open(runs[0] / "split.csv", newline="", encoding="utf-8") as file:
+        images = len(list(csv.DictReader(file)))
+    epochs = min(len(arm["epochs"]) for arm in table["arms"].values())
+    if epochs < 20 or table["seeds"] < 3 or images < 6000:
+        raise SystemExit(f"{part}: {epochs} epochs, {table['seeds']} seeds, {images} images are too few to record")
+    return table
+
+
+def small(source, target, width=1000):
+    """Save a picture as an optimised PNG of so many pixels across, with few colours where it is a chart."""
+    picture = Image.open(source).convert("RGB")
+    picture = picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
+    if target.suffix == ".jpg":
+        picture.save(target, quality=80)
+    else:
+        picture.quantize(64).save(target, optimize=True)
+
+
+def margin_curve(table, target):
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    panel = figure.subplots()
+    for score, tone, shift in (("deterministic", "#0072B2", -0.006), ("non_deterministic", "#D55E00", 0.006)):
+        arms = [(MARGINS[name] + shift, arm[score]) for name, arm in table["arms"].items()]
+        panel.plot([m for m, _ in arms], [a["mse"] for _, a in arms], "o-", color=tone, label=score.replace("_", "-"))
+        for margin, arm in arms:
+            panel.plot([margin] * 2, [arm["low"], arm["high"]], color=tone, alpha=0.5)
+            panel.plot([margin] * len(arm["per_seed"]), arm["per_seed"], "_", color=tone)
+    panel.set_xlabel("margin (side of the window / major axis)")
+    panel.set_ylabel("mean squared error")
+    panel.set_xticks(sorted(MARGINS.values()))
+    panel.grid(alpha=0.3)
+    panel.legend(frameon=False)
+    FigureCanvasAgg(figure).print_png(str(target))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("output", type=Path, help="what benchmarks/experiment.sh made")
+    folder = parser.parse_args().output
+    for part in PARTS:
+        if not (folder / part / "table.json").exists():
+            print(f"{part}: not run")
+            continue
+        table = check(part, folder)
+        about = (
+            f"{table['galaxies']} test galaxies in {table['folds']} test set(s), {table['seeds']} seeds; mean squared "
+            f"error [95% interval over galaxies]; the training set's mean answers give {table['mean_answer']:.5f}."
+        )
+        text = [
+            ".. Made by benchmarks/experiment_tables.py", "", about, "",
+            list_table(["", *(score.replace("_", " ") for score in SCORES)], score_rows(table)),
+            list_table(["ratio", "score", "value", "95% interval", "std over seeds"], ratio_rows(table)),
+            list_table(["", "epoch", "training", "validation", "validation, augmented"], epoch_rows(table)),
+        ]  # fmt: skip
+        (DOCS / "tables" / f"experiment_{part}.rst").write_text("\n".join(text), encoding="utf-8")
+        for name in FIGURES.get(part, ()):
+            ending = ".jpg" if name == "views" else ".png"
+            target = DOCS / "figures" / f"experiment_{part}_{name.replace('-', '_')}{ending}"
+            small(folder / part / "figures" / f"{name}.png", target, 800 if name == "views" else 1000)
+        if part == "margins":
+            margin_curve(table, DOCS / "figures" / "experiment_margins.png")
+        print(f"{part}: written")
+
+
+if __name__ == "__main__":
+    main()
