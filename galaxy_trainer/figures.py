@@ -26,7 +26,7 @@ GREY = "#666666"
 WIDTH = 10.0
 """Width of all figures in inches."""
 
-CONVOLUTIONS_OF_THE_PAPER = 9
+_ON_WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 1}
 
 
 def colour(index: int) -> str:
@@ -184,8 +184,8 @@ def ratio_figure(table: dict[str, Any]) -> Figure:
             panel.plot([row["low"], row["high"]], [i + offset] * 2, color=tone, linewidth=3, solid_capstyle="round")
             panel.plot(row["ratio"], i + offset, "o", color=tone, markersize=9, markeredgecolor="white",
                        label=label if i == 0 else None)  # fmt: skip
-            panel.annotate(f"{row['ratio']:.3f}", (row["high"], i + offset), (7, 0), textcoords="offset points", va="center",
-                           fontsize=9, bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})  # fmt: skip
+            panel.annotate(f"{row['ratio']:.3f}", (row["high"], i + offset), (7, 0), textcoords="offset points",
+                           va="center", fontsize=9, bbox=_ON_WHITE)  # fmt: skip
     panel.set_yticks(range(len(pairs)), [f"{pair['arm']} / {pair['to']}" for pair in pairs])
     panel.set_ylim(len(pairs) - 0.5, -0.5)
     panel.margins(x=0.12)
