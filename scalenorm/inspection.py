@@ -61,6 +61,8 @@ def _layout(cache: Cache) -> str:
 
 def _sizes(cache: Cache) -> Iterator[str]:
     good = cache.catalog[cache.catalog["status"] == OK.encode()]
+    if not len(good):
+        return
     yield "pixels      " + "".join(f"{f'{percent}%':>9s}" for percent in _PERCENTILES)
     for name in _COLUMNS:
         values = np.percentile(good[name], _PERCENTILES)

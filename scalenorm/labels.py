@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -52,7 +52,7 @@ class LabelFile:
         with _opened(self.path) as file:
             reader = csv.reader(file)
             next(reader)
-            for cells in reader:
+            for cells in _readable(self.path, reader):
                 if not cells:
                     continue
                 if len(cells) <= max(self.id_index, *self.indices):
@@ -172,7 +172,7 @@ def read_labels(
     path = Path(path)
     try:
         with _opened(path) as file:
-            header = [cell.strip() for cell in next(csv.reader(file), [])]
+            header = [cell.strip() for cell in next(_readable(path, csv.reader(file)), [])]
         with path.open("rb") as binary:
             sha256 = hashlib.file_digest(binary, "sha256")
     except OSError as error:
@@ -209,6 +209,13 @@ def _id_index(path: Path, header: list[str], id_column: str | None) -> int:
 
 def _opened(path: Path) -> TextIO:
     return path.open(encoding="utf-8-sig", newline="", errors="surrogateescape")
+
+
+def _readable(path: Path, reader: Any) -> Iterator[list[str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise LabelsError(f"{path}, line {reader.line_num}: not CSV: {error}") from None
 
 
 def _is_number(cell: str) -> bool:

@@ -126,7 +126,11 @@ def _make(job: Job) -> Summary:
         old, parts = _at_hand(job)
         plan, layout = _fitting_plan(job, old, parts, reader)
     _check_against_old(job, plan, old)
-    joined = None if job.labels is None else job.labels.compare(len(plan), plan.id_of)
+    joined = None
+    if job.labels is not None:
+        # A slice is compared as the whole, because all its labels may well be those of other slices.
+        ids = (len(plan), plan.id_of) if job.part is None else (len(job.given), job.given.id)
+        joined = job.labels.compare(*ids)
     missing = plan.missing
     complete = old is not None and _is_complete(job, plan, old)
     summary = Summary(

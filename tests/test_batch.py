@@ -210,6 +210,7 @@ def test_labels_are_joined_by_id(images, tmp_path):
         ("id,b\ng0000,1\ng0000,2\n", {}, r"line 3: id 'g0000' comes a second time"),
         ("id,b,c\ng0000,1,spiral\n", {}, r"line 2: column 'c' holds 'spiral', not a number"),
         ("id,b,c\ng0000,1\n", {}, r"line 2: only 2 columns"),
+        ("id,b\ng0000,1\n" + "x" * 200_000 + ",1\n", {}, r"line 3: not CSV: field larger"),
         ("id,b\ng0000,1\n", {"label_columns": ["d"]}, r"column 'd' is not among"),
     ],
 )
@@ -525,6 +526,19 @@ def test_slices_join_to_the_whole(images, tmp_path, of):
     joined = join_caches(slices[::-1], tmp_path / "joined.h5")
     assert joined.digest() == digest_of(images, tmp_path, labels=labels)
     assert beside(tmp_path / "joined.h5") == ["joined.h5"]
+
+
+def test_slice_without_any_label(images, tmp_path):
+    from scalenorm.joining import join_caches
+
+    labels = labels_file(tmp_path, "id,b\ng0000,1\nnobody,2\n")
+    for number in (1, 2):
+        found = convert(images, tmp_path / f"{number}.h5", part=(number, 2), labels=labels).labels
+        assert (found.matched, found.missing, found.surplus_ids) == (1, 11, ["nobody"])  # over all slices
+    joined = join_caches([tmp_path / "1.h5", tmp_path / "2.h5"], tmp_path / "joined.h5")
+    assert joined.digest() == digest_of(images, tmp_path, labels=labels)
+    with pytest.raises(LabelsError, match="no id in common"):
+        convert(images, tmp_path / "3.h5", part=(1, 2), labels=labels_file(tmp_path, "id,b\nnobody,2\n"))
 
 
 def test_slices_agree_on_the_layout(tmp_path):

@@ -225,6 +225,11 @@ def test_what_is_no_cache(tmp_path, made):
         file.attrs["format_version"] = 2
     with pytest.raises(CacheError, match=r"format version 2.*update"):
         open_cache(other)
+    shutil.copy(made / "solid.h5", other)
+    with h5py.File(other, "r+") as file:
+        file.attrs["settings"] = file.attrs["settings"].replace(":", ";")
+    with pytest.raises(CacheError, match="damaged"):
+        open_cache(other)
     other.write_bytes((made / "solid.h5").read_bytes()[:-1000])
     with pytest.raises(CacheError, match="damaged"):
         open_cache(other)

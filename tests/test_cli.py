@@ -210,6 +210,9 @@ def test_inspect(images, capsys):
     ]
     assert run(capsys, "inspect", "nowhere.h5")[0] == 1
     assert run(capsys, "inspect", images / "g0001.png")[0] == 1
+    assert run(capsys, "batch", "images", "none.h5", "--center", "500,500")[0] == 3
+    code, out, _ = run(capsys, "inspect", "none.h5")
+    assert (code, out[0]) == (0, "none.h5: 7 images, 7 failed")
 
 
 @pytest.mark.parametrize("command", ["batch", "merge", "inspect"])

@@ -366,7 +366,9 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file") from None
-    except (OSError, KeyError, RuntimeError) as error:
+    except CacheError:
+        raise
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
         number = error.errno if isinstance(error, OSError) else None
         if number in (errno.EMFILE, errno.ENFILE):
             raise
