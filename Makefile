@@ -33,7 +33,8 @@ quick: $(VENV)/.dev  ## the tests that take seconds
 oldest:  ## the quick tests of scalenorm with the oldest versions that setup.cfg admits; needs a Python 3.11
 	$(PYTHON) -m venv build/oldest
 	build/oldest/bin/python -m pip install -q --only-binary :all: -r tests/requirements-oldest.txt
-	PYTHONPATH=$(CURDIR) build/oldest/bin/python -m pytest -m 'not slow' --ignore=tests/trainer
+	build/oldest/bin/python -m pip install -q --no-deps -e .
+	build/oldest/bin/python -m pytest -m 'not slow' --ignore=tests/trainer
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
