@@ -19,9 +19,19 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 PARTS = ("views", "margins", "ablations", "best", "folds")
 SCORES = ("deterministic", "oriented", "ensemble", "oriented_ensemble", "non_deterministic")
 FIGURES = {
-    "views": ("losses", "deterministic", "non-deterministic", "ratios", "validation", "views", "questions"),
-    "ablations": ("losses",),
-    "best": ("losses",),
+    "views": {
+        "losses": "Training and validation loss by epoch (the paper's figures 5 to 7); thin lines: seeds, thick: mean.",
+        "non-deterministic": "Non-deterministic score (figure 8): dropout and augmentation on, mean of 10 passes.",
+        "deterministic": "Deterministic score (figure 9): dropout and augmentation off, weights after the last epoch.",
+        "ratios": "Ratios with 95% intervals by paired bootstrap over galaxies.",
+        "validation": "Validation losses of the three views.",
+        "questions": "Deterministic error by question.",
+        "views": "Test galaxies by size (figure 3): original with ellipse and window, and the three views. "
+        "Images: SDSS, from Galaxy Zoo 2.",
+    },
+    "margins": {"margins": "Error over the margin; bars: 95% interval over galaxies, ticks: seeds."},
+    "ablations": {"losses": "Training and validation loss by epoch of the ablations."},
+    "best": {"losses": "Training and validation loss by epoch of the recipes best and paper."},
 }
 MARGINS = {"normalized": 1.0, "margin 1.25": 1.25, "margin 1.5": 1.5, "margin 2": 2.0}
 
@@ -103,27 +113,32 @@ def main():
     parser.add_argument("output", type=Path, help="what benchmarks/experiment.sh made")
     folder = parser.parse_args().output
     for part in PARTS:
+        target = DOCS / "tables" / f"experiment_{part}.rst"
         if not (folder / part / "table.json").exists():
+            target.write_text(f"**Not run**: ``benchmarks/experiment.sh GALAXYZOO OUTPUT {part}``.\n", encoding="utf-8")
             print(f"{part}: not run")
             continue
         table = check(part, folder)
         about = (
-            f"{table['galaxies']} test galaxies in {table['folds']} test set(s), {table['seeds']} seeds; mean squared "
-            f"error [95% interval over galaxies]; the training set's mean answers give {table['mean_answer']:.5f}."
+            f"Made by ``benchmarks/experiment.sh GALAXYZOO OUTPUT {part}``. {table['galaxies']} test galaxies, "
+            f"{table['folds']} test set(s), {table['seeds']} seeds; mean squared error [95% interval over "
+            f"galaxies]. The training set's mean answers give {table['mean_answer']:.5f}."
         )
         text = [
-            ".. Made by benchmarks/experiment_tables.py", "", about, "",
+            ".. Made by benchmarks/experiment_tables.py", about,
             list_table(["", *(score.replace("_", " ") for score in SCORES)], score_rows(table)),
             list_table(["ratio", "score", "value", "95% interval", "std over seeds"], ratio_rows(table)),
             list_table(["", "epoch", "training", "validation", "validation, augmented"], epoch_rows(table)),
         ]  # fmt: skip
-        (DOCS / "tables" / f"experiment_{part}.rst").write_text("\n".join(text), encoding="utf-8")
-        for name in FIGURES.get(part, ()):
+        for name, caption in FIGURES.get(part, {}).items():
             ending = ".jpg" if name == "views" else ".png"
-            target = DOCS / "figures" / f"experiment_{part}_{name.replace('-', '_')}{ending}"
-            small(folder / part / "figures" / f"{name}.png", target, 800 if name == "views" else 1000)
-        if part == "margins":
-            margin_curve(table, DOCS / "figures" / "experiment_margins.png")
+            picture = DOCS / "figures" / f"experiment_{part}_{name.replace('-', '_')}{ending}"
+            if name == "margins":
+                margin_curve(table, picture)
+            else:
+                small(folder / part / "figures" / f"{name}.png", picture, 800 if name == "views" else 1000)
+            text.append(f".. figure:: figures/{picture.name}\n   :alt: {caption}\n\n   {caption}\n")
+        target.write_text("\n\n".join(text), encoding="utf-8")
         print(f"{part}: written")
 
 
