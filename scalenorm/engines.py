@@ -22,6 +22,9 @@ BACKENDS = ("threads", "loky", "dask")
 #: Images per queued piece of work in threads: one at a time, the queue would take a quarter of the time.
 _BLOCK = 64
 
+#: So many pieces wait while a part is written and flushed, which may take long on a busy disk.
+_AHEAD = 16
+
 Report = Callable[[int], None]
 
 
@@ -66,7 +69,7 @@ def run_threads(tasks: Iterable[Task], recipe: Recipe, jobs: int, report: Report
     pool = ThreadPoolExecutor(jobs, "scalenorm", open_own)
 
     def feed() -> None:
-        while len(pending) < 2 * jobs and (task := next(waiting, None)) is not None:
+        while len(pending) < 2 * jobs + _AHEAD and (task := next(waiting, None)) is not None:
             count = len(task.sources)
             block = max(1, min(_BLOCK, -(-count // (4 * jobs))))
             starts = range(0, count, block)
@@ -80,7 +83,9 @@ def run_threads(tasks: Iterable[Task], recipe: Recipe, jobs: int, report: Report
     try:
         feed()
         while pending:
-            for future in wait(pending, return_when=FIRST_COMPLETED).done:
+            wait(pending, return_when=FIRST_COMPLETED)
+            # In their order, so that parts from before an error are written before it ends the run.
+            for future in [future for future in pending if future.done()]:
                 building = pending.pop(future)
                 report(future.result())
                 building.left -= 1

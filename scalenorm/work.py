@@ -119,15 +119,17 @@ def fill_rows(
     Stopped
         If `stop` was set meanwhile.
     """
+    layout = recipe.head.layout
+    fixed = (recipe.head.view_names, recipe.head.crop_shape[0], (np.dtype(layout.dtype), layout.bands))
     for row, source in enumerate(sources, start):
         if stop is not None and stop.is_set():
             raise Stopped
-        message = _fill_row(rows, row, source, recipe, reader)
+        message = _fill_row(rows, row, source, recipe, reader, *fixed)
         if message:
             for view in rows.views:
                 view[row] = 0
-        status = fmt.FAILED if message else fmt.OK
-        rows.text[row] = (fmt.encode(source.id), fmt.encode(source.name), status.encode(), fmt.encode(message))
+        status = b"failed" if message else b"ok"
+        rows.text[row] = (source.id.encode(), source.name.encode(), status, fmt.encode(message))
     end = start + len(sources)
     for number, view in enumerate(rows.views):
         rows.sums[number, start:end] = band_sums(view[start:end])
@@ -135,42 +137,38 @@ def fill_rows(
             rows.chunks[number][start:end] = [compressed(crop) for crop in view[start:end]]
 
 
-def _fill_row(rows: Rows, row: int, source: Source, recipe: Recipe, reader: Reader) -> str:
+def _fill_row(
+    rows: Rows, row: int, source: Source, recipe: Recipe, reader: Reader,
+    view_names: list[str], size: int, layout: tuple[np.dtype, int],
+) -> str:  # fmt: skip
     """Fill one row but for its text; return what went wrong, or nothing."""
     sha256 = b""
-    head = recipe.head
     rows.inputs[row] = stat_or_zero(reader, source)
     try:
         data = reader.read(source)
         sha256 = hashlib.sha256(data).hexdigest().encode()
         image, mask = decode_masked(data, source.name, recipe.decode)
-        check_layout(image, head)
         flat = image.ndim == 2
-        measurement, _ = measure_and_crop(
-            image, head.view_names, head.crop_shape[0], recipe.measure, mask=mask,
-            out=[view[row, :, :, 0] if flat else view[row] for view in rows.views],
-        )  # fmt: skip
+        if (image.dtype, 1 if flat else image.shape[2]) != layout:
+            raise ImageError(f"the image is {fmt.Layout.of(image)}, but this cache holds {recipe.head.layout}")
+        out = [view[row, :, :, 0] if flat else view[row] for view in rows.views]
+        measurement, _ = measure_and_crop(image, view_names, size, recipe.measure, mask=mask, out=out)
     except OSError as error:
         if error.errno in _MACHINE_ERRORS:
             raise BatchError(f"{source.container}: {_MACHINE_ERRORS[error.errno]}") from error
         message = error.strerror or str(error) or type(error).__name__
     except MemoryError:
         message = "not enough memory for this image"
-    except (ImageError, ValueError, TypeError) as error:
+    except ImageError as error:
         message = str(error)
+    except Exception as error:  # whatever one image does, the run goes on and says so
+        message = f"{type(error).__name__}: {error}"
     else:
         rows.numbers[row] = _numbers(measurement, sha256)
         return ""
     rows.numbers[row] = np.zeros((), rows.numbers.dtype)
     rows.numbers["sha256"][row] = sha256
     return " ".join(message.split()) or "unknown error"
-
-
-def check_layout(image: np.ndarray, head: Head) -> None:
-    """Raise ImageError if an image does not fit into the cache."""
-    bands = 1 if image.ndim == 2 else image.shape[2]
-    if image.dtype != head.layout.dtype or bands != head.layout.bands:
-        raise ImageError(f"the image is {fmt.Layout.of(image)}, but this cache holds {head.layout}")
 
 
 def _numbers(found: Measurement, sha256: bytes) -> tuple[object, ...]:
