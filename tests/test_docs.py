@@ -127,6 +127,16 @@ def test_files_named_in_pages_exist():
             assert (ROOT / name).exists(), (page.name, name)
 
 
+def test_experiment_in_readme_is_that_of_its_page():
+    text = (ROOT / "README.rst").read_text()
+    block = text.split(".. experiment: begin")[1].split(".. experiment: end")[0]
+    page = (ROOT / "docs" / "experiment.rst").read_text()
+    numbers = re.findall(r"\d\.\d+|\d+,\d+", block)
+    assert numbers
+    for number in numbers:
+        assert number in page, number
+
+
 def test_version_is_the_same_everywhere():
     assert f"version: {scalenorm.__version__}\n" in (ROOT / "CITATION.cff").read_text()
     assert re.search(rf"^{re.escape(scalenorm.__version__)} \(", (ROOT / "CHANGELOG.rst").read_text(), re.MULTILINE)
