@@ -127,6 +127,12 @@ def test_files_named_in_pages_exist():
             assert (ROOT / name).exists(), (page.name, name)
 
 
+def test_every_example_is_listed():
+    text = (ROOT / "docs" / "examples.rst").read_text()
+    for path in (ROOT / "examples").glob("*.py"):
+        assert f"``examples/{path.name}``" in text, path.name
+
+
 def test_experiment_in_readme_is_that_of_its_page():
     text = (ROOT / "README.rst").read_text()
     block = text.split(".. experiment: begin")[1].split(".. experiment: end")[0]
