@@ -18,6 +18,7 @@ from .cache.merge import Labels, Selection, write_merged
 from .cache.part import TEMPORARY, Head
 from .cache.reader import Cache
 from .lock import LockedError, locked
+from .pipeline import told
 from .work import BatchError
 
 _ROWS = 4096
@@ -53,7 +54,7 @@ def join_caches(
     CacheError
         If the caches do not fit together.
     BatchError
-        If the output exists, or another run is writing it.
+        If the output exists or cannot be written, or another run is writing it.
     """
     if not inputs:
         raise CacheError("no caches to join")
@@ -76,6 +77,8 @@ def join_caches(
             write_merged(output, output.parent, head, selection, labels=labels)
     except LockedError as error:
         raise BatchError(str(error)) from error
+    except OSError as error:
+        raise told(error, output) from error
     return Cache(output)
 
 

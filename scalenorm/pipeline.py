@@ -118,7 +118,7 @@ def make(job: Job) -> Summary:
     except LockedError as error:
         raise BatchError(str(error)) from error
     except OSError as error:
-        raise _told(error, job) from error
+        raise told(error, job.output) from error
 
 
 def _make(job: Job) -> Summary:
@@ -400,12 +400,12 @@ def _telling_how_far(job: Job) -> Iterator[None]:
     except BatchError as error:
         raise BatchError(f"{error}{_how_far(job)}") from error
     except OSError as error:
-        raise BatchError(f"{_told(error, job)}{_how_far(job)}") from error
+        raise BatchError(f"{told(error, job.output)}{_how_far(job)}") from error
 
 
-def _told(error: OSError, job: Job) -> BatchError:
+def told(error: OSError, output: Path) -> BatchError:
     """Return an error of the system in words."""
-    where = error.filename or job.output
+    where = error.filename or output
     if error.errno in _DISK_ERRORS:
         return BatchError(f"cannot write {where}: {_DISK_ERRORS[error.errno]}")
     return BatchError(f"{where}: {error.strerror or one_line(error)}")

@@ -187,6 +187,21 @@ def test_merge(images, capsys):
     assert code == 1
     assert "--overwrite" in err[0]
     assert run(capsys, "merge", "slice1.h5", "slice2.h5", "joined.h5", "--overwrite", "--quiet") == (0, [], [])
+    code, _, err = run(capsys, "merge", "slice1.h5", "nowhere/joined.h5")
+    assert (code, len(err)) == (1, 1)
+    assert err[0].endswith("nowhere/joined.h5.lock: no such folder")
+
+
+def test_merge_on_a_full_disk(images, tmp_path):
+    assert command("images", "whole.h5").returncode == 0
+    merge = [sys.executable, "-c", "import sys; from scalenorm.cli import merge; sys.exit(merge())"]
+    done = subprocess.run(
+        [*merge, "whole.h5", "joined.h5"], capture_output=True, text=True, check=False,
+        preexec_fn=lambda: _limit_size(20_000),
+    )  # fmt: skip
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+    assert "cannot write" in done.stderr
+    assert beside(tmp_path / "joined.h5") == []
 
 
 def test_inspect(images, capsys):
