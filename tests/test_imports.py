@@ -72,6 +72,8 @@ def test_importing_stays_cheap(package, heavy):
 
 @pytest.mark.parametrize("package", ["scalenorm", "galaxy_trainer"])
 def test_every_public_name_is_there(package):
+    if package == "galaxy_trainer":
+        pytest.importorskip("keras", reason="Keras is not installed")
     module = importlib.import_module(package)
     assert sorted(module.__all__) == sorted(set(module.__all__))
     for name in module.__all__:
