@@ -69,6 +69,10 @@ class ScaleNormalizer(Base):
         Threads; by default, and for -1, one for each core that this process may use.
     sigma, margin, center, channel_axis, weights
         The measuring options, see `scalenorm.measure`.
+    sigma_clip, smooth, min_area, fill_holes, deblend, deblend_levels, deblend_contrast
+        More ways to find the galaxy's region, see `scalenorm.measure`.
+    size_from, side_limits, mask_neighbours
+        How the window follows from it, and what is painted in it, see `scalenorm.crop`.
 
     Attributes
     ----------
@@ -94,6 +98,16 @@ class ScaleNormalizer(Base):
         center: Center = "image",
         channel_axis: int | None = None,
         weights: Sequence[float] | None = None,
+        sigma_clip: float | None = None,
+        smooth: float = 0.0,
+        min_area: int = 1,
+        fill_holes: bool = False,
+        deblend: bool = False,
+        deblend_levels: int = 32,
+        deblend_contrast: float = 0.01,
+        size_from: str = "major_axis",
+        side_limits: tuple[float, float] | None = None,
+        mask_neighbours: bool = False,
     ) -> None:
         self.size = size
         self.view = view
@@ -103,6 +117,16 @@ class ScaleNormalizer(Base):
         self.center = center
         self.channel_axis = channel_axis
         self.weights = weights
+        self.sigma_clip = sigma_clip
+        self.smooth = smooth
+        self.min_area = min_area
+        self.fill_holes = fill_holes
+        self.deblend = deblend
+        self.deblend_levels = deblend_levels
+        self.deblend_contrast = deblend_contrast
+        self.size_from = size_from
+        self.side_limits = side_limits
+        self.mask_neighbours = mask_neighbours
 
     def fit(self, X: Iterable[ArrayLike], y: Any = None) -> Self:
         """Check parameters and images; nothing is learnt.
