@@ -16,6 +16,7 @@ BLOCKS = 400  # blocks that a component is reduced to: what is smaller than 1/20
 WINDOW = 8_000  # blocks that it and its surroundings may have
 NEAREST = 4  # neighbours whose light is modelled, those that matter most
 REACH = 3.0  # radii of a neighbour's region beyond its edge to which its light counts
+ON_TOP = 1.5, 2.5  # deviations from the centre of an object so many times larger, within which one is on top of it
 ROUNDS = 3  # of the models of light, each less the light of the others; more change nothing
 
 
@@ -91,7 +92,9 @@ def deblend(
         SExtractor's number.
     contrast : float from 0 to 1, default 0.01
     at : (row, col), optional
-        A pixel of the component: the galaxy is the object that holds it. By default the component's origin.
+        A pixel of the component: the galaxy is the object that holds it. By default the component's origin; but if
+        that is well inside an object 2.5 times as large (within 1.5 standard deviations of its centre), the latter:
+        the other is a star or a knot on top of it.
 
     Returns
     -------
@@ -109,10 +112,13 @@ def deblend(
     from .kernels import deblend as kernels
 
     basins = find_basins(frame, threshold, component, levels=levels, contrast=contrast)
-    at = component.origin if at is None else at
     if len(basins.shape) == 2:
         return component, 1
-    want = int(basins.label[basins.block(*at)])
+    if at is None:
+        at = component.origin
+        want = _host(basins, *basins.block(*at))
+    else:
+        want = int(basins.label[basins.block(*at)])
     row, col = basins.shape[want, 1:3]
     others = np.zeros(basins.label.shape, np.float32)
     neighbours = _neighbours(basins, want, contrast)
@@ -144,6 +150,17 @@ def deblend(
     )  # fmt: skip
     top, left, bottom, right = bbox.tolist()
     return Component(moments[:6].tolist(), begin, (top, left, bottom, right), mask), int(seen.sum())
+
+
+def _host(basins: Basins, i: int, j: int) -> int:
+    """The object at block (i, j), or the largest that it is on top of."""
+    want = int(basins.label[i, j])
+    area = np.bincount(basins.label.ravel(), minlength=len(basins.shape))
+    _, row, col, rr, rc, cc = basins.shape[1:].T
+    y, x = i - row, j - col
+    near = cc * y * y - 2 * rc * y * x + rr * x * x <= ON_TOP[0] ** 2 * (rr * cc - rc * rc)
+    hosts = np.flatnonzero(near & (area[1:] >= ON_TOP[1] * area[want])) + 1
+    return int(hosts[np.argmax(area[hosts])]) if len(hosts) else want
 
 
 def _neighbours(basins: Basins, want: int, contrast: float) -> list[int]:

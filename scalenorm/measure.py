@@ -97,8 +97,9 @@ def find_galaxy(frame: Frame, options: MeasureOptions) -> Galaxy:
         from .deblending import deblend
 
         component, objects = deblend(
-            grey, threshold, component, levels=int(options.deblend_levels), contrast=options.deblend_contrast
-        )
+            grey, threshold, component, levels=int(options.deblend_levels), contrast=options.deblend_contrast,
+            at=None if isinstance(options.center, str) else component.origin,
+        )  # fmt: skip
     return finish_galaxy(grey, threshold, component, objects, expected, options)
 
 
