@@ -240,28 +240,30 @@ def export(arguments: Sequence[str] | None = None) -> int:
 
 def _guarded(parser: argparse.ArgumentParser, command: Callable[[], int]) -> int:
     """Run a command; say in one line what stopped it, if anything does."""
-    from .batch import BatchError, Interrupted, OptionError
-    from .cache import CacheError
-    from .labels import LabelsError
-    from .outputs import OutputError
-    from .sources import InputError
 
     def interrupt(_number: int, _frame: object) -> NoReturn:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
-        return command()
-    except OptionError as error:
-        parser.error(str(error))
-    except (BatchError, CacheError, InputError, LabelsError, OutputError, FileNotFoundError) as error:
-        say(f"{parser.prog}: error: {error}", error=True)
-    except Interrupted as error:
-        say(f"{parser.prog}: {error}", error=True)
-    except KeyboardInterrupt:
-        say(f"{parser.prog}: stopped", error=True)
+        from .batch import BatchError, OptionError
+        from .cache import CacheError
+        from .labels import LabelsError
+        from .outputs import OutputError
+        from .sources import InputError
+
+        try:
+            return command()
+        except OptionError as error:
+            parser.error(str(error))
+        except (BatchError, CacheError, InputError, LabelsError, OutputError) as error:
+            say(f"{parser.prog}: error: {error}", error=True)
+    except KeyboardInterrupt as stopped:  # one of `convert` says how far it got
+        say(f"{parser.prog}: {str(stopped) or 'stopped'}", error=True)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone; Python would complain at exit
+    except OSError as error:
+        say(f"{parser.prog}: error: {error}", error=True)
     finally:
         signal.signal(signal.SIGTERM, before)
     return FAILURE
@@ -391,7 +393,10 @@ def _names(text: str) -> list[str]:
 
 
 def _numbers(text: str) -> tuple[float, ...]:
-    return tuple(float(number) for number in text.split(","))
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"numbers with commas between, for instance 1,2.5, not {text!r}") from None
 
 
 def _center(text: str) -> str | tuple[float, ...]:
@@ -404,6 +409,8 @@ def _hdu(text: str) -> int | str:
 
 def _part(text: str) -> tuple[int, int]:
     number, _, of = text.partition("/")
+    if not (number.isdecimal() and of.isdecimal()):
+        raise argparse.ArgumentTypeError(f"K/N, for instance 3/100, not {text!r}")
     return int(number), int(of)
 
 

@@ -51,7 +51,7 @@ def _words(parser: argparse.ArgumentParser, path: str) -> list[str]:
     names = {}
     for action in parser._actions:
         for name in action.option_strings:
-            if name.startswith("--") and name not in ("--help", "--version"):
+            if name.startswith("--") and name not in ("--help", "--version", "--config"):
                 names[action.dest] = names[name.removeprefix("--").replace("-", "_")] = action
     words: list[str] = []
     for key, value in values.items():

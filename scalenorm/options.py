@@ -39,6 +39,10 @@ class MeasureOptions:
     mask_neighbours: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("sigma", "margin", "smooth", "deblend_contrast"):
+            value = getattr(self, name)
+            if value.__class__ is not float:
+                object.__setattr__(self, name, _number(name, value))
         if not math.isfinite(self.sigma):
             raise ValueError(f"sigma must be a finite number, got {self.sigma!r}")
         if not (math.isfinite(self.margin) and self.margin > 0):
@@ -72,11 +76,21 @@ class MeasureOptions:
             object.__setattr__(self, "side_limits", (low, high))
 
 
+def _number(name: str, value: object) -> float:
+    """Any real number, NumPy's too, as a float."""
+    if isinstance(value, str):  # float() would take "1"
+        raise ValueError(f"{name} must be a number, got {value!r}")
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be a number, got {value!r}") from None
+
+
 def _numbers(name: str, values: Sequence[float] | str, length: int | None = None) -> tuple[float, ...]:
     """``values`` as a tuple of finite floats."""
     wanted = f"{length} finite numbers" if length else "finite numbers"
     try:
-        numbers = tuple(float(value) for value in values)
+        numbers = tuple(_number(name, value) for value in values)
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be {wanted}, got {values!r}") from None
     if not numbers or (length and len(numbers) != length) or not all(map(math.isfinite, numbers)):

@@ -245,11 +245,12 @@ class _Finder:
 
     def add_list(self, given: str) -> None:
         folder = os.path.dirname(os.path.abspath(given))
+        missing, shown = 0, ""
         try:
             with open(given, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
                 rows = _csv_rows(file) if given.lower().endswith(".csv") else _text_rows(file)
                 for path, source_id in rows:
-                    if not path:
+                    if not path.strip():
                         continue
                     if "\0" in path:
                         raise InputError(f"the list {visible(given)} is not a text file: it holds NUL bytes")
@@ -257,9 +258,17 @@ class _Finder:
                     if is_url(path):
                         root = ""
                         self.check_protocol(path)
+                    elif not os.path.isfile(join(folder, path)):
+                        missing += 1
+                        shown = shown or visible(path)
                     self.add_file(root, path, _clean(path), visible(source_id) if source_id else None)
         except (OSError, csv.Error) as error:
             raise InputError(f"cannot read the list {visible(given)}: {error}") from error
+        if missing:
+            raise InputError(
+                f"the list {visible(given)} names {shown!r}{f' and {missing - 1} more' if missing > 1 else ''}, "
+                "no file: paths are relative to the list's folder; folders and archives are given as INPUT"
+            )
 
     # --- the end
 

@@ -295,3 +295,24 @@ def test_picture_helper_is_a_galaxy():
     found = scalenorm.measure(picture(3))
     assert not found.flags & scalenorm.Flag.NO_FOREGROUND
     assert 8 < found.major_axis < 40
+
+
+def test_a_file_that_was_replaced_is_not_read_with_the_old_layout(tmp_path, galaxies):
+    np.save(tmp_path / "a.npy", galaxies.images[:2])
+    np.save(tmp_path / "b.npy", galaxies.images[2:4])
+    path = tmp_path / "galaxies.h5"
+    scalenorm.convert(tmp_path / "a.npy", path)
+    cache = scalenorm.open_cache(path)
+    scalenorm.convert(tmp_path / "b.npy", path, append=True)
+    for read in (lambda: cache.ids, lambda: cache.catalog, lambda: cache.view("normalized")):
+        with pytest.raises(CacheError, match="changed since it was opened: open it again"):
+            read()
+
+
+def test_a_pickle_finds_its_file_from_any_folder(tmp_path, galaxies, monkeypatch):
+    np.save(tmp_path / "a.npy", galaxies.images[:2])
+    monkeypatch.chdir(tmp_path)
+    scalenorm.convert("a.npy", "a.h5")
+    data = pickle.dumps(scalenorm.open_cache("a.h5"))
+    monkeypatch.chdir("/")
+    assert len(pickle.loads(data)) == 2

@@ -48,6 +48,7 @@ def test_the_command_line_wins(tmp_path):
         ("margin = ", "not a TOML file"),
         ("[margin]\nx = 1", "there is no option 'margin'"),
         ("help = true", "there is no option 'help'"),
+        ('config = "other.toml"', "there is no option 'config'"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path, text, message):

@@ -416,6 +416,9 @@ def test_true_axes_of_simulated_galaxies(galaxies):
         (np.zeros((5, 5)), {"mask": np.zeros((4, 5))}, "mask must have the image's shape"),
         (np.zeros((5, 5)), {"sigma": math.nan}, "sigma must be a finite number"),
         (np.zeros((5, 5)), {"margin": 0}, "margin must be a positive"),
+        (np.zeros((5, 5)), {"sigma": "1"}, "sigma must be a number, got '1'"),
+        (np.zeros((5, 5)), {"view": ["normalized"]}, "unknown view \\['normalized'\\]"),
+        (np.zeros((5, 5)), {"view": "center-99999999999"}, "unknown view 'center-99999999999'"),
         (np.zeros((5, 5)), {"center": "middle"}, "center must be one of image, galaxy"),
         (np.zeros((5, 5)), {"center": (1, 2, 3)}, "center must be 2 finite numbers"),
         (np.zeros((5, 5)), {"center": (7, 2)}, "outside the image of 5 x 5"),
@@ -429,6 +432,18 @@ def test_true_axes_of_simulated_galaxies(galaxies):
 def test_bad_input_says_what_is_wrong(image, options, message):
     with pytest.raises(ValueError, match=message):
         scalenorm.crop(image, **options)
+
+
+def test_numbers_of_numpy_are_numbers(galaxies):
+    image = galaxies.images[0]
+    assert scalenorm.measure(image, sigma=np.float32(1.5), margin=np.int64(2)) == scalenorm.measure(
+        image, sigma=1.5, margin=2.0
+    )
+
+
+def test_a_window_far_beyond_the_image_costs_no_more_memory(galaxies):
+    crop = scalenorm.crop(galaxies.images[0], 8, view="center-100000000")
+    assert np.ptp(crop.reshape(-1, 3), axis=0).max() <= 1  # sky and nothing else
 
 
 def test_not_numbers():

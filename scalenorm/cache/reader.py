@@ -97,6 +97,7 @@ class Cache:
         self.path = Path(path)
         self._views: dict[str, Any] = {}
         self._buffer: mmap.mmap | None = None
+        self._stamp = _stamp(self.path)
         with _opened(self.path) as file:
             attributes = {name: file.attrs[name] for name in file.attrs}
             if attributes.pop("format", None) != fmt.FORMAT:
@@ -154,7 +155,7 @@ class Cache:
         return f"Cache({str(self.path)!r}: {len(self)} images; {views}; {self.size} x {self.size} {self.layout})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path}
+        return {"path": self.path.absolute()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["path"])  # type: ignore[misc]
@@ -197,10 +198,16 @@ class Cache:
 
     def _mapped(self, name: str) -> np.ndarray:
         if self._buffer is None:
+            self._check_unchanged()
             with self.pixels_path.open("rb") as file:
                 self._buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         shape, dtype, offset, _ = self._stored[name]
         return np.ndarray(shape, dtype, self._buffer, offset or 0)
+
+    def _check_unchanged(self) -> None:
+        """Refuse a file that took this one's place: what is known of its layout would be wrong."""
+        if _stamp(self.path) != self._stamp:
+            raise CacheError(f"{self.path}: the file was changed since it was opened: open it again")
 
     def shape(self, name: str) -> tuple[tuple[int, ...], np.dtype]:
         """Return shape and type of a view."""
@@ -212,6 +219,7 @@ class Cache:
 
     def chunks(self, name: str, first: int, count: int) -> Iterator[bytes]:
         """Yield some crops of a compressed view as they are stored."""
+        self._check_unchanged()
         with _opened(self.path) as file:
             view = file["views"][name].id
             for row in range(first, first + count):
@@ -246,6 +254,7 @@ class Cache:
     @cached_property
     def ids(self) -> list[str]:
         """The images' ids, in Python string order."""
+        self._check_unchanged()
         with _opened(self.path) as file:
             return [value.decode() for value in file["catalog"].fields("id")[:].tolist()]
 
@@ -256,6 +265,7 @@ class Cache:
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
         """Return rows start:stop of the dataset ``catalog``, ``labels`` or ``inputs``."""
+        self._check_unchanged()
         with _opened(self.path) as file:
             return file[name][start:stop]
 
@@ -306,6 +316,7 @@ class StoredView:
     def _rows_of(self, path: Path, _process: int) -> Any:
         # The process is a part of the key, because a handle made before a fork belongs to the parent.
         if path == self._cache.path:
+            self._cache._check_unchanged()
             with _explained(path):
                 return open_hdf5(path)["views"][self._name]
         return Cache(path).view(self._name)
@@ -351,6 +362,15 @@ class StoredView:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[:], dtype)
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    """What tells a file from one that takes its place."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such file") from None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 @contextlib.contextmanager

@@ -81,7 +81,7 @@ def resample_window(rows, top, left, scale, extend, sky, rounded, out):
     size = len(out)
     real = sky.dtype.type
     half = real(0.5)
-    taps_most = math.ceil(2 * max(scale, 1.0)) + 1
+    taps_most = min(math.ceil(2 * max(scale, 1.0)) + 1, max(len(rows), rows.shape[1] // bands))
     row_first, row_count = np.empty(size, np.int64), np.empty(size, np.int64)
     row_weights, row_outside = np.empty((size, taps_most), sky.dtype), np.empty(size, sky.dtype)
     triangle_weights(top, scale, len(rows), extend, row_first, row_count, row_weights, row_outside)
