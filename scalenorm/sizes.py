@@ -41,7 +41,7 @@ def half_light_size(frame: Frame, threshold: Threshold, component: Component, el
     edges = np.arange(len(light) + 1)
     inside = np.concatenate([[0.0], np.cumsum(light)])
     half = float(np.interp(TOTAL * radius, edges, inside)) / 2
-    above = int(np.argmax(inside >= half))
+    above = max(int(np.argmax(inside >= half)), 1)
     return 4 * float(np.interp(half, inside[above - 1 : above + 1], edges[above - 1 : above + 1]))
 
 
@@ -78,10 +78,11 @@ def _growth(
     # Beyond the frame's nearest edge annuli are not whole; where less than a third of one is seen, it says nothing.
     annuli = np.arange(len(count))
     area = math.pi * ratio * (2.0 * annuli + 1)
-    whole = len(count) if (count * 3 >= area).all() else int(np.argmax(count * 3 < area))
+    broken = (count * 3 < area) & (annuli > 2)  # the first few hold a handful of pixels
+    whole = int(np.argmax(broken)) if broken.any() else len(count)
+    seen = count > 0
     light = np.bincount(bins, weights=grey[use] - sky)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(count > 0, light / count, 0)
+    mean = np.interp(annuli, annuli[seen], light[seen] / count[seen])
     return (mean * area)[:whole], area[:whole]
 
 
@@ -92,8 +93,8 @@ def _petrosian_radius(light: NDArray[Any], area: NDArray[Any]) -> float:
     inside = np.cumsum(light) / np.cumsum(area)
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = np.where(inside > 0, light / area / inside, 0.0)
-    below = np.flatnonzero((ratio < ETA) & (np.arange(len(ratio)) > 0))
-    if len(below) == 0:
+    falls = np.flatnonzero((ratio[1:] < ETA) & (ratio[:-1] >= ETA))
+    if len(falls) == 0:
         return math.nan
-    k = int(below[0])  # middles of annuli lie at k + 1/2
+    k = int(falls[0]) + 1  # middles of annuli lie at k + 1/2
     return k - 0.5 + float((ratio[k - 1] - ETA) / (ratio[k - 1] - ratio[k]))

@@ -166,8 +166,9 @@ def test_threads_give_the_same():
 
 
 def test_a_star_on_top_of_the_galaxy_is_not_the_galaxy():
-    galaxy = 10 + blob((154, 140), 62, 70, 100, 16)
-    image = galaxy + blob((154, 140), 77, 70, 250, 3)  # the star is at the image's centre
+    y, x = np.indices((154, 140)) - np.array([62, 70]).reshape(2, 1, 1)
+    galaxy = 10 + 200 * np.exp(-np.hypot(y, x) / 14)
+    image = galaxy + blob((154, 140), 77, 70, 150, 2.5)  # the star is at the image's centre
     truth = scalenorm.measure(galaxy)
     assert scalenorm.measure(image, deblend=True).major_axis == pytest.approx(truth.major_axis, rel=0.1)
     star = scalenorm.measure(image, deblend=True, center=(77, 70))  # a position means the object there
