@@ -55,8 +55,8 @@ def test_off_centre():
 
 
 def test_blended():
-    both = galaxy() + blob((100, 100), 70, 66, 90, 6)
-    assert Flag.BLENDED in flags(both, deblend=True)  # two objects
+    both = galaxy() + blob((100, 100), 73, 50, 90, 5) + blob((100, 100), 50, 73, 90, 5)
+    assert Flag.BLENDED in flags(both, deblend=True)  # several objects
     assert Flag.BLENDED in flags(both)  # the shape of a blend
     assert Flag.BLENDED not in flags(galaxy(), deblend=True)
 
