@@ -352,7 +352,7 @@ def batch_parser() -> argparse.ArgumentParser:
     group.add_argument("--fill-holes", action="store_true", help="count holes in the galaxy as galaxy")
     group.add_argument("--deblend", action="store_true", help="separate the galaxy from neighbours that touch it")
     group.add_argument("--deblend-levels", type=int, metavar="N", help="number of thresholds for that (32)")
-    group.add_argument("--deblend-contrast", type=float, metavar="F", help="least share of light of a neighbour (0.01)")
+    group.add_argument("--deblend-contrast", type=float, metavar="F", help="least light of a neighbour (0.005)")
     group.add_argument("--size-from", metavar="S", help="major_axis (default), half_light or petrosian")
     group.add_argument(
         "--side-limits", type=_numbers, metavar="A,B", help="least and greatest side of the window, pixels"

@@ -40,7 +40,7 @@ def crop(
     fill_holes: bool = False,
     deblend: bool = False,
     deblend_levels: int = 32,
-    deblend_contrast: float = 0.01,
+    deblend_contrast: float = 0.005,
     size_from: str = "major_axis",
     side_limits: tuple[float, float] | None = None,
     mask_neighbours: bool = False,

@@ -13,6 +13,7 @@ from .frame import Frame
 from .threshold import Threshold
 
 BLOCKS = 400  # blocks that a component is reduced to: what is smaller than 1/20 of a galaxy is no neighbour
+AROUND = 1.5  # sizes of a component's bounding box, on each side, that are looked at with it
 WINDOW = 8_000  # blocks that it and its surroundings may have
 NEAREST = 4  # neighbours whose light is modelled, those that matter most
 REACH = 3.0  # radii of a neighbour's region beyond its edge to which its light counts
@@ -39,13 +40,13 @@ class Basins(NamedTuple):
 def find_basins(frame: Frame, threshold: Threshold, component: Component, *, levels: int, contrast: float) -> Basins:
     """Divide the foreground in and around a component into objects, with the multi-threshold idea of SExtractor.
 
-    The window is the component's bounding box grown by its own size on all sides, reduced until the component has
-    about 1,000 blocks: noise averages out, and cost does not grow with the size of the galaxy.
+    The window is the component's bounding box grown on all sides, reduced until the component has about 400 blocks:
+    noise averages out, and cost does not grow with the size of the galaxy.
     """
     from .kernels import deblend as kernels
 
     top, left, bottom, right = component.bbox
-    reach = max(bottom - top, right - left)
+    reach = int(AROUND * max(bottom - top, right - left))
     top, left = max(0, top - reach), max(0, left - reach)
     bottom, right = min(frame.height, bottom + reach), min(frame.width, right + reach)
     factor = max(1, math.isqrt(component.moments[0] // BLOCKS), math.isqrt((bottom - top) * (right - left) // WINDOW))
@@ -69,7 +70,7 @@ def deblend(
     component: Component,
     *,
     levels: int = 32,
-    contrast: float = 0.01,
+    contrast: float = 0.005,
     at: tuple[int, int] | None = None,
 ) -> tuple[Component, int]:
     """The part of a component that belongs to one galaxy, and how many objects the component holds.
@@ -89,8 +90,8 @@ def deblend(
     threshold : Threshold
     component : Component
     levels : int > 1, default 32
-        SExtractor's number.
-    contrast : float from 0 to 1, default 0.01
+    contrast : float from 0 to 1, default 0.005
+        Both defaults are SExtractor's.
     at : (row, col), optional
         A pixel of the component: the galaxy is the object that holds it. By default the component's origin; but if
         that is well inside an object 2.5 times as large (within 1.5 standard deviations of its centre), the latter:
@@ -186,7 +187,7 @@ def _start(mask: NDArray[np.uint8], at: tuple[int, int], middle: tuple[float, fl
 
 
 def object_pixels(
-    frame: Frame, threshold: Threshold, component: Component, *, levels: int = 32, contrast: float = 0.01
+    frame: Frame, threshold: Threshold, component: Component, *, levels: int = 32, contrast: float = 0.005
 ) -> list[tuple[int, int]]:
     """One pixel of each object in a component, the object with the brightest peak first."""
     from .kernels.component import MEMBER

@@ -262,7 +262,7 @@ def measure(
     fill_holes: bool = False,
     deblend: bool = False,
     deblend_levels: int = 32,
-    deblend_contrast: float = 0.01,
+    deblend_contrast: float = 0.005,
     size_from: str = "major_axis",
     side_limits: tuple[float, float] | None = None,
     mask_neighbours: bool = False,
@@ -304,7 +304,7 @@ def measure(
         Separate the galaxy from neighbours that touch it.
     deblend_levels : int from 2 to 10000, default 32
         Levels at which deblending looks for separate peaks.
-    deblend_contrast : float from 0 to 1, default 0.01
+    deblend_contrast : float from 0 to 1, default 0.005
         Light that a peak must have, relative to the greater one beside it and weighted by the depth of the valley
         between, to be another object.
     size_from : {"major_axis", "half_light", "petrosian"}, default "major_axis"

@@ -104,7 +104,7 @@ class ScaleNormalizer(Base):
         fill_holes: bool = False,
         deblend: bool = False,
         deblend_levels: int = 32,
-        deblend_contrast: float = 0.01,
+        deblend_contrast: float = 0.005,
         size_from: str = "major_axis",
         side_limits: tuple[float, float] | None = None,
         mask_neighbours: bool = False,

@@ -136,11 +136,11 @@ def models(light, numbers, chosen, found, sky, rounds):
     return result
 
 
-def deblend(grey, cutoff, region, at, levels=32, contrast=0.01):
+def deblend(grey, cutoff, region, at, levels=32, contrast=0.005):
     """(the galaxy's pixels as a boolean image, objects in the region)."""
     rows, cols = np.nonzero(region)
     top, left, bottom, right = rows.min(), cols.min(), rows.max() + 1, cols.max() + 1
-    reach = max(bottom - top, right - left)
+    reach = int(1.5 * max(bottom - top, right - left))
     top, left = max(0, top - reach), max(0, left - reach)
     bottom, right = min(grey.shape[0], bottom + reach), min(grey.shape[1], right + reach)
     factor = max(1, math.isqrt(len(rows) // 400), math.isqrt(int((bottom - top) * (right - left) // 8000)))

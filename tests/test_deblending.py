@@ -46,13 +46,13 @@ def test_objects_and_pixels_are_those_of_the_naive_twin(rng):
     for image in fields(24, rng):
         frame, threshold, component = found(image)
         grey, _ = naive.grey(image)
-        basins = find_basins(frame, threshold, component, levels=32, contrast=0.01)
+        basins = find_basins(frame, threshold, component, levels=32, contrast=0.005)
         bottom = min(frame.height, basins.top + basins.factor * (basins.label.shape[0] - 2))
         right = min(frame.width, basins.left + basins.factor * (basins.label.shape[1] - 2))
         _, over, count, _ = naive_fields.reduce_window(
             grey.astype(float), basins.top, basins.left, bottom, right, basins.factor, threshold.cutoff
         )
-        numbers = naive_fields.objects(over, count, threshold.cutoff, 32, 0.01)
+        numbers = naive_fields.objects(over, count, threshold.cutoff, 32, 0.005)
         np.testing.assert_array_equal(basins.label, numbers)
 
         part, objects = deblend(frame, threshold, component)
