@@ -29,7 +29,7 @@ class Basins(NamedTuple):
     left: int
     light: NDArray[np.float64]  # mean scaled grey level of each block, NaN without valid pixels; a border of one block
     label: NDArray[np.int32]  # object of each block, from 1, brightest peak first; 0 below the threshold
-    shape: NDArray[np.float64]  # (objects + 1, 6): light above the cutoff, centre and second moments about it
+    shape: NDArray[np.float64]  # (objects + 1, 7): light above the cutoff, centre, second moments about it, area
     sky: float
 
     def block(self, row: int, col: int) -> tuple[int, int]:
@@ -59,7 +59,7 @@ def find_basins(frame: Frame, threshold: Threshold, component: Component, *, lev
         top, left, factor, light, over, count,
     )  # fmt: skip
     objects = kernels.find_objects(over, count, threshold.cutoff, levels, contrast, label)
-    shape = np.zeros((objects + 1, 6))
+    shape = np.zeros((objects + 1, 7))
     kernels.measure_basins(over, count, threshold.cutoff, label, shape)
     return Basins(factor, top, left, light, label, shape, sky)
 
@@ -156,11 +156,10 @@ def deblend(
 def _host(basins: Basins, i: int, j: int) -> int:
     """The object at block (i, j), or the largest that it is on top of."""
     want = int(basins.label[i, j])
-    area = np.bincount(basins.label.ravel(), minlength=len(basins.shape))
-    _, row, col, rr, rc, cc = basins.shape[1:].T
+    _, row, col, rr, rc, cc, area = basins.shape.T
     y, x = i - row, j - col
     near = cc * y * y - 2 * rc * y * x + rr * x * x <= ON_TOP[0] ** 2 * (rr * cc - rc * rc)
-    hosts = np.flatnonzero(near & (area[1:] >= ON_TOP[1] * area[want])) + 1
+    hosts = np.flatnonzero(near & (area >= ON_TOP[1] * area[want]))  # object 0 has no area
     return int(hosts[np.argmax(area[hosts])]) if len(hosts) else want
 
 

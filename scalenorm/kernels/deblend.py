@@ -23,7 +23,6 @@ def reduce_window(rows, kind, weights, valid, cutoff, level, top, left, factor, 
     light : mean of the valid pixels, NaN where there are none. over, count : mean and number of the foreground
     pixels. Returns the mean of the valid pixels below the cutoff in the whole window.
     """
-    planes = np.empty((3, CHUNK), rows.dtype)
     bands = len(weights)
     planes = np.empty((3, CHUNK), rows.dtype)
     bottom = min(top + factor * (len(light) - 2), len(rows))
@@ -206,7 +205,7 @@ def find_objects(over, count, cutoff, levels, contrast, label):
 
 @kernel
 def measure_basins(over, count, cutoff, label, shape):
-    """Each object's light above the cutoff, centre and second moments: shape[object] = flux, row, col, rr, rc, cc.
+    """Each object's light above the cutoff, centre and second moments: shape[object] = flux, row, col, rr, rc, cc, area.
 
     The centre is that of the light in the upper half of the object's levels; lengths are in blocks.
     """
@@ -242,6 +241,7 @@ def measure_basins(over, count, cutoff, label, shape):
         n, r, c, rr, rc, cc = moments[k]
         if n == 0:
             continue
+        shape[k, 6] = n
         shape[k, 1] = shape[k, 1] / upper[k] if upper[k] > 0 else r / n
         shape[k, 2] = shape[k, 2] / upper[k] if upper[k] > 0 else c / n
         row, col = shape[k, 1], shape[k, 2]
@@ -254,7 +254,7 @@ def measure_basins(over, count, cutoff, label, shape):
 @kernel
 def elliptical_radius(i, j, shape):
     """Radius of block (i, j) about an object, in bins of its profile."""
-    _, row, col, rr, rc, cc = shape
+    row, col, rr, rc, cc = shape[1], shape[2], shape[3], shape[4], shape[5]
     y, x = i - row, j - col
     square = (cc * y * y - 2 * rc * y * x + rr * x * x) / max(rr * cc - rc * rc, 1e-6)
     return min(math.sqrt(max(square, 0.0)) / STEP, BINS - 0.5)
