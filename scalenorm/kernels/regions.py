@@ -15,7 +15,8 @@ def inspect_region(rows, kind, weights, valid, cutoff, level, member, bbox, wind
     """
     bands = len(weights)
     planes = np.empty((3, CHUNK), rows.dtype)
-    total = level.dtype.type(0) * 1  # the sum's type: int64 for integers
+    wide = np.int64(1)  # makes int64 of int32, and leaves floats
+    total = level.dtype.type(0) * wide
     neighbours = 0
     for y in range(min(bbox[0], window[0]), max(bbox[2], window[2])):
         for start in range(min(bbox[1], window[1]), max(bbox[3], window[3]), CHUNK):
@@ -36,7 +37,7 @@ def inspect_region(rows, kind, weights, valid, cutoff, level, member, bbox, wind
                 low, high = max(start, bbox[1]), max(min(stop, bbox[3]), start, bbox[1])
                 part, line = grey[low - start : high - start], member[y, low:high]
                 for x in range(len(part)):
-                    total += part[x] if line[x] == MEMBER else 0
+                    total += part[x] * wide if line[x] == MEMBER else 0
             if bbox[0] <= y < bbox[2] and window[0] <= y < window[2]:
                 low = max(start, bbox[1], window[1])
                 line = member[y, low : max(min(stop, bbox[3], window[3]), low)]
