@@ -205,7 +205,7 @@ def find_objects(over, count, cutoff, levels, contrast, label):
 
 @kernel
 def measure_basins(over, count, cutoff, label, shape):
-    """Each object's light above the cutoff, centre and second moments: shape[object] = flux, row, col, rr, rc, cc, area.
+    """Each object as shape[object] = light above the cutoff, row, col, second moments rr, rc, cc, area.
 
     The centre is that of the light in the upper half of the object's levels; lengths are in blocks.
     """
