@@ -145,6 +145,7 @@ def run_dask(tasks: Iterable[Task], recipe: Recipe, client: Any, report: Report)
         for future in done:
             task = sent.pop(future.key)
             future.result()
+            future.release()  # else Dask makes the part again if it loses the worker that has this answer
             report(len(task.sources))
             yield task
             if (following := next(waiting, None)) is not None:

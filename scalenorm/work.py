@@ -97,13 +97,20 @@ def _unpack(path: str, first: int, packed: bytes, store: Store | None) -> Task:
 
 
 def make_part(task: Task, recipe: Recipe) -> str:
-    """Make one part in the calling process; return its path."""
+    """Make one part in the calling process; return its path.
+
+    A part that is there already is left alone. An engine that takes a worker for lost gives its task to another,
+    and the run may be reading the part of the one while the other is still at it.
+    """
     from .sources import open_reader
 
-    rows = Rows.empty(recipe.head, len(task.sources))
-    with open_reader() as reader:
-        fill_rows(rows, 0, task.sources, recipe, reader)
-    task.write(recipe, rows)
+    part = Path(task.path)
+    if not part.exists():
+        rows = Rows.empty(recipe.head, len(task.sources))
+        with open_reader() as reader:
+            fill_rows(rows, 0, task.sources, recipe, reader)
+        if not part.exists():
+            task.write(recipe, rows)
     return task.path
 
 

@@ -211,6 +211,19 @@ def _die_once(mark, task, recipe):
     return make_part(task, recipe)
 
 
+def test_a_part_that_is_there_is_not_made_again(images, tmp_path):
+    """Of two workers with one task the second must not touch the part that the run may be reading."""
+    sources = find([images]).sources[:4]
+    task = Task(str(tmp_path / "part-1.h5"), np.arange(4), sources)
+    head = Head({"views": ["normalized"], "size": 12}, Layout("uint8", 3))
+    recipe = Recipe(head, MeasureOptions(channel_axis=-1), DecodeOptions())
+    make_part(task, recipe)
+    before = os.stat(task.path)
+    assert make_part(task, recipe) == task.path
+    after = os.stat(task.path)
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
 def test_dask_without_a_scheduler(images, tmp_path):
     pytest.importorskip("distributed")
     import dask
