@@ -29,18 +29,21 @@ class Component(NamedTuple):
         return image
 
 
-def find_component(frame: Frame, threshold: Threshold, row: int, col: int) -> Component | None:
+def find_component(
+    frame: Frame, threshold: Threshold, row: int, col: int, foreground: NDArray[np.uint8] | None = None
+) -> Component | None:
     """The 8-connected foreground component that holds pixel (row, col).
 
     Where that pixel is not foreground, the component of the foreground pixel nearest to it (ties: the first in
-    row-major order). None if there is no foreground.
+    row-major order). None if there is no foreground. If all of the foreground is known already (that of `Sky`), the
+    region is marked in it; else only the rows that the region reaches are looked at.
     """
     from .kernels import component as kernels
 
     if threshold.cutoff is None:
         return None
-    mask = np.empty((frame.height, frame.width), np.uint8)
-    done = np.zeros(frame.height // kernels.GROUP + 1, np.bool_)
+    mask = np.empty((frame.height, frame.width), np.uint8) if foreground is None else foreground
+    done = np.full(frame.height // kernels.GROUP + 1, foreground is not None)
     moments = np.zeros(8, np.int64)
     bbox = np.empty(4, np.int64)
     found = kernels.find_component(

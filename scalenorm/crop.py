@@ -13,10 +13,9 @@ from .measure import (
     Galaxy,
     Measurement,
     describe_galaxy,
-    find_foreground,
     find_galaxy,
+    find_galaxy_and_sky,
     find_sky,
-    finish_galaxy,
     has_non_finite,
 )
 from .options import Center, MeasureOptions
@@ -240,7 +239,7 @@ def crop_all(
     Returns
     -------
     measurements : list of Measurement, length N
-        The object with the most pixels first; ties in row-major order. N is 0 where there is no foreground.
+        The object with the most pixels first; ties in the order of their first pixels. N is 0 without foreground.
     crops : ndarray, shape (N, size, size[, C])
         Of the input's dtype.
 
@@ -259,28 +258,21 @@ def crop_all(
     >>> [m.area for m in measurements], crops.shape
     ([200, 100], (2, 32, 32))
     """
-    from .finders import find_all
+    from .objects import crop_object, find_background, find_objects
 
     check_size(size)
     if "center" in options:
         raise ValueError("crop_all centres each window on its object: leave center out")
     checked = MeasureOptions(**options, center="galaxy")
     frame = as_frame(image, checked, mask)
-    grey, threshold = find_foreground(frame, checked)
-    galaxies = [
-        finish_galaxy(grey, threshold, component, objects, None, checked)
-        for component, objects in find_all(grey, threshold, checked)
-    ]
-    galaxies.sort(key=lambda galaxy: (-galaxy.component.moments[0], *galaxy.ellipse[:2]))  # type: ignore[union-attr]
-    shape = (size, size) if frame.flat else (size, size, frame.bands)
-    crops = np.empty((len(galaxies), *shape), frame.dtype)
+    galaxies = find_objects(frame, checked)
+    crops = np.empty((len(galaxies), *((size, size) if frame.flat else (size, size, frame.bands))), frame.dtype)
     if not galaxies:
         return [], crops
-    sky, below = find_sky(frame, galaxies[0])
-    measurements = [describe_galaxy(frame, galaxy, sky, below) for galaxy in galaxies]
-    for galaxy, target in zip(galaxies, crops, strict=True):
-        _crops(frame, ("normalized",), size, checked, galaxy=galaxy, sky=sky, out=[target])
-    return measurements, crops
+    background = find_background(frame, galaxies[0])
+    return [
+        crop_object(background, galaxy, size, checked, target) for galaxy, target in zip(galaxies, crops, strict=True)
+    ], crops
 
 
 def measure_and_crop(
@@ -297,10 +289,9 @@ def measure_and_crop(
     ``out[i]``, if given, receives view i: C-contiguous, (size, size[, C]), of the image's dtype.
     """
     frame = as_frame(image, options, mask)
-    galaxy = find_galaxy(frame, options)
-    sky, below = find_sky(frame, galaxy)
-    measurement = describe_galaxy(frame, galaxy, sky, below)
-    return measurement, _crops(frame, view_names, size, options, galaxy=galaxy, sky=sky, out=out)
+    galaxy, sky = find_galaxy_and_sky(frame, options)
+    measurement = describe_galaxy(frame, galaxy, sky)
+    return measurement, _crops(frame, view_names, size, options, galaxy=galaxy, sky=sky.values, out=out)
 
 
 def check_size(size: int) -> None:
@@ -336,16 +327,14 @@ def _crops(
     if sky is None:
         if padded or holes or paint:
             galaxy = galaxy or find_galaxy(frame, options)
-            sky = find_sky(frame, galaxy)[0]
+            sky = find_sky(frame, galaxy.grey, galaxy.threshold).values
         else:
             sky = np.zeros(frame.bands)  # not looked at: the windows hold nothing but pixels
     if holes:
         frame = _with_sky_for_non_finite(frame, sky)
     alone = _with_sky_for_neighbours(frame, galaxy, sky) if paint and galaxy is not None else frame
     return [
-        resample(
-            frame if parse_view(name) else alone, windows[index], size, sky, None if out is None else out[index]
-        )
+        resample(frame if parse_view(name) else alone, windows[index], size, sky, None if out is None else out[index])
         for index, name in enumerate(names)
     ]
 

@@ -15,7 +15,7 @@ from .ellipse import Ellipse, fit_ellipse
 from .flags import Flag
 from .frame import Frame, as_frame, image_center, nearest_pixel
 from .options import Center, MeasureOptions
-from .threshold import Threshold, find_threshold, measure_sky
+from .threshold import Sky, Threshold, find_threshold, measure_sky
 from .views import Window
 
 
@@ -74,7 +74,20 @@ class Galaxy(NamedTuple):
 
 def find_galaxy(frame: Frame, options: MeasureOptions) -> Galaxy:
     """Steps 2 to 5: threshold, component, ellipse, window."""
+    return _find_in_foreground(*find_foreground(frame, options), options, None)
+
+
+def find_galaxy_and_sky(frame: Frame, options: MeasureOptions) -> tuple[Galaxy, Sky]:
+    """`find_galaxy` and `find_sky`, with one look at each pixel where possible."""
     grey, threshold = find_foreground(frame, options)
+    sky = find_sky(frame, grey, threshold)
+    return _find_in_foreground(grey, threshold, options, sky.foreground), sky
+
+
+def _find_in_foreground(
+    frame: Frame, threshold: Threshold, options: MeasureOptions, foreground: NDArray[np.uint8] | None
+) -> Galaxy:
+    """Steps 3 to 5."""
     expected = image_center(frame.height, frame.width)
     row, col = frame.height // 2, frame.width // 2
     if not isinstance(options.center, str):
@@ -85,22 +98,22 @@ def find_galaxy(frame: Frame, options: MeasureOptions) -> Galaxy:
     elif options.center in ("log", "dog"):
         from .finders import find_blob
 
-        expected = find_blob(grey, threshold, options.center) or expected
+        expected = find_blob(frame, threshold, options.center) or expected
         row, col = nearest_pixel(expected[0]), nearest_pixel(expected[1])
-    component = find_component(grey, threshold, row, col)
+    component = find_component(frame, threshold, row, col, foreground)
     if component is not None and component.moments[0] < options.min_area:
         from .robust import large_component
 
-        component = large_component(grey, threshold, int(options.min_area), row, col)
+        component = large_component(frame, threshold, int(options.min_area), row, col)
     objects = 1
     if options.deblend and component is not None:
         from .deblending import deblend
 
         component, objects = deblend(
-            grey, threshold, component, levels=int(options.deblend_levels), contrast=options.deblend_contrast,
+            frame, threshold, component, levels=int(options.deblend_levels), contrast=options.deblend_contrast,
             at=None if isinstance(options.center, str) else component.origin,
         )  # fmt: skip
-    return finish_galaxy(grey, threshold, component, objects, expected, options)
+    return finish_galaxy(frame, threshold, component, objects, expected, options)
 
 
 def find_foreground(frame: Frame, options: MeasureOptions) -> tuple[Frame, Threshold]:
@@ -152,22 +165,22 @@ def finish_galaxy(
     return Galaxy(threshold, component, ellipse, expected, Window(*middle, side), grey, objects, limited)
 
 
-def find_sky(frame: Frame, galaxy: Galaxy) -> tuple[NDArray[np.float64], int]:
-    """The sky of a frame in which a galaxy was found, and the number of its pixels, as `measure_sky`."""
-    if galaxy.grey is frame:
-        return measure_sky(frame, galaxy.threshold)
+def find_sky(frame: Frame, grey: Frame, threshold: Threshold) -> Sky:
+    """The sky of a frame of which ``grey`` was measured, see `find_foreground`."""
+    if grey is frame:
+        return measure_sky(frame, threshold)
     from .robust import sky_below
 
-    return sky_below(frame, galaxy.grey, galaxy.threshold)
+    return sky_below(frame, grey, threshold)
 
 
-def describe_galaxy(frame: Frame, galaxy: Galaxy, sky: NDArray[np.float64], below: int) -> Measurement:
-    """All that is known of a galaxy, flags included. ``sky`` and ``below`` are those of `find_sky`."""
+def describe_galaxy(frame: Frame, galaxy: Galaxy, sky: Sky) -> Measurement:
+    """All that is known of a galaxy, flags included."""
     threshold, component, ellipse, _, window, *_ = galaxy
     area, bbox = (0, (0, 0, 0, 0)) if component is None else (component.moments[0], component.bbox)
     return Measurement(
         threshold=threshold.value,
-        sky=tuple(sky.tolist()),
+        sky=tuple(sky.values.tolist()),
         row=ellipse.row,
         col=ellipse.col,
         major_axis=ellipse.major_axis,
@@ -180,11 +193,11 @@ def describe_galaxy(frame: Frame, galaxy: Galaxy, sky: NDArray[np.float64], belo
         side=window.side,
         height=frame.height,
         width=frame.width,
-        flags=find_flags(frame, galaxy, below),
+        flags=find_flags(frame, galaxy, sky),
     )
 
 
-def find_flags(frame: Frame, galaxy: Galaxy, below: int) -> Flag:
+def find_flags(frame: Frame, galaxy: Galaxy, sky: Sky) -> Flag:
     """What may be wrong with a galaxy; see `Flag`."""
     threshold, component, ellipse, expected, window, _, objects, limited = galaxy
     flags = Flag(0)
@@ -205,9 +218,9 @@ def find_flags(frame: Frame, galaxy: Galaxy, below: int) -> Flag:
         flags |= Flag.DEGENERATE_ELLIPSE
     elif objects > 1 or area < FULL_ELLIPSE * math.pi / 4 * ellipse.major_axis * ellipse.minor_axis:
         flags |= Flag.BLENDED
-    if below < threshold.valid - below:
+    if sky.pixels < threshold.valid - sky.pixels:
         flags |= Flag.MOST_OF_IMAGE
-    return flags | _flags_of_pixels(frame, galaxy, component)
+    return flags | _flags_of_pixels(frame, galaxy, component, sky)
 
 
 FULL_ELLIPSE = 0.9  # of its ellipse is what a single galaxy fills; two side by side leave more empty
@@ -216,26 +229,30 @@ CONTRAST = 4.0  # deviations of the sky
 SKY_STEP = 16  # rows from one to the next in which the deviation of the sky is measured
 
 
-def _flags_of_pixels(frame: Frame, galaxy: Galaxy, component: Component) -> Flag:
+def _flags_of_pixels(frame: Frame, galaxy: Galaxy, component: Component, sky: Sky) -> Flag:
     """The flags for which the pixels must be looked at again."""
     from .kernels import regions
 
-    grey, cutoff = galaxy.grey, galaxy.threshold.cutoff
+    grey, threshold = galaxy.grey, galaxy.threshold
     flags = Flag(0)
-    if frame.dtype.kind in "iu" and frame.dtype.itemsize <= 2:
-        top = int(np.iinfo(frame.dtype).max)
-        if regions.reaches(frame.rows, frame.bands, top, component.mask, component.bbox):
-            flags |= Flag.SATURATED
     top, left = (math.floor(edge) for edge in galaxy.window.corner())
     side = math.ceil(galaxy.window.side)
     window = max(top, 0), max(left, 0), min(top + side, grey.height), min(left + side, grey.width)
-    arguments = grey.rows, grey.kind, grey.weights, grey.valid, cutoff, grey.level
-    light, neighbours = regions.inspect_region(*arguments, component.mask, component.bbox, window)
+    most = int(np.iinfo(frame.dtype).max) if frame.dtype.kind in "iu" and frame.dtype.itemsize <= 2 else None
+    neighbours, mean, variance = regions.inspect_region(
+        grey.rows, grey.kind, grey.weights, grey.valid, threshold.cutoff, grey.level,
+        sky.foreground, component.mask, component.bbox, window, min(SKY_STEP, grey.height),
+    )  # fmt: skip
+    if most is not None and regions.reaches(frame.rows, frame.bands, most, component.mask, component.bbox):
+        flags |= Flag.SATURATED
     if neighbours > NEIGHBOUR * component.moments[0]:
         flags |= Flag.NEIGHBOUR_IN_WINDOW
-    mean, variance = regions.sky_moments(*arguments, min(SKY_STEP, grey.height))
-    if light / component.moments[0] - mean < CONTRAST * math.sqrt(variance):
-        flags |= Flag.LOW_CONTRAST
+    least = mean + CONTRAST * math.sqrt(variance)
+    # Of a region as it was found no pixel is below the cutoff: if that is far above the sky, so is their mean.
+    if not (component.mask is sky.foreground and threshold.cutoff >= least):
+        light = regions.region_light(grey.rows, grey.kind, grey.weights, grey.level, component.mask, component.bbox)
+        if light / component.moments[0] < least:
+            flags |= Flag.LOW_CONTRAST
     return flags
 
 
@@ -354,5 +371,4 @@ def measure(
         side_limits=side_limits, mask_neighbours=mask_neighbours,
     )  # fmt: skip
     frame = as_frame(image, options, mask)
-    galaxy = find_galaxy(frame, options)
-    return describe_galaxy(frame, galaxy, *find_sky(frame, galaxy))
+    return describe_galaxy(frame, *find_galaxy_and_sky(frame, options))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .component import Component
 from .frame import CHUNK, Frame
-from .threshold import Threshold, measure_sky
+from .threshold import Sky, Threshold, measure_sky
 
 
 def grey_image(frame: Frame) -> NDArray[np.float64]:
@@ -132,12 +132,14 @@ def component_of(pixels: NDArray[np.bool_], origin: tuple[int, int]) -> Componen
     return Component(moments, origin, bbox, pixels.astype(np.uint8) * np.uint8(MEMBER))
 
 
-def sky_below(frame: Frame, grey: Frame, threshold: Threshold) -> tuple[NDArray[np.float64], int]:
+def sky_below(frame: Frame, grey: Frame, threshold: Threshold) -> Sky:
     """`measure_sky` of a frame whose foreground is that of another frame, ``grey``."""
+    everything = threshold._replace(cutoff=None)
     if threshold.cutoff is None:
-        return measure_sky(frame, threshold)
-    below = grey_image(grey) < threshold.cutoff
+        return measure_sky(frame, everything)
+    levels = grey_image(grey)
+    below, over = levels < threshold.cutoff, (levels >= threshold.cutoff).astype(np.uint8)
     if not below.any():
-        return measure_sky(frame, threshold._replace(cutoff=None))
-    sky, _ = measure_sky(frame._replace(valid=below.astype(np.uint8)), threshold._replace(cutoff=None))
-    return sky, int(below.sum())
+        return measure_sky(frame, everything)._replace(pixels=0, foreground=over)
+    sky = measure_sky(frame._replace(valid=below.astype(np.uint8)), everything)
+    return Sky(sky.values, int(below.sum()), over)

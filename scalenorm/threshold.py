@@ -20,6 +20,14 @@ class Threshold(NamedTuple):
     valid: int  # valid, finite pixels
 
 
+class Sky(NamedTuple):
+    """What a threshold leaves below it, and what above."""
+
+    values: NDArray[np.float64]  # (bands,), mean of the valid pixels below the threshold, in input units
+    pixels: int  # their number; all valid ones where there is no foreground
+    foreground: NDArray[np.uint8]  # (height, width), 0 where not
+
+
 def find_threshold(frame: Frame, sigma: float) -> Threshold:
     """Threshold at the mean plus ``sigma`` population standard deviations of the grey level of the valid pixels.
 
@@ -92,25 +100,23 @@ def _some_level(frame: Frame) -> float:
     return 0.0
 
 
-def measure_sky(frame: Frame, threshold: Threshold) -> tuple[NDArray[np.float64], int]:
-    """Sky: the mean of the valid pixels below the threshold, for each band.
+def measure_sky(frame: Frame, threshold: Threshold) -> Sky:
+    """Divide the pixels into foreground and sky.
 
-    If there are none, of all valid pixels; if none is valid, 0.
-
-    Returns
-    -------
-    sky : ndarray of float64, shape (bands,), in input units
-    below : int
-        Number of pixels below the threshold; all valid ones where there is no foreground.
+    If no valid pixel is below the threshold, the sky is the mean of all of them; if none is valid, 0.
     """
-    from .kernels.grey import sky_sums
+    from .kernels.grey import split_pixels
 
     everything = np.int32(2**31 - 1) if frame.exact else np.float64(np.inf)
-    for cutoff in (everything if threshold.cutoff is None else threshold.cutoff, everything):
+    foreground = np.empty((frame.height, frame.width), np.uint8)
+
+    def split(cutoff: np.int32 | np.float64, over: NDArray[np.uint8]) -> tuple[NDArray[np.float64], int]:
         sums = np.zeros((frame.bands, 1 if frame.exact else len(frame.level)))
-        count = sky_sums(
-            frame.pixels, frame.kind, frame.weights, frame.valid_pixels, cutoff, frame.level, sums
-        )
-        if count:
-            return sums.sum(axis=1) / count, count if cutoff is not everything or threshold.cutoff is None else 0
-    return np.zeros(frame.bands), 0
+        arguments = frame.pixels, frame.kind, frame.weights, frame.valid_pixels, cutoff, frame.level
+        return sums, split_pixels(*arguments, sums, over.reshape(-1))
+
+    sums, below = split(everything if threshold.cutoff is None else threshold.cutoff, foreground)
+    count = below
+    if not count and threshold.cutoff is not None:
+        sums, count = split(everything, np.empty_like(foreground))
+    return Sky(sums.sum(axis=1) / max(count, 1), below, foreground)

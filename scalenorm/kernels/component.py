@@ -28,7 +28,7 @@ def threshold_rows(y, rows, kind, weights, valid, cutoff, level, mask, done):
         grey_levels(rows.reshape(-1)[start * bands : end * bands], kind, weights, planes, grey)
         part = mask.reshape(-1)[start:end]
         for x in range(len(grey)):
-            part[x] = grey[x] >= cutoff
+            part[x] = (grey[x] >= cutoff) & np.isfinite(grey[x])
         if valid is not None:
             keep = valid.reshape(-1)[start:end]
             for x in range(len(grey)):
@@ -144,7 +144,8 @@ def find_component(row, col, rows, kind, weights, valid, cutoff, level, mask, do
     moments = [n, sum r, sum c, sum rr, sum rc, sum cc, origin row, origin column], zeroed by the caller; r and c
     count from the origin, so all are exact integers. bbox = [first row, first column, last row + 1, last column + 1].
     """
-    threshold_rows(row, rows, kind, weights, valid, cutoff, level, mask, done)
+    if not done[row // GROUP]:
+        threshold_rows(row, rows, kind, weights, valid, cutoff, level, mask, done)
     if mask[row, col] != FOREGROUND:
         row, col = nearest_foreground(row, col, rows, kind, weights, valid, cutoff, level, mask, done)
         if row < 0:

@@ -113,10 +113,10 @@ def float_sums(pixels, kind, weights, valid, pivot, level, sums, squares):
 
 
 @kernel
-def sky_sums(pixels, kind, weights, valid, cutoff, level, sums):
+def split_pixels(pixels, kind, weights, valid, cutoff, level, sums, foreground):
     """Add each band over the valid, finite pixels with g < cutoff to sums: (bands, 1), or (bands, CHUNK) for floats.
 
-    Returns the number of pixels.
+    Writes 1 to ``foreground`` where valid pixels have g >= cutoff, else 0. Returns the number of pixels added.
     """
     bands = len(weights)
     count = len(pixels) // bands
@@ -128,9 +128,13 @@ def sky_sums(pixels, kind, weights, valid, cutoff, level, sums):
         chunk = pixels[start * bands : stop * bands]
         grey = level[: stop - start]
         grey_levels(chunk, kind, weights, planes, grey)
+        over = foreground[start:stop]
+        for x in range(len(grey)):
+            over[x] = (grey[x] >= cutoff) & np.isfinite(grey[x])
         if valid is not None:
             keep = valid[start:stop]
             for x in range(len(grey)):
+                over[x] &= keep[x]
                 if keep[x] == 0:
                     grey[x] = cutoff
         if kind == RGB and exact:

@@ -8,42 +8,23 @@ from .grey import CHUNK, grey_levels
 
 
 @kernel
-def inspect_region(rows, kind, weights, valid, cutoff, level, member, bbox, window):
-    """Sum of the grey level over a region, and the number of foreground pixels in a window that are not in it.
+def count_neighbours(foreground, member, bbox, window):
+    """The foreground pixels in a window that are not in the region.
 
     bbox and window are first row, first column, last row + 1, last column + 1, inside the frame.
     """
-    bands = len(weights)
-    planes = np.empty((3, CHUNK), rows.dtype)
-    wide = np.int64(1)  # makes int64 of int32, and leaves floats
-    total = level.dtype.type(0) * wide
-    neighbours = 0
-    for y in range(min(bbox[0], window[0]), max(bbox[2], window[2])):
-        for start in range(min(bbox[1], window[1]), max(bbox[3], window[3]), CHUNK):
-            stop = min(start + CHUNK, max(bbox[3], window[3]))
-            grey = level[: stop - start]
-            grey_levels(rows[y, start * bands : stop * bands], kind, weights, planes, grey)
-            if window[0] <= y < window[2]:
-                low, high = max(start, window[1]), max(min(stop, window[3]), start, window[1])
-                part = grey[low - start : high - start]
-                if valid is None:
-                    for x in range(len(part)):
-                        neighbours += part[x] >= cutoff
-                else:
-                    keep = valid[y, low:high]
-                    for x in range(len(part)):
-                        neighbours += part[x] >= cutoff and keep[x] != 0
-            if bbox[0] <= y < bbox[2]:
-                low, high = max(start, bbox[1]), max(min(stop, bbox[3]), start, bbox[1])
-                part, line = grey[low - start : high - start], member[y, low:high]
-                for x in range(len(part)):
-                    total += part[x] * wide if line[x] == MEMBER else 0
-            if bbox[0] <= y < bbox[2] and window[0] <= y < window[2]:
-                low = max(start, bbox[1], window[1])
-                line = member[y, low : max(min(stop, bbox[3], window[3]), low)]
-                for x in range(len(line)):
-                    neighbours -= line[x] == MEMBER
-    return total, neighbours
+    count = 0
+    for y in range(window[0], window[2]):
+        line = foreground[y, window[1] : window[3]]
+        for x in range(len(line)):
+            count += line[x] != 0
+        if bbox[0] <= y < bbox[2]:
+            low = max(bbox[1], window[1])
+            high = max(min(bbox[3], window[3]), low)
+            line, own = foreground[y, low:high], member[y, low:high]
+            for x in range(len(line)):
+                count -= (line[x] != 0) & (own[x] == MEMBER)
+    return count
 
 
 @kernel
@@ -52,22 +33,28 @@ def sky_moments(rows, kind, weights, valid, cutoff, level, step):
     bands = len(weights)
     width = rows.shape[1] // bands
     planes = np.empty((3, CHUNK), rows.dtype)
+    depths, squares = np.zeros((2, min(CHUNK, width)))
     count = 0
-    total = squares = 0.0
     for y in range(step // 2, len(rows), step):
         for start in range(0, width, CHUNK):
             stop = min(start + CHUNK, width)
             grey = level[: stop - start]
             grey_levels(rows[y, start * bands : stop * bands], kind, weights, planes, grey)
+            if valid is not None:
+                keep = valid[y, start:stop]
+                for x in range(len(grey)):
+                    if keep[x] == 0:
+                        grey[x] = cutoff
             for x in range(len(grey)):
-                if grey[x] < cutoff and np.isfinite(grey[x]) and (valid is None or valid[y, start + x]):
-                    depth = float(grey[x]) - cutoff
-                    count += 1
-                    total += depth
-                    squares += depth * depth
+                depth = float(grey[x]) - cutoff if (grey[x] < cutoff) & np.isfinite(grey[x]) else 0.0
+                depths[x] += depth
+                squares[x] += depth * depth
+            for x in range(len(grey)):
+                count += (grey[x] < cutoff) & np.isfinite(grey[x])
     if count == 0:
         return np.nan, np.nan
-    return cutoff + total / count, max(squares / count - (total / count) ** 2, 0.0)
+    depth = depths.sum() / count
+    return cutoff + depth, max(squares.sum() / count - depth * depth, 0.0)
 
 
 @kernel
@@ -86,3 +73,28 @@ def reaches(rows, bands, value, member, bbox):
                         if values[bands * x + band] == value:
                             return True
     return False
+
+
+@kernel
+def inspect_region(rows, kind, weights, valid, cutoff, level, foreground, member, bbox, window, step):
+    """`count_neighbours` and `sky_moments` in one call: neighbours, mean and variance of the sky."""
+    neighbours = count_neighbours(foreground, member, bbox, window)
+    mean, variance = sky_moments(rows, kind, weights, valid, cutoff, level, step)
+    return neighbours, mean, variance
+
+
+@kernel
+def region_light(rows, kind, weights, level, member, bbox):
+    """Sum of the scaled grey level over a region."""
+    bands = len(weights)
+    planes = np.empty((3, CHUNK), rows.dtype)
+    wide = np.int64(1)  # makes int64 of int32, and leaves floats
+    total = level.dtype.type(0) * wide
+    for y in range(bbox[0], bbox[2]):
+        for start in range(bbox[1], bbox[3], CHUNK):
+            stop = min(start + CHUNK, bbox[3])
+            grey, line = level[: stop - start], member[y, start:stop]
+            grey_levels(rows[y, start * bands : stop * bands], kind, weights, planes, grey)
+            for x in range(len(grey)):
+                total += grey[x] * wide if line[x] == MEMBER else 0
+    return total
