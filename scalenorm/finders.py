@@ -1,13 +1,11 @@
-"""Where the galaxy is when it is not in the middle; and every object of a field."""
+"""Where the galaxy is when it is not in the middle."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .component import Component, find_component
 from .frame import Frame, image_center
-from .options import MeasureOptions
 from .robust import grey_image, sky_and_height
 from .threshold import Threshold
 
@@ -78,28 +76,3 @@ def _reduced(frame: Frame, threshold: Threshold) -> tuple[NDArray[np.float64], i
     padded = np.zeros((rows * factor, cols * factor))
     padded[: light.shape[0], : light.shape[1]] = light
     return padded.reshape(rows, factor, cols, factor).mean(axis=(1, 3)), factor
-
-
-def find_all(frame: Frame, threshold: Threshold, options: MeasureOptions) -> list[tuple[Component, int]]:
-    """Every component of at least ``min_area`` pixels, deblended if asked: list of (component, objects)."""
-    from .deblending import deblend, object_pixels
-    from .robust import label_foreground
-
-    levels, contrast = int(options.deblend_levels), options.deblend_contrast
-    labels, areas = label_foreground(frame, threshold)
-    first = np.unique(labels, return_index=True)[1]  # a pixel of each
-    found = []
-    for number in range(1, len(areas)):
-        if areas[number] < options.min_area:
-            continue
-        component = find_component(frame, threshold, *map(int, divmod(int(first[number]), frame.width)))
-        if component is None:
-            continue
-        if not options.deblend:
-            found.append((component, 1))
-            continue
-        for pixel in object_pixels(frame, threshold, component, levels=levels, contrast=contrast):
-            part, objects = deblend(frame, threshold, component, levels=levels, contrast=contrast, at=pixel)
-            if part.moments[0] >= options.min_area:
-                found.append((part, objects))
-    return found
