@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, overload
 
 from .files import join
 
-__all__ = ["Listing", "Root", "Source", "Sources", "visible"]
+__all__ = ["MOST_OBJECTS", "Listing", "Root", "Source", "Sources", "image_id", "object_id", "visible"]
+
+#: Objects of one image: their numbers have six digits.
+MOST_OBJECTS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,8 @@ class Source:
         Its number in the .npy stack, or the place of its directory entry in the archive.
     name : str
         What people see: its name inside its folder or archive; valid UTF-8.
+    object : int or None
+        The number of an object, if the row is of one object of the image.
     """
 
     id: str
@@ -35,6 +41,12 @@ class Source:
     member: str | None
     index: int | None
     name: str
+    object: int | None = None
+
+    @property
+    def place(self) -> tuple[str, str | None, int | None]:
+        """What all objects of one image have in common."""
+        return self.container, self.member, self.index
 
 
 class Root(NamedTuple):
@@ -82,6 +94,7 @@ class Sources(Sequence[Source]):
         self._names = _Texts()
         self._root = array("I")
         self._index = array("q")
+        self._object = array("i")
 
     def __len__(self) -> int:
         return len(self._root)
@@ -95,11 +108,12 @@ class Sources(Sequence[Source]):
             return self.take(range(*key.indices(len(self))))
         i = range(len(self))[key]
         root, name, index = self.roots[self._root[i]], self._names[i], self._index[i]
+        number = self._object[i] if self._object[i] >= 0 else None
         if root.kind == "folder":
-            return Source(self._ids[i], join(root.path, name), None, None, visible(name))
+            return Source(self._ids[i], join(root.path, name), None, None, visible(name), number)
         if root.kind == "archive":
-            return Source(self._ids[i], root.path, name, index, visible(name))
-        return Source(self._ids[i], root.path, None, index, f"{root.shown}[{index}]")
+            return Source(self._ids[i], root.path, name, index, visible(name), number)
+        return Source(self._ids[i], root.path, None, index, f"{root.shown}[{index}]", number)
 
     def __iter__(self) -> Iterator[Source]:
         return (self[i] for i in range(len(self)))
@@ -120,12 +134,35 @@ class Sources(Sequence[Source]):
         """Of the sources in one archive or stack their places in it."""
         return (place for number, place in zip(self._root, self._index, strict=True) if number == root)
 
-    def append(self, root: int, name: str, source_id: str, index: int = -1) -> None:
+    def find(self, source_id: str) -> int | None:
+        """The number of the source with this id; the ids must be in order."""
+        i = bisect_left(range(len(self)), source_id, key=self.id)
+        return i if i < len(self) and self.id(i) == source_id else None
+
+    def same_image(self, i: int, j: int) -> bool:
+        """Whether two sources are objects of one image."""
+        columns = self._root, self._index
+        return all(c[i] == c[j] for c in columns) and self._names.raw(i) == self._names.raw(j)
+
+    def append(self, root: int, name: str, source_id: str, index: int = -1, number: int = -1) -> None:
         """Add a source of ``roots[root]``."""
         self._ids.append(source_id)
         self._names.append(name)
         self._root.append(root)
         self._index.append(index)
+        self._object.append(number)
+
+    def expanded(self, counts: Iterable[int]) -> Sources:
+        """One source for each object of these, in order of id; where there are none, the image itself."""
+        out = Sources(self.roots)
+        for i, count in enumerate(counts):
+            name, source_id = self._names[i], self._ids[i]
+            for number in range(count):
+                out.append(self._root[i], name, object_id(source_id, number), self._index[i], number)
+            if not count:
+                out.append(self._root[i], name, source_id, self._index[i])
+        out.reorder(array("Q", sorted(range(len(out)), key=out.raw_id)))
+        return out
 
     def reorder(self, order: Sequence[int]) -> None:
         """Put all sources in this order, one column after the other to hold little twice."""
@@ -133,6 +170,7 @@ class Sources(Sequence[Source]):
         self._names = self._names.take(order)
         self._root = array("I", (self._root[i] for i in order))
         self._index = array("q", (self._index[i] for i in order))
+        self._object = array("i", (self._object[i] for i in order))
 
     def take(self, order: Sequence[int]) -> Sources:
         """The sources of these numbers, in this order."""
@@ -142,6 +180,7 @@ class Sources(Sequence[Source]):
         out._names = self._names.take(order)
         out._root = array("I", (used[self._root[i]] for i in order))
         out._index = array("q", (self._index[i] for i in order))
+        out._object = array("i", (self._object[i] for i in order))
         return out
 
 
@@ -159,6 +198,17 @@ class Listing:
 
     sources: Sources
     skipped: dict[str, int] = field(default_factory=dict)
+
+
+def object_id(source_id: str, number: int) -> str:
+    """The id of an object of an image: in order of id, up to `MOST_OBJECTS` of them are in order of number."""
+    return f"{source_id}/{number:06d}"
+
+
+def image_id(identifier: str) -> str | None:
+    """The id of the image of which this is the id of an object; None if it cannot be one."""
+    start, slash, number = identifier.rpartition("/")
+    return start if slash and len(number) == 6 and number.isascii() and number.isdigit() else None
 
 
 def visible(text: str) -> str:
