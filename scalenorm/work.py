@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import pickle
 import threading
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +18,11 @@ import numpy as np
 from .cache import format as fmt
 from .cache.part import Head, Rows, Store, band_sums, compressed, write_part
 from .crop import measure_and_crop
+from .frame import Frame, as_frame
 from .images import DecodeOptions, ImageError, decode_masked
-from .measure import Measurement
+from .listing import MOST_OBJECTS
+from .measure import Galaxy, Measurement
+from .objects import count_objects, crop_object, find_background, find_objects
 from .options import MeasureOptions
 from .plan import stat_or_zero
 
@@ -54,11 +59,14 @@ class Recipe:
         How to measure.
     decode : DecodeOptions
         How to decode.
+    all_objects : bool
+        Rows are objects of images, not images.
     """
 
     head: Head
     measure: MeasureOptions
     decode: DecodeOptions
+    all_objects: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,17 +134,18 @@ def fill_rows(
     Stopped
         If `stop` was set meanwhile.
     """
-    layout = recipe.head.layout
-    fixed = (recipe.head.view_names, recipe.head.crop_shape[0], (np.dtype(layout.dtype), layout.bands))
-    for row, source in enumerate(sources, start):
-        if stop is not None and stop.is_set():
-            raise Stopped
-        message = _fill_row(rows, row, source, recipe, reader, *fixed)
+    fill = _fill_objects if recipe.all_objects else _fill_images
+    for row, source, message in fill(rows, start, sources, recipe, reader):
         if message:
+            sha256 = rows.numbers["sha256"][row]
+            rows.numbers[row] = np.zeros((), rows.numbers.dtype)
+            rows.numbers["sha256"][row] = sha256
             for view in rows.views:
                 view[row] = 0
         status = b"failed" if message else b"ok"
         rows.text[row] = (source.id.encode(), source.name.encode(), status, fmt.encode(message))
+        if stop is not None and stop.is_set():
+            raise Stopped
     end = start + len(sources)
     for number, view in enumerate(rows.views):
         rows.sums[number, start:end] = band_sums(view[start:end])
@@ -144,37 +153,110 @@ def fill_rows(
             rows.chunks[number][start:end] = [compressed(crop) for crop in view[start:end]]
 
 
-def _fill_row(
-    rows: Rows, row: int, source: Source, recipe: Recipe, reader: Reader,
-    view_names: list[str], size: int, layout: tuple[np.dtype, int],
-) -> str:  # fmt: skip
-    """Fill one row but for its text; return what went wrong, or nothing."""
-    sha256 = b""
-    rows.inputs[row] = stat_or_zero(reader, source)
-    try:
-        data = reader.read(source)
-        sha256 = hashlib.sha256(data).hexdigest().encode()
-        image, mask = decode_masked(data, source.name, recipe.decode)
-        flat = image.ndim == 2
-        if (image.dtype, 1 if flat else image.shape[2]) != layout:
-            raise ImageError(f"the image is {fmt.Layout.of(image)}, but this cache holds {recipe.head.layout}")
-        out = [view[row, :, :, 0] if flat else view[row] for view in rows.views]
-        measurement, _ = measure_and_crop(image, view_names, size, recipe.measure, mask=mask, out=out)
-    except OSError as error:
+def _fill_images(
+    rows: Rows, start: int, sources: Sources, recipe: Recipe, reader: Reader
+) -> Iterator[tuple[int, Source, str]]:
+    """Fill rows but for their text; yield what went wrong, or nothing, with each."""
+    view_names, size = recipe.head.view_names, recipe.head.crop_shape[0]
+    for row, source in enumerate(sources, start):
+        rows.inputs[row] = stat_or_zero(reader, source)
+        sha256, message = b"", ""
+        try:
+            data = reader.read(source)
+            sha256 = hashlib.sha256(data).hexdigest().encode()
+            image, mask = decoded(data, source, recipe)
+            out = [view[row, :, :, 0] if image.ndim == 2 else view[row] for view in rows.views]
+            measurement, _ = measure_and_crop(image, view_names, size, recipe.measure, mask=mask, out=out)
+            rows.numbers[row] = _numbers(measurement, sha256)
+        except Exception as error:  # whatever one image does, the run goes on and says so
+            message = reason(error, source)
+            rows.numbers["sha256"][row] = sha256
+        yield row, source, message
+
+
+def _fill_objects(
+    rows: Rows, start: int, sources: Sources, recipe: Recipe, reader: Reader
+) -> Iterator[tuple[int, Source, str]]:
+    """As `_fill_images` for objects; those of one image that follow each other are found together."""
+    size, view = recipe.head.crop_shape[0], rows.views[0]
+    for _, group in itertools.groupby(enumerate(sources, start), lambda item: item[1].place):
+        members = list(group)
+        source = members[0][1]
+        stat, sha256, failure = stat_or_zero(reader, source), b"", ""
+        try:
+            data = reader.read(source)
+            sha256 = hashlib.sha256(data).hexdigest().encode()
+            frame, galaxies = _find(data, [member for _, member in members], recipe)
+            background = find_background(frame, galaxies[0])
+        except BatchError:
+            raise
+        except Exception as error:  # whatever one image does, the run goes on and says so
+            failure = reason(error, source)
+        for number, (row, member) in enumerate(members):
+            message = failure
+            if not failure:
+                try:
+                    target = view[row, :, :, 0] if frame.flat else view[row]
+                    measurement = crop_object(background, galaxies[number], size, recipe.measure, target)
+                    rows.numbers[row] = _numbers(measurement, sha256)
+                except Exception as error:  # the image's other objects may well be good
+                    message = reason(error, source)
+            rows.inputs[row] = stat
+            rows.numbers["sha256"][row] = sha256
+            yield row, member, message
+
+
+def _find(data: bytes, members: list[Source], recipe: Recipe) -> tuple[Frame, list[Galaxy]]:
+    """Find some objects of an image; an image that was listed without any is an `ImageError` that says why."""
+    image, mask = decoded(data, members[0], recipe)
+    frame = as_frame(image, recipe.measure, mask)
+    numbers = [member.object for member in members if member.object is not None]
+    if numbers:
+        galaxies = find_objects(frame, recipe.measure, numbers)
+        if len(galaxies) == len(members):
+            return frame, galaxies
+    else:
+        count = count_objects(frame, recipe.measure)
+        if not count:
+            raise ImageError("no object found")
+        if count > MOST_OBJECTS:
+            raise ImageError(f"{count} objects found, over {MOST_OBJECTS}: are they noise? raise sigma or min_area")
+    raise BatchError(f"{members[0].container}: it has changed since its objects were counted; the same command goes on")
+
+
+def decoded(data: bytes, source: Source, recipe: Recipe) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return image and mask.
+
+    Raises
+    ------
+    ImageError
+        If it cannot be decoded, or has not the layout of the cache.
+    """
+    image, mask = decode_masked(data, source.name, recipe.decode)
+    layout = fmt.Layout.of(image)
+    if layout != recipe.head.layout:
+        raise ImageError(f"the image is {layout}, but this cache holds {recipe.head.layout}")
+    return image, mask
+
+
+def reason(error: Exception, source: Source) -> str:
+    """Return in one line why an image could not be used.
+
+    Raises
+    ------
+    BatchError
+        If it is not for the image.
+    """
+    if isinstance(error, OSError):
         if error.errno in _MACHINE_ERRORS:
             raise BatchError(f"{source.container}: {_MACHINE_ERRORS[error.errno]}") from error
         message = error.strerror or str(error) or type(error).__name__
-    except MemoryError:
+    elif isinstance(error, MemoryError):
         message = "not enough memory for this image"
-    except ImageError as error:
+    elif isinstance(error, ImageError):
         message = str(error)
-    except Exception as error:  # whatever one image does, the run goes on and says so
-        message = f"{type(error).__name__}: {error}"
     else:
-        rows.numbers[row] = _numbers(measurement, sha256)
-        return ""
-    rows.numbers[row] = np.zeros((), rows.numbers.dtype)
-    rows.numbers["sha256"][row] = sha256
+        message = f"{type(error).__name__}: {error}"
     return " ".join(message.split()) or "unknown error"
 
 
