@@ -43,8 +43,9 @@ def convert(
     inputs: PathLike | Sequence[PathLike],
     output: PathLike,
     *,
-    views: Sequence[str] = VIEWS,
+    views: Sequence[str] | None = None,
     size: int = 64,
+    all_objects: bool = False,
     labels: PathLike | None = None,
     id_column: str | None = None,
     label_columns: Sequence[str] | None = None,
@@ -77,10 +78,15 @@ def convert(
         Folders, files, archives, globs, .npy stacks, URLs: see `scalenorm.sources.find`.
     output : path
         The cache to write, usually ``.h5``; or an fsspec URL, made in a local temporary folder first.
-    views : sequence of str
-        ``"normalized"`` and ``"center-N"``.
+    views : sequence of str, optional
+        ``"normalized"`` and ``"center-N"``; by default `VIEWS`, with `all_objects` ``"normalized"``, which is then
+        the only one there is.
     size : int > 0
         Height and width of all crops, pixels.
+    all_objects : bool
+        A row for each object of an image, as `scalenorm.crop_all` gives them, with the ids ``<id>/000000``, ...;
+        an image without any is a failed row. All images are measured twice, to count and to crop. Excludes ``center``;
+        give ``min_area``, or noise counts as objects.
     labels : path, optional
         A CSV file of answers.
     id_column : str, optional
@@ -147,7 +153,12 @@ def convert(
     given = [os.fspath(name) for name in ([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)]
     list_path = None if list_file is None else os.fspath(list_file)
     measuring, decoding = split_options(options)
+    if views is None:
+        views = VIEWS[:1] if all_objects else VIEWS
     try:
+        if all_objects:
+            _check_object_options(views, measuring)
+            measuring["center"] = "galaxy"
         measure, decode = MeasureOptions(channel_axis=-1, **measuring), DecodeOptions(**decoding)
         check_size(size)
         view_names = _checked_views(views)
@@ -161,12 +172,16 @@ def convert(
         **_plain(measure), **_plain(decode),
     }  # fmt: skip
     del settings["channel_axis"]  # decoding puts bands last, whatever the file has
+    if all_objects:
+        settings["all_objects"] = True
+        del settings["center"]  # not a choice then
     label_file = None if labels is None else read_labels(labels, id_column=id_column, columns=label_columns)
     listing = find(given, list_file=list_path, id_from=id_from)
     names = [visible(name) for name in [*given, *([] if list_path is None else [list_path])]]
     job = Job(
         output=Path(), given=listing.sources, settings=settings, measure=measure, decode=decode,
-        labels=label_file, source=", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else ""),
+        all_objects=all_objects, labels=label_file,
+        source=", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else ""),
         skipped=listing.skipped, part=part, overwrite=overwrite, append=append, retry_failed=retry_failed,
         verify=verify, keep_parts=keep_parts, compress=compress, dry_run=dry_run, jobs=jobs, backend=backend,
         scheduler=scheduler, part_size=part_size, progress=progress,
@@ -217,6 +232,15 @@ def _checked_views(views: Sequence[str]) -> list[str]:
     if not views or len(set(views)) < len(views):
         raise ValueError(f"views must name one or more different views, got {list(views)}")
     return list(views)
+
+
+def _check_object_options(views: Sequence[str], measuring: dict[str, Any]) -> None:
+    if "center" in measuring:
+        raise ValueError("all_objects centres each window on its object: leave center out")
+    if list(views) != ["normalized"]:
+        raise ValueError(
+            f"all_objects crops each object by its own size, so the only view is normalized, got {','.join(views)}"
+        )
 
 
 def _check_choices(

@@ -23,6 +23,7 @@ examples:
   scalenorm-batch images/ galaxies.h5
   scalenorm-batch images_training_rev1.zip galaxies.h5 --labels training_solutions_rev1.csv
   scalenorm-batch cutouts/*.fits galaxies.h5 --margin 1.5 --views normalized,center-128 --size 96
+  scalenorm-batch fields/*.fits objects.h5 --all-objects --deblend --min-area 30
   scalenorm-batch --list survey.csv galaxies.h5 --part 3/100      # one job of an array; then scalenorm-merge
   scalenorm-batch --list survey.csv galaxies.h5 --backend dask --scheduler tcp://host:8786 --keep-parts
 
@@ -336,6 +337,10 @@ def batch_parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("crops")
     group.add_argument("--views", type=_names, metavar="A,B", help="views (normalized,center-64,center-256)")
     group.add_argument("--size", type=int, metavar="N", help="height and width of all crops, pixels (64)")
+    group.add_argument(
+        "--all-objects", action="store_true",
+        help="one row for each object of an image, not one per image; with --min-area, or noise counts as objects",
+    )  # fmt: skip
 
     group = parser.add_argument_group("measuring")
     group.add_argument("--sigma", type=float, metavar="K", help="threshold: mean + K standard deviations (1)")

@@ -64,21 +64,24 @@ def run_threads(tasks: Iterable[Task], recipe: Recipe, jobs: int, report: Report
         return len(sources)
 
     waiting = iter(tasks)
+    ahead = 2 * jobs + (0 if recipe.all_objects else _AHEAD)  # a piece may then be a whole part
     pending: dict[Future[int], _Building] = {}
     spare: list[Rows] = []  # fresh memory costs as much as filling it
     pool = ThreadPoolExecutor(jobs, "scalenorm", open_own)
 
     def feed() -> None:
-        while len(pending) < 2 * jobs + _AHEAD and (task := next(waiting, None)) is not None:
+        while len(pending) < ahead and (task := next(waiting, None)) is not None:
             count = len(task.sources)
             block = max(1, min(_BLOCK, -(-count // (4 * jobs))))
-            starts = range(0, count, block)
+            starts = list(range(0, count, block))
+            if recipe.all_objects:  # what an image's objects have in common is found once for each piece
+                starts = [start for start in starts if not start or not task.sources.same_image(start - 1, start)]
             used = next((rows for rows in spare if len(rows) == count), None)
             if used is not None:
                 spare.remove(used)
             building = _Building(task, used or Rows.empty(recipe.head, count), len(starts))
-            for start in starts:
-                pending[pool.submit(fill, building, start, task.sources[start : start + block])] = building
+            for start, stop in itertools.pairwise([*starts, count]):
+                pending[pool.submit(fill, building, start, task.sources[start:stop])] = building
 
     try:
         feed()

@@ -71,13 +71,13 @@ class LabelFile:
             if image is not None:
                 yield image, self._numbers(cells, line)
 
-    def compare(self, count: int, id_of: Callable[[int], str]) -> Joined:
-        """Count which of `count` images have labels, before any image is read.
+    def compare(self, count: int, id_of: Callable[[int], str], *, required: bool = True) -> Joined:
+        """Count which of `count` images have labels, before any is cropped.
 
         Raises
         ------
         LabelsError
-            As `joined`, or if no id is in common.
+            As `joined`, or if `required` and no id is in common.
         """
         seen = np.zeros(count, bool)
         surplus = 0
@@ -90,7 +90,7 @@ class LabelFile:
                 self._numbers(cells, line)
                 seen[image] = True
         matched = int(seen.sum())
-        if not matched:
+        if required and not matched:
             theirs = f"are such as {surplus_ids[0]!r}" if surplus_ids else "there are none"
             raise LabelsError(
                 f"{self.path}: no id in common with the images: ids in the file {theirs}, "

@@ -20,10 +20,12 @@ from .cache.format import CacheError, Layout, PartError
 from .cache.merge import Labels, write_merged
 from .cache.part import TEMPORARY, Head, Store, create, new_file
 from .cache.reader import Cache, one_line
+from .counting import list_objects
 from .crop import measure_and_crop
-from .engines import is_local, run
-from .images import DecodeOptions, ImageError, decode_masked
-from .listing import Source, Sources
+from .engines import cores, is_local, run
+from .images import DecodeOptions
+from .layouts import check_layout, first_layout, images_in_order, rows_in_order
+from .listing import Sources
 from .lock import LockedError, locked
 from .options import MeasureOptions
 from .plan import Plan, make_plan
@@ -66,6 +68,7 @@ class Job:
     settings: dict[str, Any]
     measure: MeasureOptions
     decode: DecodeOptions
+    all_objects: bool
     labels: LabelFile | None
     source: str
     skipped: dict[str, int]
@@ -128,9 +131,10 @@ def _make(job: Job) -> Summary:
     _check_against_old(job, plan, old)
     joined = None
     if job.labels is not None:
-        # A slice is compared as the whole, because all its labels may well be those of other slices.
-        ids = (len(plan), plan.id_of) if job.part is None else (len(job.given), job.given.id)
-        joined = job.labels.compare(*ids)
+        # A slice is compared as the whole, because all its labels may well be those of other slices; but the objects
+        # of other slices are not known.
+        ids = (len(plan), plan.id_of) if job.part is None or job.all_objects else (len(job.given), job.given.id)
+        joined = job.labels.compare(*ids, required=job.part is None or not job.all_objects)
     missing = plan.missing
     complete = old is not None and _is_complete(job, plan, old)
     summary = Summary(
@@ -205,7 +209,7 @@ def _start_anew(job: Job) -> None:
     if job.output.exists() and _needs_parts(job.output):
         job.output.unlink()
     if job.folder.is_dir():
-        _clean(job.folder, keep=set())
+        _clean(job.folder, keep=set(job.folder.glob("objects-*.counts")))
     job.folder.mkdir(exist_ok=True)
     (job.folder / _ANEW).write_text(fmt.settings_hash(job.settings))
 
@@ -219,45 +223,44 @@ def _needs_parts(path: Path) -> bool:
 
 def _fitting_plan(job: Job, old: Cache | None, parts: list[Cache], reader: Reader) -> tuple[Plan, Layout]:
     """Plan with the parts that have the layout of the first readable image, as one undisturbed run would."""
+    sources, fixed = job.sources, None
+    if job.all_objects:
+        fixed = first_layout(job, images_in_order(job, old), len(sources), reader)
+        check_layout(job, old, fixed)
+        sources = _objects(job, old, fixed, reader)
     while True:
-        plan = make_plan(job.sources, old, parts, keep=job.append, verify=job.verify, reader=reader)
+        plan = make_plan(
+            sources, old, parts, keep=job.append, verify=job.verify, reader=reader, all_objects=job.all_objects
+        )
         if job.retry_failed:
             plan.forget_failed()
-        layout = _first_layout(job, plan, reader)
+        layout = fixed or first_layout(job, rows_in_order(job, plan), len(plan), reader)
         fitting = [part for part in parts if part.layout == layout]
         if len(fitting) == len(parts):
             break
         parts = fitting
-    if old is not None and old.layout != layout:
-        raise BatchError(
-            f"{job.output} holds {old.layout}, but the first readable image of all is now {layout}: "
-            "leave that one out, or --overwrite to make all crops so"
-        )
+    check_layout(job, old, layout)
     return plan, layout
 
 
-def _first_layout(job: Job, plan: Plan, reader: Reader) -> Layout:
-    first_error = ""
-    if job.part is not None and len(plan.missing):
-        candidates: Iterator[Source | Layout] = iter(job.given)  # so that all slices agree
-    else:
-        candidates = _candidates(plan)
-    for candidate in candidates:
-        if isinstance(candidate, Layout):
-            return candidate
-        try:
-            return Layout.of(decode_masked(reader.read(candidate), candidate.name, job.decode)[0])
-        except (ImageError, OSError, MemoryError) as error:
-            first_error = first_error or f"{candidate.name}: {' '.join(str(error).split())}"
-    raise BatchError(f"none of the {len(plan)} images can be read; the first is {first_error}")
-
-
-def _candidates(plan: Plan) -> Iterator[Source | Layout]:
-    for row in range(len(plan)):
-        if plan.cache_of[row] < 0:
-            yield plan.sources[int(plan.source_of[row])]
-        elif not plan.failed[row]:
-            yield plan.caches[plan.cache_of[row]].layout
+def _objects(job: Job, old: Cache | None, layout: Layout, reader: Reader) -> Sources:
+    head = Head(job.settings, layout)
+    _warm_up(job, head)
+    path = None
+    if not job.dry_run:
+        ids = hashlib.sha256(repr([fmt.settings_hash(job.settings), layout]).encode())
+        for identifier in job.sources.ids():
+            ids.update(identifier.encode() + b"\0")
+        path = job.folder / f"objects-{ids.hexdigest()[:16]}.counts"
+        if job.verify or (job.overwrite and not _goes_on_anew(job)):
+            path.unlink(missing_ok=True)
+    try:
+        return list_objects(
+            job.sources, Recipe(head, job.measure, job.decode), old=None if job.verify else old, path=path,
+            recount_empty=job.retry_failed, jobs=job.jobs or cores(), reader=reader, progress=job.progress,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        raise Interrupted("stopped while counting objects: the same command goes on from there") from None
 
 
 def _check_against_old(job: Job, plan: Plan, old: Cache | None) -> None:
@@ -295,7 +298,7 @@ def _make_parts(job: Job, plan: Plan, head: Head, store: Store | None) -> None:
 
     _warm_up(job, head)
     missing = plan.missing
-    recipe = Recipe(head, job.measure, job.decode)
+    recipe = Recipe(head, job.measure, job.decode, job.all_objects)
     # None: tqdm shows itself on a terminal only.
     hidden = None if job.progress else True
     with tqdm(total=len(plan), initial=len(plan) - len(missing), unit=" images", disable=hidden, smoothing=0.1) as bar:
@@ -382,7 +385,7 @@ def _labels(job: Job, plan: Plan, old: Cache | None) -> Labels | None:
 
 def _clean(folder: Path, keep: set[Path]) -> None:
     """Remove parts that are not needed any more, and the folder if it is then empty."""
-    for pattern in ("part-*.h5", "pixels-*.h5", f"*{TEMPORARY}", _ANEW):
+    for pattern in ("part-*.h5", "pixels-*.h5", "objects-*.counts", f"*{TEMPORARY}", _ANEW):
         for path in folder.glob(pattern):
             if path not in keep:
                 path.unlink(missing_ok=True)

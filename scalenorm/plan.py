@@ -13,7 +13,7 @@ from .cache.format import FAILED
 from .cache.merge import Selection
 from .cache.reader import Cache
 from .images import ImageError
-from .listing import Source, Sources
+from .listing import Source, Sources, image_id, object_id
 from .reader import Reader
 
 _ROWS = 4096
@@ -83,7 +83,14 @@ class Plan:
 
 
 def make_plan(
-    sources: Sources, old: Cache | None, parts: Sequence[Cache], *, keep: bool, verify: bool, reader: Reader
+    sources: Sources,
+    old: Cache | None,
+    parts: Sequence[Cache],
+    *,
+    keep: bool,
+    verify: bool,
+    reader: Reader,
+    all_objects: bool = False,
 ) -> Plan:
     """Find the rows that are at hand and up to date.
 
@@ -101,10 +108,17 @@ def make_plan(
         Compare the images' hashes, instead of their size and time of change.
     reader : Reader
         To look at the images.
+    all_objects : bool
+        The sources are objects of images. An image that is among them has no other rows.
     """
     kept, before, old_rows, old_failed = [], [], [], []
+    known_images = set()
     for row, at, found, identifier, entry, _ in _walk(sources, old):
         if not found:
+            image = _image_of_row(sources, identifier) if all_objects else None
+            if image is not None:
+                known_images.add(image)
+                continue
             kept.append(identifier)
             before.append(at)
             old_rows.append(row)
@@ -125,6 +139,8 @@ def make_plan(
         plan.cache_of[is_kept] = 0
         plan.row_of[is_kept] = old_rows
         plan.failed[is_kept] = old_failed
+    plan.known[rows_of_sources[list(known_images)]] = True
+    is_current = _Currency(reader, verify)
     for cache in [*plan.caches, *parts]:
         number = len(plan.caches) if cache is not old else 0
         if cache is not old:
@@ -134,13 +150,27 @@ def make_plan(
                 continue
             place = rows_of_sources[at]
             plan.known[place] |= cache is old
-            if not _is_current(sources[at], stat, entry, reader, verify):
+            if not is_current(sources[at], stat, entry):
                 plan.changed += 1
                 continue
             failed = entry["status"] == FAILED.encode()
             if plan.cache_of[place] < 0 or (plan.failed[place] and not failed):
                 plan.cache_of[place], plan.row_of[place], plan.failed[place] = number, row, failed
+    if all_objects and old is not None:
+        for at in np.flatnonzero(~plan.known[rows_of_sources]).tolist():
+            image = _image_of_row(sources, sources.id(at))
+            plan.known[rows_of_sources[at]] = image is not None and plan.known[rows_of_sources[image]]
     return plan
+
+
+def _image_of_row(sources: Sources, identifier: str) -> int | None:
+    """Return the number of the source that is the image, or the first object of the image, of a row's id."""
+    for image in (image_id(identifier), identifier):
+        for name in () if image is None else (image, object_id(image, 0)):
+            number = sources.find(name)
+            if number is not None and (sources[number].object is None) == (name == image):
+                return number
+    return None
 
 
 def _walk(sources: Sources, cache: Cache | None) -> Iterator[tuple[int, int, bool, str, np.void, tuple[int, int]]]:
@@ -162,14 +192,25 @@ def _walk(sources: Sources, cache: Cache | None) -> Iterator[tuple[int, int, boo
             at -= not found
 
 
-def _is_current(source: Source, stat: tuple[int, int], entry: np.void, reader: Reader, verify: bool) -> bool:
-    """Whether a row was made from what the source holds now."""
-    if verify:
+class _Currency:
+    """Whether rows were made from what their sources hold now; looks once at what following rows have in common."""
+
+    def __init__(self, reader: Reader, verify: bool) -> None:
+        self.reader, self.verify = reader, verify
+        self.place: object = None
+        self.found: object = None
+
+    def __call__(self, source: Source, stat: tuple[int, int], entry: np.void) -> bool:
+        if source.place != self.place:
+            self.place = source.place
+            self.found = self.hash_of(source) if self.verify else stat_or_zero(self.reader, source)
+        return self.found == (entry["sha256"].decode() if self.verify else stat)
+
+    def hash_of(self, source: Source) -> str:
         try:
-            return hashlib.sha256(reader.read(source)).hexdigest() == entry["sha256"].decode()
+            return hashlib.sha256(self.reader.read(source)).hexdigest()
         except (ImageError, OSError):
-            return not entry["sha256"]
-    return stat_or_zero(reader, source) == stat
+            return ""
 
 
 def stat_or_zero(reader: Reader, source: Source) -> tuple[int, int]:
