@@ -38,15 +38,16 @@ def find_component(
     row-major order). None if there is no foreground. If all of the foreground is known already (that of `Sky`), the
     region is marked in it; else only the rows that the region reaches are looked at.
     """
-    from .kernels import component as kernels
+    from .kernels.component import GROUP
+    from .kernels.component import find_component as fill
 
     if threshold.cutoff is None:
         return None
     mask = np.empty((frame.height, frame.width), np.uint8) if foreground is None else foreground
-    done = np.full(frame.height // kernels.GROUP + 1, foreground is not None)
+    done = np.full(frame.height // GROUP + 1, foreground is not None)
     moments = np.zeros(8, np.int64)
     bbox = np.empty(4, np.int64)
-    found = kernels.find_component(
+    found = fill(
         row, col, frame.rows, frame.kind, frame.weights, frame.valid, threshold.cutoff, frame.level,
         mask, done, moments, bbox,
     )  # fmt: skip

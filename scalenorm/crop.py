@@ -19,7 +19,7 @@ from .measure import (
     has_non_finite,
 )
 from .options import Center, MeasureOptions
-from .resample import resample
+from .resample import resample, resample_all
 from .views import Window, center_window, parse_view
 
 
@@ -332,11 +332,18 @@ def _crops(
             sky = np.zeros(frame.bands)  # not looked at: the windows hold nothing but pixels
     if holes:
         frame = _with_sky_for_non_finite(frame, sky)
-    alone = _with_sky_for_neighbours(frame, galaxy, sky) if paint and galaxy is not None else frame
-    return [
-        resample(frame if parse_view(name) else alone, windows[index], size, sky, None if out is None else out[index])
-        for index, name in enumerate(names)
-    ]
+    crops = list(resample_all(frame, windows, size, sky))
+    if paint and galaxy is not None:
+        alone = _with_sky_for_neighbours(frame, galaxy, sky)
+        crops = [
+            crop if parse_view(name) else resample(alone, window, size, sky)
+            for crop, name, window in zip(crops, names, windows, strict=True)
+        ]
+    if out is None:
+        return crops
+    for target, crop in zip(out, crops, strict=True):
+        target[...] = crop
+    return list(out)
 
 
 def _with_sky_for_non_finite(frame: Frame, sky: NDArray[np.float64]) -> Frame:

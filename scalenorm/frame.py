@@ -14,8 +14,11 @@ CHUNK = 4096  # that of kernels.grey, which is not imported before it is needed
 
 # Kernels are compiled for these; other real dtypes are measured and resampled in the one named here.
 _WORKING = {
-    "bool": "uint8", "int8": "int16", "uint8": "uint8", "int16": "int16", "uint16": "uint16",
-    "float16": "float32", "float32": "float32",
+    np.dtype(given): np.dtype(working)
+    for given, working in (
+        ("bool", "uint8"), ("int8", "int16"), ("uint8", "uint8"), ("int16", "int16"), ("uint16", "uint16"),
+        ("float16", "float32"), ("float32", "float32"),
+    )
 }  # fmt: skip
 
 
@@ -23,6 +26,8 @@ class Frame(NamedTuple):
     """An image as the kernels read it."""
 
     rows: NDArray[Any]  # (height, width * bands), C-contiguous, native byte order
+    height: int
+    width: int
     bands: int
     kind: int  # how bands make grey, a constant of kernels.grey
     weights: NDArray[np.float64]  # (bands,)
@@ -31,16 +36,6 @@ class Frame(NamedTuple):
     valid: NDArray[np.uint8] | None  # (height, width), 1 where not masked
     dtype: np.dtype[Any]  # of the input, native byte order: the dtype of crops
     flat: bool  # no axis of bands in the input, nor in crops
-
-    @property
-    def height(self) -> int:
-        """Rows of pixels."""
-        return self.rows.shape[0]
-
-    @property
-    def width(self) -> int:
-        """Columns of pixels."""
-        return self.rows.shape[1] // self.bands
 
     @property
     def pixels(self) -> NDArray[Any]:
@@ -105,7 +100,7 @@ def as_frame(image: ArrayLike, options: MeasureOptions, mask: ArrayLike | None =
     height, width = array.shape[:2]
     bands = array.shape[2] if array.ndim == 3 else 1
     dtype = array.dtype.newbyteorder("=")
-    working = np.dtype(_WORKING.get(dtype.name, "float64"))
+    working = _WORKING.get(dtype) or np.dtype("float64")
     rows = np.ascontiguousarray(array.reshape(height, width * bands), dtype=working)
     if not rows.flags.writeable:
         rows = np.asarray(_Writeable(rows))
@@ -113,7 +108,7 @@ def as_frame(image: ArrayLike, options: MeasureOptions, mask: ArrayLike | None =
     exact = kind < 3 and working.itemsize <= 2 and bands <= 32767
     level = np.empty(min(CHUNK, height * width), np.int32 if exact else np.float64)
     valid = None if mask is None and own is None else _valid(mask, own, (height, width))
-    return Frame(rows, bands, kind, weights, scale, level, valid, dtype, array.ndim == 2)
+    return Frame(rows, height, width, bands, kind, weights, scale, level, valid, dtype, array.ndim == 2)
 
 
 class _Writeable:
@@ -144,9 +139,7 @@ def _grey_kind(
     return 0, ones, float(bands)
 
 
-def _valid(
-    mask: ArrayLike | None, own: NDArray[np.bool_] | None, shape: tuple[int, int]
-) -> NDArray[np.uint8]:
+def _valid(mask: ArrayLike | None, own: NDArray[np.bool_] | None, shape: tuple[int, int]) -> NDArray[np.uint8]:
     valid = np.ones(shape, np.uint8)
     if mask is not None:
         given = np.asarray(mask)

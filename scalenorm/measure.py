@@ -226,31 +226,33 @@ def find_flags(frame: Frame, galaxy: Galaxy, sky: Sky) -> Flag:
 FULL_ELLIPSE = 0.9  # of its ellipse is what a single galaxy fills; two side by side leave more empty
 NEIGHBOUR = 0.05  # of the galaxy's area is the least that makes a neighbour
 CONTRAST = 4.0  # deviations of the sky
+_MOST = {np.dtype(name): int(np.iinfo(name).max) for name in ("uint8", "int8", "uint16", "int16")}
 SKY_STEP = 16  # rows from one to the next in which the deviation of the sky is measured
 
 
 def _flags_of_pixels(frame: Frame, galaxy: Galaxy, component: Component, sky: Sky) -> Flag:
     """The flags for which the pixels must be looked at again."""
-    from .kernels import regions
+    from .kernels.regions import inspect_region, region_light
 
     grey, threshold = galaxy.grey, galaxy.threshold
     flags = Flag(0)
     top, left = (math.floor(edge) for edge in galaxy.window.corner())
     side = math.ceil(galaxy.window.side)
     window = max(top, 0), max(left, 0), min(top + side, grey.height), min(left + side, grey.width)
-    most = int(np.iinfo(frame.dtype).max) if frame.dtype.kind in "iu" and frame.dtype.itemsize <= 2 else None
-    neighbours, mean, variance = regions.inspect_region(
+    most = _MOST.get(frame.dtype, -1)
+    neighbours, mean, variance, saturated = inspect_region(
         grey.rows, grey.kind, grey.weights, grey.valid, threshold.cutoff, grey.level,
         sky.foreground, component.mask, component.bbox, window, min(SKY_STEP, grey.height),
+        frame.rows, frame.bands, most,
     )  # fmt: skip
-    if most is not None and regions.reaches(frame.rows, frame.bands, most, component.mask, component.bbox):
+    if saturated:
         flags |= Flag.SATURATED
     if neighbours > NEIGHBOUR * component.moments[0]:
         flags |= Flag.NEIGHBOUR_IN_WINDOW
     least = mean + CONTRAST * math.sqrt(variance)
     # Of a region as it was found no pixel is below the cutoff: if that is far above the sky, so is their mean.
     if not (component.mask is sky.foreground and threshold.cutoff >= least):
-        light = regions.region_light(grey.rows, grey.kind, grey.weights, grey.level, component.mask, component.bbox)
+        light = region_light(grey.rows, grey.kind, grey.weights, grey.level, component.mask, component.bbox)
         if light / component.moments[0] < least:
             flags |= Flag.LOW_CONTRAST
     return flags

@@ -1,7 +1,8 @@
-"""Step 6: resample a window to a small square image."""
+"""Step 6: resample windows to small square images."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,34 +27,34 @@ def resample(
     size : int > 0
     sky : ndarray of float64, shape (bands,)
     out : ndarray, shape (size, size[, bands]), optional
-        C-contiguous, of the input's dtype: filled and returned.
+        Of the input's dtype: filled and returned.
     """
-    from .kernels.resample import resample_window
-
-    extend = window.leaves(frame.height, frame.width)
-    top, left = window.corner()
+    crop: NDArray[Any] = resample_all(frame, [window], size, sky)[0]
     if out is None:
-        out = np.empty((size, size) if frame.flat else (size, size, frame.bands), frame.dtype)
+        return crop
+    out[...] = crop
+    return out
+
+
+def resample_all(frame: Frame, windows: Sequence[Window], size: int, sky: NDArray[np.float64]) -> NDArray[Any]:
+    """`resample` of several windows of one frame: (len(windows), size, size[, bands])."""
+    from .kernels.resample import resample_windows
+
+    number, bands = len(windows), frame.bands
+    boxes = [(*w.corner(), w.side / size, float(w.leaves(frame.height, frame.width))) for w in windows]
+    crops = np.empty((number, size, size) if frame.flat else (number, size, size, bands), frame.dtype)
     direct = frame.rows.dtype == frame.dtype
-    if direct and not extend and window.side == size and top.is_integer() and left.is_integer():
-        values = frame.rows.reshape(frame.height, frame.width, frame.bands)
-        part = values[int(top) : int(top) + size, int(left) : int(left) + size]
-        out[...] = part.reshape(out.shape)  # whole pixels at scale one: the filter would copy them too
-        return out
-    target = out if direct else np.empty(out.shape, frame.rows.dtype)
-    resample_window(
+    target = crops if direct else np.empty(crops.shape, frame.rows.dtype)
+    resample_windows(
         frame.rows,
-        top,
-        left,
-        window.side / size,
-        extend,
+        np.array(boxes).reshape(number, 4),
         sky.astype(np.float32 if frame.rows.itemsize == 1 else np.float64),  # 8-bit crops need no more
         frame.rows.dtype.kind != "f",
-        target.reshape(size, size * frame.bands),
+        target.reshape(number, size, size * bands),
     )
     if not direct:
-        out[...] = _cast(target, frame.dtype)
-    return out
+        crops[...] = _cast(target, frame.dtype)
+    return crops
 
 
 def _cast(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

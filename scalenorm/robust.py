@@ -43,7 +43,7 @@ def smooth_frame(frame: Frame, smooth: float) -> Frame:
     else:
         grey = gaussian_filter(grey, smooth, mode="nearest")
     level = np.empty(min(CHUNK, grey.size))
-    return Frame(grey, 1, 0, np.ones(1), frame.scale, level, frame.valid, grey.dtype, True)
+    return Frame(grey, frame.height, frame.width, 1, 0, np.ones(1), frame.scale, level, frame.valid, grey.dtype, True)
 
 
 def clipped_threshold(frame: Frame, sigma: float, clip: float) -> Threshold:

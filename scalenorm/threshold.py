@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from .frame import Frame
 
+_MOST = 2**31 - 1  # above any exact grey level
+
 
 class Threshold(NamedTuple):
     """A threshold, and what it was computed from."""
@@ -58,8 +60,7 @@ def _exact_threshold(frame: Frame, sigma: float) -> Threshold:
         square = Fraction(sigma) ** 2 * spread
         bound = math.isqrt(math.ceil(square) - 1) + 1 if sigma > 0 else -math.isqrt(math.floor(square))
     cutoff = -((-total - bound) // count)
-    limits = np.iinfo(np.int32)
-    return Threshold(value, np.int32(min(max(cutoff, limits.min), limits.max)), count)
+    return Threshold(value, np.int32(min(max(cutoff, -_MOST), _MOST)), count)
 
 
 def _float_threshold(frame: Frame, sigma: float) -> Threshold:
@@ -107,16 +108,12 @@ def measure_sky(frame: Frame, threshold: Threshold) -> Sky:
     """
     from .kernels.grey import split_pixels
 
-    everything = np.int32(2**31 - 1) if frame.exact else np.float64(np.inf)
+    everything = np.int32(_MOST) if frame.exact else np.float64(np.inf)
     foreground = np.empty((frame.height, frame.width), np.uint8)
-
-    def split(cutoff: np.int32 | np.float64, over: NDArray[np.uint8]) -> tuple[NDArray[np.float64], int]:
-        sums = np.zeros((frame.bands, 1 if frame.exact else len(frame.level)))
-        arguments = frame.pixels, frame.kind, frame.weights, frame.valid_pixels, cutoff, frame.level
-        return sums, split_pixels(*arguments, sums, over.reshape(-1))
-
-    sums, below = split(everything if threshold.cutoff is None else threshold.cutoff, foreground)
-    count = below
+    sums = np.zeros((frame.bands, 1 if frame.exact else len(frame.level)))
+    before = frame.pixels, frame.kind, frame.weights, frame.valid_pixels
+    cutoff = everything if threshold.cutoff is None else threshold.cutoff
+    below = count = split_pixels(*before, cutoff, frame.level, sums, foreground.reshape(-1))
     if not count and threshold.cutoff is not None:
-        sums, count = split(everything, np.empty_like(foreground))
+        count = split_pixels(*before, everything, frame.level, sums, np.empty(foreground.size, np.uint8))
     return Sky(sums.sum(axis=1) / max(count, 1), below, foreground)

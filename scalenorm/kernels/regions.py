@@ -76,11 +76,13 @@ def reaches(rows, bands, value, member, bbox):
 
 
 @kernel
-def inspect_region(rows, kind, weights, valid, cutoff, level, foreground, member, bbox, window, step):
-    """`count_neighbours` and `sky_moments` in one call: neighbours, mean and variance of the sky."""
+def inspect_region(
+    rows, kind, weights, valid, cutoff, level, foreground, member, bbox, window, step, values, bands, top
+):  # fmt: skip
+    """All of the above in one call: neighbours, mean and variance of the sky, whether ``values`` reach ``top``."""
     neighbours = count_neighbours(foreground, member, bbox, window)
     mean, variance = sky_moments(rows, kind, weights, valid, cutoff, level, step)
-    return neighbours, mean, variance
+    return neighbours, mean, variance, top >= 0 and reaches(values, bands, top, member, bbox)
 
 
 @kernel

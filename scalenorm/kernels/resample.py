@@ -129,3 +129,19 @@ def resample_window(rows, top, left, scale, extend, sky, rounded, out):
                         target[bands * j + band] = np.floor(value + half)
                     else:
                         target[bands * j + band] = value
+
+
+@kernel
+def resample_windows(rows, boxes, sky, rounded, out):
+    """Resample each window, boxes[n] = (top, left, scale, extend), to out[n] as `resample_window` does."""
+    bands = len(sky)
+    size = out.shape[1]
+    for n in range(len(boxes)):
+        top, left, scale = boxes[n, 0], boxes[n, 1], boxes[n, 2]
+        extend = boxes[n, 3] != 0
+        if not extend and scale == 1 and top == np.floor(top) and left == np.floor(left):
+            first, start = int(top), int(left) * bands  # whole pixels at scale one: the filter would copy them too
+            for i in range(size):
+                out[n, i, :] = rows[first + i, start : start + size * bands]
+        else:
+            resample_window(rows, top, left, scale, extend, sky, rounded, out[n])
