@@ -33,9 +33,12 @@ def good_rows(cache: Cache) -> NDArray[np.intp]:
 def offsets(cache: Cache) -> NDArray[np.float64]:
     """Return the distance of each centroid from where the galaxy was expected, in pixels.
 
-    That is the image's centre, or the position that ``center=(row, col)`` gave.
+    That is the image's centre, or the position that ``center=(row, col)`` gave; one of all objects of an image is
+    expected where it is.
     """
     catalog = cache.catalog
+    if cache.settings.get("all_objects"):
+        return np.zeros(len(catalog))
     center = cache.settings.get("center")
     if isinstance(center, str) or center is None:
         row, col = (catalog["height"] - 1) / 2, (catalog["width"] - 1) / 2

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 ELLIPSE, WINDOW = "#ffb000", "#4cc9f0"  # told apart by the colour-blind too, and from any galaxy
 
+AROUND = 3.0  # sides of an object's window that are shown of a field
+
 _FINE = 4  # lines are drawn so many times larger and shrunk: Pillow's own have steps
 _MOST_PIXELS = 4_000_000
 
@@ -68,6 +70,19 @@ def fitted(picture: Image.Image, side: int) -> Image.Image:
     scale = side / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     return picture.resize(size, Image.Resampling.BILINEAR)
+
+
+def surroundings(pixels: NDArray[np.generic], row: np.void) -> tuple[NDArray[np.generic], np.void]:
+    """Return the part of an image around an object, and the object's catalogue row as if that part were the image."""
+    reach = max(AROUND * float(row["side"]) / 2, 16.0)
+    top, left = (max(0, math.floor(row[f"window_{axis}"] - reach)) for axis in ("row", "col"))
+    part = pixels[top : math.ceil(row["window_row"] + reach) + 1, left : math.ceil(row["window_col"] + reach) + 1]
+    moved = row.copy()
+    moved["height"], moved["width"] = part.shape[:2]
+    for axis, edge in (("row", top), ("col", left)):
+        moved[axis] -= edge
+        moved[f"window_{axis}"] -= edge
+    return part, moved
 
 
 def draw_measurement(picture: Image.Image, row: np.void, *, width: float = 1.6) -> None:

@@ -136,7 +136,7 @@ def _draw_galaxy(
 ) -> bool:  # fmt: skip
     crops = [cache.view(name)[row] for name in cache.view_names]
     limits = limits_of(crops[0])
-    original = originals.read(row)
+    original = originals.shown(row)
     draw.rectangle((left, top, left + tile - 1, top + tile - 1), _EMPTY)
     if original is None:
         small = _font(12)
@@ -144,8 +144,9 @@ def _draw_galaxy(
             (left + tile / 2, top + tile / 2), "original\nnot found", _FAINT, small, anchor="mm", align="center"
         )
     else:
-        shown = fitted(as_picture(original, limits), tile)
-        draw_measurement(shown, cache.catalog[row])
+        pixels, entry = original
+        shown = fitted(as_picture(pixels, limits), tile)
+        draw_measurement(shown, entry)
         picture.paste(shown, (left + (tile - shown.width) // 2, top + (tile - shown.height) // 2))
     for place, crop in enumerate(crops, 1):
         picture.paste(fitted(as_picture(crop, limits), tile), (left + place * (tile + _GAP), top))
@@ -157,7 +158,9 @@ def _draw_caption(
 ) -> None:
     found = cache.catalog[row]
     font, small = _font(14), _font(13)
-    sizes = f"axes {found['major_axis']:.0f} x {found['minor_axis']:.0f} px, offset {offset:.1f} px"
+    sizes = f"axes {found['major_axis']:.0f} x {found['minor_axis']:.0f} px"
+    if not cache.settings.get("all_objects"):
+        sizes += f", offset {offset:.1f} px"
     flags = ", ".join(describe(int(found["flags"])))
     name = _cut(draw, cache.ids[row], font, block * 0.34)
     draw.text((left, top), name, _TEXT, font)

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from .cache import Cache
+from .drawing import surroundings
 from .files import is_url
 from .images import DecodeOptions, ImageError, decode
-from .listing import Source
+from .listing import Source, image_id
 from .reader import Reader
 from .sources import InputError, find
 
@@ -50,7 +51,9 @@ class Originals:
         known = {field.name for field in dataclasses.fields(DecodeOptions)}
         self._decode = DecodeOptions(**{name: value for name, value in cache.settings.items() if name in known})
         self._reader = Reader(2_000_000_000)
-        self._sha256 = cache.catalog["sha256"]
+        self._catalog = cache.catalog
+        self._all_objects = bool(cache.settings.get("all_objects"))
+        self._last: tuple[bytes, np.ndarray | None] = (b"", None)
         rows = list(rows)
         self._sources = _matches(cache, rows, _stored(cache, rows) if images is None else _listed(cache, images))
 
@@ -62,12 +65,29 @@ class Originals:
 
     def read(self, row: int) -> np.ndarray | None:
         """Return the original of a row, as it was decoded for measuring; None if it is not to be had."""
+        sha256 = bytes(self._catalog["sha256"][row])
+        if self._last[0] != sha256:  # objects of one image often follow each other
+            self._last = (sha256, self._decoded(row))
+        return self._last[1]
+
+    def shown(self, row: int) -> tuple[np.ndarray, np.void] | None:
+        """Return what people want to see of an original, and the catalogue row with its positions there.
+
+        That is all of it, or the surroundings of the row's object if it has many.
+        """
+        image = self.read(row)
+        if image is None:
+            return None
+        entry = self._catalog[row]
+        return surroundings(image, entry) if self._all_objects else (image, entry)
+
+    def _decoded(self, row: int) -> np.ndarray | None:
         source = self._sources.get(row)
         if source is None:
             return None
         try:
             data = self._reader.read(source)
-            if hashlib.sha256(data).hexdigest().encode() != self._sha256[row]:
+            if hashlib.sha256(data).hexdigest().encode() != self._catalog["sha256"][row]:
                 return None
             return decode(data, source.name, self._decode)
         except (ImageError, OSError):
@@ -101,15 +121,17 @@ def _stored(cache: Cache, rows: Iterable[int]) -> Iterator[Source]:
 
 def _matches(cache: Cache, rows: Iterable[int], sources: Iterable[Source]) -> dict[int, Source]:
     by_name: dict[str, list[int]] = {}
-    by_id: dict[str, int] = {}
+    by_id: dict[str, list[int]] = {}
+    all_objects = cache.settings.get("all_objects")
     for row in rows:
         by_name.setdefault(cache.catalog["source"][row].decode(), []).append(row)
-        by_id[cache.ids[row]] = row
+        identifier = cache.ids[row]
+        by_id.setdefault(image_id(identifier) or identifier if all_objects else identifier, []).append(row)
     found: dict[int, Source] = {}
     likely: dict[int, Source] = {}
     for source in sources:
         for row in by_name.get(source.name, ()):
             found.setdefault(row, source)
-        if source.id in by_id:
-            likely.setdefault(by_id[source.id], source)
+        for row in by_id.get(source.id, ()):
+            likely.setdefault(row, source)
     return {**likely, **found}

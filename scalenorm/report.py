@@ -134,13 +134,13 @@ def _pictures(
         for row in rows:
             crops = [cache.view(name)[row] for name in cache.view_names]
             limits = limits_of(crops[0])
-            original = originals.read(row)
+            original, entry = originals.shown(row) or (None, cache.catalog[row])
             shown = None if original is None else _jpeg(fitted(as_picture(original, limits), _ORIGINAL))
             views = [_jpeg(_at_most(as_picture(crop, limits), _VIEW)) for crop in crops]
             size += len(shown or "") + sum(map(len, views))
             if size > PICTURE_BYTES:
                 break
-            pictures[row] = (shown, views, [round(float(cache.catalog[field][row]), 2) for field in fields])
+            pictures[row] = (shown, views, [round(float(entry[field]), 2) for field in fields])
     return pictures
 
 
@@ -250,7 +250,8 @@ def _tiles(cache: Cache, failed: int, flagged: int) -> str:
     if len(rows):
         axis, offset = np.median(cache.catalog["major_axis"][rows]), np.median(offsets(cache)[rows])
         tiles += [("Median major axis", f"{axis:.1f} <small>px</small>", "")]
-        tiles += [("Median offset", f"{offset:.1f} <small>px</small>", "")]
+        if not cache.settings.get("all_objects"):
+            tiles += [("Median offset", f"{offset:.1f} <small>px</small>", "")]
     layout = "1 band" if cache.layout.bands == 1 else f"{cache.layout.bands} bands"
     tiles.append(("Crops", f"{cache.size} × {cache.size} <small>{cache.layout.dtype}, {layout}</small>", ""))  # noqa: RUF001
     if cache.label_names:
@@ -278,12 +279,12 @@ def _failures(failed: int, reasons: dict[str, int]) -> str:
 
 def _charts(cache: Cache, counts: dict[str, tuple[str, int]]) -> str:
     rows = good_rows(cache)
-    expected = "the image's centre" if isinstance(cache.settings.get("center"), str) else "the given centre"
-    return (
-        histogram(cache.catalog["major_axis"][rows], title="Size", axis="major axis", unit="px")
-        + histogram(offsets(cache)[rows], title="Offset", axis=f"distance of the centroid from {expected}", unit="px")
-        + flag_table(counts, len(rows))
-    )
+    charts = [histogram(cache.catalog["major_axis"][rows], title="Size", axis="major axis", unit="px")]
+    if not cache.settings.get("all_objects"):
+        expected = "the image's centre" if isinstance(cache.settings.get("center"), str) else "the given centre"
+        axis = f"distance of the centroid from {expected}"
+        charts.append(histogram(offsets(cache)[rows], title="Offset", axis=axis, unit="px"))
+    return "".join([*charts, flag_table(counts, len(rows))])
 
 
 def _sample(good: int, listed: int, pictured: int, found: int) -> str:
