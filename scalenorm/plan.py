@@ -113,11 +113,13 @@ def make_plan(
     """
     kept, before, old_rows, old_failed = [], [], [], []
     known_images = set()
+    gone = 0  # objects that their image has not any more
     for row, at, found, identifier, entry, _ in _walk(sources, old):
         if not found:
             image = _image_of_row(sources, identifier) if all_objects else None
             if image is not None:
                 known_images.add(image)
+                gone += 1
                 continue
             kept.append(identifier)
             before.append(at)
@@ -141,6 +143,7 @@ def make_plan(
         plan.failed[is_kept] = old_failed
     plan.known[rows_of_sources[list(known_images)]] = True
     is_current = _Currency(reader, verify)
+    changed = np.zeros(len(plan), bool)
     for cache in [*plan.caches, *parts]:
         number = len(plan.caches) if cache is not old else 0
         if cache is not old:
@@ -151,11 +154,12 @@ def make_plan(
             place = rows_of_sources[at]
             plan.known[place] |= cache is old
             if not is_current(sources[at], stat, entry):
-                plan.changed += 1
+                changed[place] = True
                 continue
             failed = entry["status"] == FAILED.encode()
             if plan.cache_of[place] < 0 or (plan.failed[place] and not failed):
                 plan.cache_of[place], plan.row_of[place], plan.failed[place] = number, row, failed
+    plan.changed = gone + int(changed.sum())
     if all_objects and old is not None:
         for at in np.flatnonzero(~plan.known[rows_of_sources]).tolist():
             image = _image_of_row(sources, sources.id(at))
