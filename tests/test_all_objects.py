@@ -1,0 +1,583 @@
+"""A row for each object of an image: the same as `crop_all`, and every way of going on from what is there."""
+
+from __future__ import annotations
+
+import gc
+import os
+import tracemalloc
+import zipfile
+
+import numpy as np
+import pytest
+from pictures import beside
+from PIL import Image
+
+import scalenorm
+from scalenorm import cli, counting, work
+from scalenorm.batch import BatchError, OptionError
+from scalenorm.config import to_toml
+from scalenorm.drawing import surroundings
+from scalenorm.joining import join_caches
+from scalenorm.labels import LabelsError
+from scalenorm.listing import MOST_OBJECTS, image_id, object_id
+from scalenorm.originals import Originals
+from scalenorm.sources import InputError, find
+
+SMALL = {"size": 12, "part_size": 4, "min_area": 20, "all_objects": True}
+NUMBERS = ("threshold", "row", "col", "major_axis", "minor_axis", "orientation", "area", "window_row", "window_col",
+           "side", "height", "width", "flags")  # fmt: skip
+
+
+def field(objects, seed=1, shape=(90, 110), bands=3):
+    """Bright spots, each smaller than the one before, on noise; a single bright pixel instead of none; uint8."""
+    rng = np.random.default_rng(seed)
+    if not objects:
+        image = np.zeros((*shape, bands), np.uint8)
+        image[20, 30] = 99
+        return image
+    image = np.repeat(rng.uniform(0, 20, (*shape, 1)), bands, axis=2)
+    rows, cols = np.mgrid[: shape[0], : shape[1]]
+    places = [(r, c) for r in range(15, shape[0] - 10, 25) for c in range(15, shape[1] - 10, 25)]
+    for number, place in enumerate(rng.permutation(places)[:objects]):
+        far = (rows - place[0]) ** 2 + (cols - place[1]) ** 2
+        image += 200 * np.exp(-far / (2 * (4.5 - 0.2 * number) ** 2))[..., None] * rng.uniform(0.8, 1, bands)
+    return image.clip(0, 255).astype(np.uint8)
+
+
+def write(path, objects, seed=1):
+    Image.fromarray(field(objects, seed)).save(path)
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Fields with 7, 5, 1 and no objects, and a file that is none; many-2/... comes before many/..."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name, objects in {"many": 7, "many-2": 5, "one": 1, "none": 0}.items():
+        write(folder / f"{name}.png", objects, seed=len(name))
+    (folder / "bad.png").write_bytes(b"no picture")
+    return folder
+
+
+def convert(inputs, output, **options):
+    return scalenorm.convert(inputs, output, **{**SMALL, **options})
+
+
+def digest_of(inputs, folder, **options):
+    """Digest of one undisturbed run over everything."""
+    convert(inputs, folder / "undisturbed.h5", **options)
+    digest = scalenorm.open_cache(folder / "undisturbed.h5").digest()
+    (folder / "undisturbed.h5").unlink()
+    return digest
+
+
+def expected_rows(folder, **options):
+    """(measurement, crop) by id, from `crop_all`; None where there is no object."""
+    rows = {}
+    for path in folder.glob("*.png"):
+        rows[path.stem] = None
+        if path.stem != "bad":
+            found = list(zip(*scalenorm.crop_all(np.asarray(Image.open(path)), 12, **options), strict=True))
+            rows |= {f"{path.stem}/{number:06d}": pair for number, pair in enumerate(found)}
+            if found:
+                del rows[path.stem]
+    return dict(sorted(rows.items()))
+
+
+@pytest.mark.parametrize("options", [{}, {"deblend": True}, {"fill_holes": True, "margin": 2.5, "smooth": 1.0},
+                                     {"min_area": 1, "sigma": 4.0, "mask_neighbours": True}])  # fmt: skip
+def test_rows_are_those_of_crop_all(images, tmp_path, options):
+    options = {"min_area": 20, **options}
+    summary = convert(images, tmp_path / "out.h5", **options)
+    cache = scalenorm.open_cache(tmp_path / "out.h5")
+    rows = expected_rows(images, **options)
+    assert cache.ids == list(rows)
+    assert len(rows) >= 15
+    assert summary.images == summary.made == len(rows)
+    assert summary.failed == list(rows.values()).count(None) >= 1
+    assert cache.view_names == ("normalized",)
+    for entry, crop, found in zip(cache.catalog, cache.view("normalized"), rows.values(), strict=True):
+        assert entry["source"].decode() == entry["id"].decode().partition("/")[0] + ".png"
+        assert len(entry["sha256"]) == 64
+        if found is None:
+            assert entry["status"] == b"failed"
+            assert not crop.any()
+            assert entry["area"] == entry["height"] == 0
+            continue
+        assert (entry["status"], entry["message"]) == (b"ok", b"")
+        for name in NUMBERS:
+            assert entry[name] == getattr(found[0], name), name
+        assert tuple(entry[f"sky_{band}"] for band in range(3)) == found[0].sky
+        assert tuple(entry[f"bbox_{edge}"] for edge in range(4)) == found[0].bbox
+        np.testing.assert_array_equal(crop, found[1])
+    assert beside(tmp_path / "out.h5") == ["out.h5"]
+
+
+def test_images_without_objects_say_why(images, tmp_path, monkeypatch):
+    np.save(images / "other.npy", field(2).astype("f4"))
+    for module in (counting, work):
+        monkeypatch.setattr(module, "MOST_OBJECTS", 6)
+    convert(images, tmp_path / "out.h5")
+    cache = scalenorm.open_cache(tmp_path / "out.h5")
+    messages = {row["id"].decode(): row["message"].decode() for row in cache.catalog if row["status"] != b"ok"}
+    assert messages.pop("bad").startswith("not a JPEG")
+    assert messages == {
+        "many": "7 objects found, over 6: are they noise? raise sigma or min_area",
+        "none": "no object found",
+        "other": "the image is float32 with 3 bands, but this cache holds uint8 with 3 bands",
+    }
+
+
+@pytest.mark.parametrize("options", [{"part_size": 1}, {"part_size": 3, "jobs": 1}, {"part_size": 100},
+                                     {"compress": True}, {"keep_parts": True}, {"backend": "loky"}])  # fmt: skip
+def test_digest_depends_on_neither_workers_nor_parts(images, tmp_path, options):
+    convert(images, tmp_path / "out.h5", **{"jobs": 2, **options})
+    cache = scalenorm.open_cache(tmp_path / "out.h5")
+    assert cache.digest() == digest_of(images, tmp_path, jobs=1, part_size=5)
+    assert cache.ids == sorted(cache.ids)
+
+
+def test_files_are_byte_identical(images, tmp_path):
+    for name, jobs in (("one.h5", 1), ("two.h5", 2)):
+        convert(images, tmp_path / name, jobs=jobs)
+    one, two = (scalenorm.open_cache(tmp_path / name) for name in ("one.h5", "two.h5"))
+    assert one.view("normalized").tobytes() == two.view("normalized").tobytes()
+    assert one.catalog.tobytes() == two.catalog.tobytes()
+
+
+def test_an_image_is_looked_at_once_for_each_part(images, tmp_path, monkeypatch):
+    seen = []
+    original = work.find_objects
+    monkeypatch.setattr(work, "find_objects", lambda *args: seen.append(args[2]) or original(*args))
+    convert(images, tmp_path / "all.h5", jobs=2, part_size=100)
+    assert sorted(seen) == [[0], [0, 1, 2, 3, 4], [0, 1, 2, 3, 4, 5, 6]]
+    seen.clear()
+    convert(images, tmp_path / "parts.h5", jobs=2, part_size=4)  # bad, 3 of many-2 | 2, 2 of many | 4 | 1, none, one
+    assert sorted(seen) == [[0], [0, 1], [0, 1, 2], [2, 3, 4, 5], [3, 4], [6]]
+
+
+def test_archives_and_stacks(images, tmp_path):
+    with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
+        for path in images.iterdir():
+            archive.write(path, path.name)
+    assert digest_of(tmp_path / "images.zip", tmp_path) == digest_of(images, tmp_path)
+    np.save(tmp_path / "stack.npy", [field(2), field(0), field(3)])
+    convert(tmp_path / "stack.npy", tmp_path / "stack.h5")
+    ids = ["stack/000000/000000", "stack/000000/000001", "stack/000001", *(f"stack/000002/00000{n}" for n in range(3))]
+    assert scalenorm.open_cache(tmp_path / "stack.h5").ids == ids
+    assert convert(tmp_path / "stack.npy", tmp_path / "stack.h5").complete
+
+
+# --- going on from what is there
+
+
+def stop_after(monkeypatch, parts):
+    from scalenorm.plan import Plan
+
+    original = Plan.add_part
+    left = [parts]
+
+    def add_part(self, rows, part):
+        original(self, rows, part)
+        left[0] -= 1
+        if not left[0]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Plan, "add_part", add_part)
+
+
+def interrupted(monkeypatch, inputs, output, **options):
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        with pytest.raises(KeyboardInterrupt, match="8 finished images are kept"):
+            convert(inputs, output, jobs=1, **options)
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Names of the images whose objects are counted."""
+    names = []
+    original = counting._count_image
+    monkeypatch.setattr(counting, "_count_image", lambda *args: names.append(args[0].name) or original(*args))
+    return names
+
+
+@pytest.mark.parametrize("options", [{}, {"overwrite": True}, {"keep_parts": True}])
+def test_interrupted_run_goes_on(images, tmp_path, monkeypatch, counted, options):
+    output = tmp_path / "out.h5"
+    interrupted(monkeypatch, images, output, **options)
+    assert len(counted) == 5
+    counted.clear()
+    write(images / "one.png", 3, seed=8)
+    summary = convert(images, output, **options)
+    assert counted == ["one.png"]
+    assert (summary.made, summary.reused) == (9, 8)
+    assert scalenorm.open_cache(output).digest() == digest_of(images, tmp_path)
+    assert beside(output) == (["out.h5", "out.h5.parts"] if options.get("keep_parts") else ["out.h5"])
+
+
+def test_run_that_is_interrupted_while_counting_goes_on(images, tmp_path, monkeypatch, counted):
+    output = tmp_path / "out.h5"
+    with monkeypatch.context() as patch:
+        original = counting._count_image
+        patch.setattr(counting, "_BLOCK", 1)
+
+        def count(source, *args):
+            if source.id == "many-2":
+                raise KeyboardInterrupt
+            return original(source, *args)
+
+        patch.setattr(counting, "_count_image", count)
+        with pytest.raises(KeyboardInterrupt, match="stopped while counting objects: the same command goes on"):
+            convert(images, output, jobs=1)
+    assert counted[:2] == ["bad.png", "many.png"]
+    counted.clear()
+    convert(images, output)
+    assert counted == ["many-2.png", "none.png", "one.png"]
+    assert scalenorm.open_cache(output).digest() == digest_of(images, tmp_path)
+    assert beside(output) == ["out.h5"]
+
+
+def test_finished_output_is_left_alone(images, tmp_path, counted):
+    output = tmp_path / "out.h5"
+    convert(images, output)
+    before = output.stat()
+    counted.clear()
+    assert convert(images, output, part_size=9).complete
+    assert convert(images, output, dry_run=True).made == 0
+    assert counted == []
+    assert output.stat() == before
+    assert beside(output) == ["out.h5"]
+    assert convert(images, output, verify=True).complete
+    assert len(counted) == 5
+    assert convert(images, output, overwrite=True).made == 15
+
+
+def test_dry_run_touches_nothing(images, tmp_path):
+    summary = convert(images, tmp_path / "out.h5", dry_run=True)
+    assert (summary.images, summary.made) == (15, 15)
+    assert beside(tmp_path / "out.h5") == []
+
+
+def test_it_does_not_mix_with_rows_of_whole_images(images, tmp_path):
+    output = tmp_path / "out.h5"
+    convert(images, output)
+    with pytest.raises(BatchError, match=r"made with other settings \(.*all_objects: True, now None"):
+        scalenorm.convert(images, output, views=["normalized"], size=12, min_area=20)
+    scalenorm.convert(images, tmp_path / "whole.h5", views=["normalized"], size=12, min_area=20)
+    assert "all_objects" not in scalenorm.open_cache(tmp_path / "whole.h5").settings
+    with pytest.raises(BatchError, match=r"made with other settings \(all_objects: None, now True"):
+        convert(images, tmp_path / "whole.h5")
+
+
+@pytest.mark.parametrize("append", [False, True])
+@pytest.mark.parametrize("keep_parts", [False, True])
+@pytest.mark.parametrize("objects", [3, 9, 0, None])
+def test_an_image_whose_objects_have_changed(images, tmp_path, objects, append, keep_parts):
+    output = tmp_path / "out.h5"
+    convert(images, output, keep_parts=keep_parts)
+    if objects is None:
+        (images / "many.png").write_bytes(b"nothing")
+    else:
+        write(images / "many.png", objects, seed=3)
+    summary = convert(images, output, append=append, keep_parts=keep_parts)
+    assert summary.changed == 7
+    assert (summary.made, summary.reused) == (objects or 1, 8)
+    assert scalenorm.open_cache(output).digest() == digest_of(images, tmp_path)
+    write(images / "many.png", 7, seed=4)
+    summary = convert(images, output, append=append, keep_parts=keep_parts)
+    assert summary.made == 7
+    assert keep_parts or summary.changed == (objects or 1)  # parts that are kept hold old rows too
+    assert scalenorm.open_cache(output).digest() == digest_of(images, tmp_path)
+    assert convert(images, output, append=append, keep_parts=keep_parts).complete
+
+
+def test_verify_goes_by_the_bytes(images, tmp_path):
+    output, path = tmp_path / "out.h5", images / "many.png"
+    convert(images, output)
+    before = path.stat()
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 10**9))
+    assert convert(images, output, verify=True).complete
+    for objects, seed in ((6, 9), (8, 9)):
+        path.write_bytes(path.read_bytes()[: before.st_size])
+        write(path, objects, seed)
+        data = path.read_bytes()
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert convert(images, output, verify=True).made == objects
+        assert path.read_bytes() == data
+    assert scalenorm.open_cache(output).digest() == digest_of(images, tmp_path)
+
+
+def test_append_equals_one_run_over_everything(images, tmp_path, counted):
+    output = tmp_path / "out.h5"
+    convert(images, output)
+    more = tmp_path / "more"
+    more.mkdir()
+    for name, objects in {"all": 2, "many-3": 4, "void": 0}.items():
+        write(more / f"{name}.png", objects)
+    with pytest.raises(BatchError, match=r"holds 15 images .* not among the inputs: --append keeps them"):
+        convert(more, output)
+    with pytest.raises(BatchError, match=r"lacks 7 images \('all/000000', 'all/000001', 'many-3/000000', ...\)"):
+        convert([images, more], output)
+    counted.clear()
+    summary = convert(more, output, append=True)
+    assert len(counted) == 3 or not counted  # the refused run may have left what it counted
+    assert (summary.images, summary.made, summary.reused) == (22, 7, 15)
+    assert scalenorm.open_cache(output).digest() == digest_of([images, more], tmp_path)
+    counted.clear()
+    assert convert([images, more], output).complete
+    assert convert(more, output, append=True).complete
+    assert counted == []
+    assert beside(output) == ["out.h5"]
+    (images / "many-2.png").unlink()
+    with pytest.raises(BatchError, match=r"holds 5 images \('many-2/000000', .*not among the inputs"):
+        convert([images, more], output)
+
+
+def test_append_refuses_another_layout(images, tmp_path):
+    (images / "bad.png").unlink()
+    convert(images, tmp_path / "out.h5")
+    folder = tmp_path / "arrays"
+    folder.mkdir()
+    np.save(folder / "z.npy", field(1).astype("f4"))
+    assert convert(folder, tmp_path / "out.h5", append=True).failed == 2
+    np.save(folder / "a.npy", field(1).astype("f4"))
+    with pytest.raises(BatchError, match=r"holds uint8 with 3 bands, but the first .* is now float32 with 3 bands"):
+        convert(folder, tmp_path / "out.h5", append=True)
+
+
+def test_retry_failed_counts_again(images, tmp_path, counted):
+    output = tmp_path / "out.h5"
+    convert(images, output)
+    before = (images / "bad.png").stat()
+    write(images / "bad.png", 3)
+    os.utime(images / "bad.png", ns=(before.st_atime_ns, before.st_mtime_ns))
+    counted.clear()
+    summary = convert(images, output, retry_failed=True)
+    assert sorted(counted) == ["bad.png", "none.png"]
+    assert (summary.failed, summary.made) == (1, 4)
+    assert scalenorm.open_cache(output).digest() == digest_of(images, tmp_path)
+
+
+def test_an_image_that_changes_meanwhile_stops_the_run(images, tmp_path, monkeypatch):
+    output = tmp_path / "out.h5"
+    for objects in (3, 0):
+        with monkeypatch.context() as patch:
+            original = counting._count_images
+
+            def count(*args, original=original, objects=objects):
+                yield from original(*args)
+                write(images / "many.png", objects)
+
+            patch.setattr(counting, "_count_images", count)
+            with pytest.raises(BatchError, match=r"many\.png: it has changed since its objects were counted"):
+                convert(images, output)
+        convert(images, output)
+        assert scalenorm.open_cache(output).digest() == digest_of(images, tmp_path)
+        write(images / "many.png", 7)
+
+
+def test_what_fails_by_chance_is_not_remembered(images, tmp_path, monkeypatch):
+    output = tmp_path / "out.h5"
+
+    def fail(*_):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(counting, "count_objects", fail)
+        with pytest.raises(BatchError, match="changed since its objects were counted"):
+            convert(images, output)
+    convert(images, output)
+    assert scalenorm.open_cache(output).digest() == digest_of(images, tmp_path)
+
+
+# --- slices and labels
+
+
+@pytest.mark.parametrize("of", [1, 2, 5])
+def test_slices_join_to_the_whole(images, tmp_path, of, counted):
+    labels = tmp_path / "labels.csv"
+    labels.write_text("id,b\nmany/000002,1\nmany/000008,3\nnone,2\n")
+    slices = [tmp_path / f"slice{number}.h5" for number in range(of)]
+    for number, path in enumerate(slices, 1):
+        convert(images, path, part=(number, of), labels=labels)
+        assert convert(images, path, part=(number, of), labels=labels).complete
+    assert len(counted) == 5  # each image in one slice only
+    joined = join_caches(slices, tmp_path / "joined.h5")
+    assert joined.digest() == digest_of(images, tmp_path, labels=labels)
+    assert joined.labels[joined.ids.index("many/000002"), 0] == 1
+    assert joined.labels[joined.ids.index("none"), 0] == 2
+    assert np.isfinite(joined.labels).sum() == 2
+
+
+def test_labels_are_those_of_objects(images, tmp_path):
+    labels = tmp_path / "labels.csv"
+    labels.write_text("id,b\nmany-2/000001,1\nmany,3\n")
+    joined = convert(images, tmp_path / "out.h5", labels=labels).labels
+    assert (joined.matched, joined.missing, joined.surplus_ids) == (1, 14, ["many"])
+    labels.write_text("id,b\nmany,3\n")
+    with pytest.raises(LabelsError, match=r"no id in common .* such as 'bad'"):
+        convert(images, tmp_path / "out.h5", labels=labels)
+
+
+# --- the listing
+
+
+def test_tasks_keep_the_numbers_of_objects_and_are_small(images, tmp_path):
+    import pickle
+
+    sources = find([images]).sources.expanded([0, 500, 7, 1, 0])
+    task = work.Task("part.h5", np.arange(512), sources[:509])
+    data = pickle.dumps(task)
+    assert len(data) < 10_000
+    assert list(pickle.loads(data).sources) == list(sources[:509])
+    assert [source.object for source in sources[:3]] == [None, 0, 1]
+    assert {source.name for source in sources} == {path.name for path in images.iterdir()}
+
+
+def test_rows_take_little_memory():
+    images = scalenorm.listing.Sources([scalenorm.listing.Root("folder", "/a/folder/of/fields", "")])
+    for number in range(200):
+        images.append(0, f"survey-field-{number:06d}.fits.gz", f"survey-field-{number:06d}")
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    sources = images.expanded([500] * 200)
+    grown, peak = (memory - before for memory in tracemalloc.get_traced_memory())
+    tracemalloc.stop()
+    assert len(sources) == 100_000
+    assert grown < 150 * len(sources)
+    assert peak < 400 * len(sources)
+    assert list(sources.ids()) == sorted(sources.ids())
+
+
+def test_ids_of_objects():
+    assert object_id("a/b", 7) == "a/b/000007"
+    assert image_id("a/b/000007") == "a/b"
+    others = ("a", "a/b", "a/00000", "a/0000000", "000001", "a/00000x", "a/00000²")
+    assert [image_id(name) for name in others] == [None] * 7
+    names = [object_id("a", number) for number in (0, 9, 10, MOST_OBJECTS - 1)]
+    assert names == sorted(names)
+
+
+# --- refusals
+
+
+def test_ids_that_could_be_those_of_objects(images, tmp_path):
+    (tmp_path / "list.csv").write_text("id,path\nx,images/one.png\nx/000002,images/many.png\n")
+    with pytest.raises(InputError, match=r"the id 'x/000002' could be that of an object of 'x'"):
+        convert([], tmp_path / "out.h5", list_file=tmp_path / "list.csv")
+    assert beside(tmp_path / "out.h5") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "message"),
+    [
+        (["--center", "log"], {"center": "log"}, "all_objects centres each window on its object: leave center out"),
+        (["--center", "3,4"], {"center": (3, 4)}, "leave center out"),
+        (["--views", "center-64"], {"views": ["center-64"]}, "only view is normalized, got center-64"),
+        (["--views", "normalized,center-64"], {"views": ["normalized", "center-64"]}, "got normalized,center-64"),
+        (["--min-area", "0"], {"min_area": 0}, "min_area must be a positive number"),
+    ],
+)
+def test_what_does_not_go_with_it(images, tmp_path, capsys, words, options, message):
+    with pytest.raises(OptionError, match=message):
+        convert(images, tmp_path / "out.h5", **options)
+    with pytest.raises(SystemExit) as stopped:
+        cli.batch([str(images), str(tmp_path / "out.h5"), "--all-objects", *words])
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+    assert beside(tmp_path / "out.h5") == []
+
+
+def test_nothing_readable(tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    with pytest.raises(BatchError, match="none of the 1 images can be read"):
+        convert(tmp_path / "bad.png", tmp_path / "out.h5")
+    write(tmp_path / "good.png", 2)
+    with pytest.raises(BatchError, match="weights must be one number for each of the 3 bands"):
+        convert(tmp_path / "good.png", tmp_path / "out.h5", weights=(1, 2))
+    assert beside(tmp_path / "out.h5") == []
+
+
+# --- the command, and what others make of the cache
+
+
+def test_command_settings_and_config(images, tmp_path, capsys):
+    first, second = str(tmp_path / "first.h5"), str(tmp_path / "second.h5")
+    command = [str(images), "--all-objects", "--size", "12", "--min-area", "20", "--quiet"]
+    assert cli.batch([*command, first]) == 3
+    assert cli.inspect([first, "--settings"]) == 0
+    text = capsys.readouterr().out
+    assert text == to_toml(scalenorm.open_cache(first).settings)
+    assert "all_objects = true\n" in text
+    (tmp_path / "settings.toml").write_text(text)
+    assert cli.batch([str(images), second, "--config", str(tmp_path / "settings.toml"), "--quiet"]) == 3
+    assert scalenorm.open_cache(second).digest() == scalenorm.open_cache(first).digest()
+    assert cli.inspect([first]) == 0
+    assert "15 images, 2 failed" in capsys.readouterr().out
+
+
+def test_reports_show_each_object(images, tmp_path):
+    convert(images, tmp_path / "out.h5", size=32)
+    cache = scalenorm.open_cache(tmp_path / "out.h5")
+    good = np.flatnonzero(cache.catalog["status"] == b"ok")
+    field_of = {path.stem: np.asarray(Image.open(path)) for path in images.glob("[mo]*.png")}
+    with Originals(cache, good) as originals:
+        for row in good.tolist():
+            image, entry = originals.shown(row)
+            whole, measured = field_of[cache.ids[row].partition("/")[0]], cache.catalog[row]
+            assert image.shape[:2] == (entry["height"], entry["width"])
+            assert image.shape[0] < whole.shape[0]
+            at, there = ((round(found["row"]), round(found["col"])) for found in (entry, measured))
+            np.testing.assert_array_equal(image[at], whole[there])
+            again, _ = surroundings(whole, measured)
+            np.testing.assert_array_equal(image, again)
+    arguments = [str(tmp_path / "out.h5"), "--montage", str(tmp_path / "m.png"), "--html", str(tmp_path / "p.html")]
+    assert cli.report([*arguments, "--quiet"]) == 0
+    assert cli.report([str(tmp_path / "out.h5"), "--montage", str(tmp_path / "n.png"), "--ids", "many/000003"]) == 0
+    page = (tmp_path / "p.html").read_text()
+    assert '"many-2/000004"' in page
+    assert "Median offset" not in page
+
+
+def test_originals_are_found_by_id_too(images, tmp_path):
+    convert(images, tmp_path / "out.h5", size=32)
+    images.rename(tmp_path / "moved")
+    (tmp_path / "list.csv").write_text("id,path\nmany,moved/many.png\n")
+    (tmp_path / "moved" / "many.png").rename(tmp_path / "moved" / "renamed.png")
+    (tmp_path / "list.csv").write_text("id,path\nmany,moved/renamed.png\n")
+    cache = scalenorm.open_cache(tmp_path / "out.h5")
+    rows = [row for row, name in enumerate(cache.ids) if name.startswith("many/")]
+    with Originals(cache, rows, [tmp_path / "list.csv"]) as originals:
+        assert all(originals.read(row) is not None for row in rows)
+
+
+def test_export_of_objects(images, tmp_path):
+    convert(images, tmp_path / "out.h5")
+    assert cli.export([str(tmp_path / "out.h5"), "--images", str(tmp_path / "crops"), "--quiet"]) == 0
+    cache = scalenorm.open_cache(tmp_path / "out.h5")
+    names = sorted(path.name for path in (tmp_path / "crops").iterdir())
+    assert len(names) == 13
+    assert names[0].startswith("many-2_000000~")
+    np.testing.assert_array_equal(
+        np.asarray(Image.open(tmp_path / "crops" / names[3])),
+        cache.view("normalized")[cache.ids.index("many-2/000003")],
+    )
+
+
+def test_hubble_deep_field(tmp_path):
+    import skimage.data
+
+    path = os.path.join(os.path.dirname(skimage.data.__file__), "hubble_deep_field.jpg")
+    options = {"min_area": 30, "deblend": True}
+    assert (
+        cli.batch([path, str(tmp_path / "hubble.h5"), "--all-objects", "--min-area", "30", "--deblend", "--quiet"]) == 0
+    )
+    cache = scalenorm.open_cache(tmp_path / "hubble.h5")
+    measurements, crops = scalenorm.crop_all(np.asarray(Image.open(path)), 64, **options)
+    assert len(cache) == len(crops) > 200
+    assert cache.ids == [f"hubble_deep_field/{number:06d}" for number in range(len(crops))]
+    assert cache.catalog["area"].tolist() == [found.area for found in measurements]
+    assert np.all(np.diff(cache.catalog["area"]) <= 0)
+    np.testing.assert_array_equal(cache.view("normalized"), crops)
