@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 DONE, FAILED, FAILED_IMAGES = 0, 1, 3
 
 _CHANGES = (
+    ("network", str, "paper, or compact: fewer convolutions, for few galaxies"),
+    ("rotations", int, "4: average what is seen in the image turned by 0, 90, 180 and 270 degrees"),
     ("width", float, "factor on the numbers of filters and dense units"),
     ("pieces", int, "linear pieces of a maxout unit"),
     ("dropout", float, "fraction dropped behind the maxout layers"),

@@ -410,7 +410,7 @@ def _blocks(model: Any) -> list[tuple[str, str, str]]:
         )
         size = " x ".join(str(n) for n in shape)
         weights = layer.count_params() if kind != "Normalization" else 0
-        if kind == "Conv2D":
+        if kind == "Conv2D" and not layer.use_bias:
             pending = weights
         elif kind == "UntiedBias":
             blocks.append(("conv 3 x 3", f"untied bias, ReLU\n{size}\n{pending + weights:,} weights", "#DCEBF7"))
@@ -423,6 +423,9 @@ def _blocks(model: Any) -> list[tuple[str, str, str]]:
 _SHOWN: Mapping[str, Callable[[Any], tuple[str, str]]] = {
     "InputLayer": lambda layer: ("input", "#F2F2F2"),
     "Normalization": lambda layer: ("standardise", "#F2F2F2"),
+    "Turns": lambda layer: ("4 rotations", "#F2F2F2"),
+    "MeanOfTurns": lambda layer: ("mean of 4", "#F2F2F2"),
+    "Conv2D": lambda layer: (f"conv {layer.kernel_size[0]} x {layer.kernel_size[1]}", "#DCEBF7"),
     "MaxPooling2D": lambda layer: ("max 2 x 2", "#FBE7D3"),
     "Concatenate": lambda layer: ("joined", "#F2F2F2"),
     "Maxout": lambda layer: (f"maxout {layer.pieces}", "#D9F0E7"),

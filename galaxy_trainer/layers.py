@@ -1,4 +1,4 @@
-"""Keras layers that Keras does not have: untied biases, maxout, and an output that obeys the decision tree.
+"""Keras layers that Keras does not have: untied biases, maxout, cyclic pooling, and an output that obeys the tree.
 
 They use ``keras.ops`` only, so they run on every Keras backend, and are registered under the package name
 ``galaxy_trainer``: saved models name it, so it must never change.
@@ -104,6 +104,54 @@ class Maxout(keras.layers.Layer):
             "pieces": self.pieces,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
+
+
+@_register
+class Turns(keras.layers.Layer):
+    """Turn square images by 0, 90, 180 and 270 degrees, one after the other along the first axis.
+
+    Shapes (n, size, size, channels) to (4 n, size, size, channels); image i turned by k right angles is at
+    ``k * n + i``. With `MeanOfTurns` behind what should not depend on the orientation this is the cyclic pooling of
+    Dieleman, De Fauw & Kavukcuoglu (2016).
+
+    Examples
+    --------
+    >>> import keras
+    >>> from galaxy_trainer.layers import Turns
+    >>> tuple(Turns()(keras.ops.zeros((2, 8, 8, 3))).shape)
+    (8, 8, 8, 3)
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """Return the images in four orientations."""
+        return ops.concatenate([inputs, *(ops.rot90(inputs, k, axes=(1, 2)) for k in (1, 2, 3))], axis=0)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the shape of four times as many images."""
+        n = input_shape[0]
+        return (None if n is None else 4 * n, *input_shape[1:])
+
+
+@_register
+class MeanOfTurns(keras.layers.Layer):
+    """Average over the four orientations that `Turns` made: shapes (4 n, features) to (n, features).
+
+    Examples
+    --------
+    >>> import keras
+    >>> from galaxy_trainer.layers import MeanOfTurns
+    >>> tuple(MeanOfTurns()(keras.ops.zeros((8, 5))).shape)
+    (2, 5)
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """Return the means."""
+        return ops.mean(ops.reshape(inputs, (4, -1, inputs.shape[-1])), axis=0)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the shape of a quarter as many rows."""
+        n = input_shape[0]
+        return (None if n is None else n // 4, *input_shape[1:])
 
 
 @_register

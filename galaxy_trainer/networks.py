@@ -1,16 +1,19 @@
-"""The networks, as functions that return a ``keras.Model`` from raw images to the 37 answers."""
+"""The network, as a function that returns a ``keras.Model`` from raw images to the 37 answers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from galaxy_trainer.layers import Maxout, TreeHead, UntiedBias
+from galaxy_trainer.layers import Maxout, MeanOfTurns, TreeHead, Turns, UntiedBias
 from galaxy_trainer.questions import ANSWER_NAMES
 
 CONVOLUTIONS: tuple[tuple[int, ...], ...] = ((32, 32, 32), (64, 64), (128, 128), (128, 128))
-"""Filters of the nine convolutions at width 1; a 2 x 2 maximum stands between the groups."""
+"""Filters of the paper's nine convolutions at width 1; a 2 x 2 maximum stands between the groups."""
+
+COMPACT: tuple[tuple[int, ...], ...] = ((64, 64), (128, 128), (256, 256))
+"""Filters of the six convolutions of "compact" at width 1; the first halves the image."""
 
 DENSE_UNITS = 256
 """Units of each of the two maxout layers at width 1."""
@@ -39,8 +42,10 @@ def derived_seed(*keys: int) -> int:
 def paper_network(
     size: int = 64,
     *,
+    trunk: str = "paper",
     channels: int = 3,
     views: int = 1,
+    rotations: int = 1,
     width: float = 1.0,
     pieces: int = 2,
     dropout: float = 0.5,
@@ -51,7 +56,7 @@ def paper_network(
     seed: int = 0,
     dtype: str = "float32",
 ) -> keras.Model:
-    """Build the network of Kabani & El-Sakka (2016).
+    """Build the network of Kabani & El-Sakka (2016), or one with other convolutions.
 
     Nine 3 x 3 convolutions (stride 1, one pixel of padding, untied biases, ReLU) in groups of 3, 2, 2, 2
     with 2 x 2 maxima between the groups, two maxout layers with dropout, a linear layer of 37. Glorot
@@ -63,11 +68,19 @@ def paper_network(
     ----------
     size : int
         Height and width of the input, a multiple of 8.
+    trunk : {"paper", "compact"}
+        The convolutions, a name in `TRUNKS`. "compact": six with twice the filters of the paper's, the first 5 x 5
+        with stride 2, the others 3 x 3, one bias per filter, 2 x 2 maxima behind the second and the fourth, He
+        initialisation. Nothing but the first looks at the full resolution, so that four rotations are affordable.
     channels : int
         Bands of the input.
     views : int
         Number of input images per galaxy. Above 1 the convolutions are shared between the views and their
         features joined before the first maxout layer; the inputs are then a dict ``view_0``, ``view_1``, ...
+    rotations : {1, 4}
+        4: convolutions and first maxout layer see each image turned by 0, 90, 180 and 270 degrees, and what they
+        answer is averaged (the cyclic pooling of Dieleman et al. 2016), so that the answers are the same however
+        the image is turned by right angles. It costs four times as much.
     width : float > 0
         Factor on the number of filters and dense units.
     pieces : int
@@ -108,8 +121,13 @@ def paper_network(
         raise ValueError(f"size must be a multiple of 8, as three 2 x 2 maxima halve it, got {size}")
     if views < 1 or channels < 1 or width <= 0:
         raise ValueError(f"views, channels and width must be positive, got {views}, {channels}, {width}")
+    if rotations not in (1, 4):
+        raise ValueError(f"rotations must be 1 or 4, got {rotations}")
+    if trunk not in TRUNKS:
+        raise ValueError(f"unknown trunk {trunk!r}; known: {', '.join(TRUNKS)}")
     if head not in HEADS:
         raise ValueError(f"unknown head {head!r}; known: {', '.join(HEADS)}")
+    # In the order of use: weights must not change where the recipe does not.
     seeds = (derived_seed(seed, i) for i in range(1000))
 
     def glorot() -> Any:
@@ -118,22 +136,7 @@ def paper_network(
     def scaled(count: int) -> int:
         return max(1, round(count * width))
 
-    trunk: list[Any] = []
-    for group, filters in enumerate(CONVOLUTIONS):
-        if group:
-            trunk.append(keras.layers.MaxPooling2D(2, name=f"pool_{group}", dtype=dtype))
-        for i, count in enumerate(filters):
-            name = f"{group + 1}_{i + 1}"
-            trunk += [
-                keras.layers.Conv2D(
-                    scaled(count), 3, padding="same", use_bias=False, kernel_initializer=glorot(),
-                    name=f"conv_{name}", dtype=dtype,
-                ),
-                UntiedBias(name=f"bias_{name}", dtype=dtype),
-                keras.layers.ReLU(name=f"relu_{name}", dtype=dtype),
-            ]  # fmt: skip
-    trunk.append(keras.layers.Flatten(name="features", dtype=dtype))
-
+    layers = [*TRUNKS[trunk](scaled, seeds, dtype), keras.layers.Flatten(name="features", dtype=dtype)]
     inputs = {f"view_{i}": keras.Input((size, size, channels), name=f"view_{i}") for i in range(views)}
     features = []
     for i, image in enumerate(inputs.values()):
@@ -143,23 +146,64 @@ def paper_network(
             name=f"standardise_{i}",
             dtype="float32",
         )(image)
-        for layer in trunk:
+        if rotations > 1:
+            x = Turns(name=f"turns_{i}", dtype=dtype)(x)
+        for layer in layers:
             x = layer(x)
         features.append(x)
     x = features[0] if views == 1 else keras.layers.Concatenate(name="joined", dtype=dtype)(features)
     for i in (1, 2):
         x = Maxout(scaled(DENSE_UNITS), pieces=pieces, kernel_initializer=glorot(), name=f"maxout_{i}", dtype=dtype)(x)
         x = keras.layers.Dropout(dropout, seed=next(seeds), name=f"dropout_{i}", dtype=dtype)(x)
+        if i == 1 and rotations > 1:
+            x = MeanOfTurns(name="mean_of_turns", dtype=dtype)(x)
     x = keras.layers.Dense(answers, kernel_initializer=glorot(), name="linear", dtype="float32")(x)
     outputs = HEADS[head](x)
     return keras.Model(inputs["view_0"] if views == 1 else inputs, outputs, name="paper_network")
 
+
+def _paper_trunk(scaled: Callable[[int], int], seeds: Iterator[int], dtype: str) -> list[Any]:
+    layers: list[Any] = []
+    for group, filters in enumerate(CONVOLUTIONS):
+        if group:
+            layers.append(keras.layers.MaxPooling2D(2, name=f"pool_{group}", dtype=dtype))
+        for i, count in enumerate(filters):
+            name = f"{group + 1}_{i + 1}"
+            layers += [
+                keras.layers.Conv2D(
+                    scaled(count), 3, padding="same", use_bias=False, name=f"conv_{name}", dtype=dtype,
+                    kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
+                ),
+                UntiedBias(name=f"bias_{name}", dtype=dtype),
+                keras.layers.ReLU(name=f"relu_{name}", dtype=dtype),
+            ]  # fmt: skip
+    return layers
+
+
+def _compact_trunk(scaled: Callable[[int], int], seeds: Iterator[int], dtype: str) -> list[Any]:
+    layers: list[Any] = []
+    for group, filters in enumerate(COMPACT):
+        if group:
+            layers.append(keras.layers.MaxPooling2D(2, name=f"pool_{group}", dtype=dtype))
+        for i, count in enumerate(filters):
+            kernel, stride = (3, 1) if group or i else (5, 2)
+            layers.append(
+                keras.layers.Conv2D(
+                    scaled(count), kernel, strides=stride, padding="same", activation="relu", dtype=dtype,
+                    kernel_initializer=keras.initializers.HeNormal(seed=next(seeds)), name=f"conv_{group + 1}_{i + 1}",
+                )
+            )  # fmt: skip
+    return layers
+
+
+TRUNKS: Mapping[str, Callable[[Callable[[int], int], Iterator[int], str], list[Any]]] = {
+    "paper": _paper_trunk,
+    "compact": _compact_trunk,
+}
+"""Convolutions by name; a recipe names them. From scaling, seeds and dtype to layers that all views share."""
 
 HEADS: Mapping[str, Callable[[Any], Any]] = {
     "linear": lambda x: x,
     "tree": lambda x: TreeHead(name="answers", dtype="float32")(x),
 }
 """What follows the last linear layer, by name."""
-
-NETWORKS: Mapping[str, Callable[..., keras.Model]] = {"paper": paper_network}
-"""Network builders by name; a recipe names one. All take the arguments of `paper_network`."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from galaxy_trainer.augmentation import Augmentation
 from galaxy_trainer.errors import TrainerError
-from galaxy_trainer.networks import HEADS, NETWORKS
+from galaxy_trainer.networks import HEADS, TRUNKS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +18,8 @@ class Recipe:
     Parameters
     ----------
     network : str
-        Name in `galaxy_trainer.networks.NETWORKS`.
-    width, pieces, dropout, head
+        Convolutions: name in `galaxy_trainer.networks.TRUNKS`.
+    rotations, width, pieces, dropout, head
         As in `galaxy_trainer.networks.paper_network`.
     epochs, batch_size : int
         The last, incomplete batch of an epoch is left out; another order brings other images there.
@@ -63,6 +63,7 @@ class Recipe:
     """
 
     network: str = "paper"
+    rotations: int = 1
     width: float = 1.0
     pieces: int = 2
     dropout: float = 0.5
@@ -86,7 +87,7 @@ class Recipe:
     def __post_init__(self) -> None:
         """Refuse unknown names and numbers out of range."""
         for kind, name, known in (
-            ("network", self.network, NETWORKS),
+            ("network", self.network, TRUNKS),
             ("head", self.head, HEADS),
             ("optimizer", self.optimizer, OPTIMIZERS),
             ("schedule", self.schedule, SCHEDULES),
@@ -97,6 +98,8 @@ class Recipe:
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise TrainerError(f"{name} must be positive, got {value}")
+        if self.rotations not in (1, 4):
+            raise TrainerError(f"rotations must be 1 or 4, got {self.rotations}")
         for name in ("dropout", "momentum", "ema"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:

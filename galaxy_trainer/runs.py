@@ -29,7 +29,7 @@ import numpy as np
 import galaxy_trainer.layers  # noqa: F401  (registers the layers that saved networks name)
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.files import sync, write_json, write_whole
-from galaxy_trainer.networks import NETWORKS
+from galaxy_trainer.networks import paper_network
 from galaxy_trainer.recipes import Recipe, recipe_from_json
 
 POLICIES: Mapping[str, str] = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
@@ -99,10 +99,12 @@ class Config:
     def network(self) -> keras.Model:
         """Return the network with its initial weights."""
         recipe = self.recipe
-        return NETWORKS[recipe.network](
+        return paper_network(
             self.size,
+            trunk=recipe.network,
             channels=self.channels,
             views=len(self.views),
+            rotations=recipe.rotations,
             width=recipe.width,
             pieces=recipe.pieces,
             dropout=recipe.dropout,

@@ -294,7 +294,7 @@ def _train_epoch(model: Augmented, galaxies: Galaxies, rows: np.ndarray, run: Ru
     with tqdm(
         total=batches.num_batches, desc=f"epoch {epoch + 1}", leave=False, disable=None if progress else True
     ) as bar:
-        logs = model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[_Watch(bar)])
+        logs = model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[_Watch(model, bar)])
     return float(logs.history["loss"][0])
 
 
@@ -309,14 +309,16 @@ class _Watch(keras.callbacks.Callback):
     # Lets Keras call it from a thread, so that no step waits for the loss of the one before.
     async_safe = True
 
-    def __init__(self, bar: Any) -> None:
+    def __init__(self, trained: keras.Model, bar: Any) -> None:
         super().__init__()
+        # Not `self.model`: on JAX that property takes over the state of the step, which the next step has freed.
+        self.trained = trained
         self.bar = bar
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         self.bar.update()
         if logs and not math.isfinite(logs["loss"]):
-            self.model.stop_training = True
+            self.trained.stop_training = True
 
 
 def _refuse_nan(values: dict[str, float], run: Run, epoch: int) -> None:

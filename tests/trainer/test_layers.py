@@ -6,7 +6,7 @@ import pytest
 from conftest import tree_answers
 from keras import ops
 
-from galaxy_trainer.layers import Maxout, TreeHead, UntiedBias
+from galaxy_trainer.layers import Maxout, MeanOfTurns, TreeHead, Turns, UntiedBias
 
 RNG = np.random.default_rng(0)
 POLICIES = {"float32": 1e-6, "mixed_bfloat16": 2e-2}
@@ -52,6 +52,20 @@ def test_maxout(policy, pieces):
 def test_maxout_is_refused_without_units():
     with pytest.raises(ValueError, match="pieces=0"):
         Maxout(3, pieces=0)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_turns_and_their_mean(policy):
+    x = RNG.integers(0, 100, (3, 5, 5, 2)).astype("f4")
+    turned = numbers(Turns(dtype=policy)(x))
+    for k in range(4):
+        np.testing.assert_array_equal(turned[3 * k : 3 * k + 3], np.stack([np.rot90(image, k) for image in x]))
+    assert Turns().compute_output_shape((None, 5, 5, 2)) == (None, 5, 5, 2)
+    assert Turns().compute_output_shape((3, 5, 5, 2)) == (12, 5, 5, 2)
+    features = RNG.normal(size=(12, 7)).astype("f4")
+    means = [features[n::3].mean(axis=0) for n in range(3)]
+    np.testing.assert_allclose(numbers(MeanOfTurns(dtype=policy)(features)), means, atol=4 * POLICIES[policy])
+    assert MeanOfTurns().compute_output_shape((12, 7)) == (3, 7)
 
 
 def test_tree_head_walks_the_tree():

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from galaxy_trainer.layers import Maxout, TreeHead, UntiedBias
-from galaxy_trainer.networks import paper_network
+from galaxy_trainer.networks import TRUNKS, paper_network
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
 
@@ -85,13 +85,62 @@ def test_views_share_the_convolutions():
     assert not np.allclose(answers, numbers(two({"view_0": PIXELS, "view_1": PIXELS})))
 
 
+@pytest.mark.parametrize("trunk", TRUNKS)
+@pytest.mark.parametrize("views", [1, 2])
+def test_four_rotations_see_the_same_in_an_image_turned_by_a_right_angle(trunk, views):
+    def answers(pixels, rotations):
+        model = small(
+            trunk=trunk, rotations=rotations, views=views, mean=[[128.0] * 3] * views, std=[[74.0] * 3] * views
+        )
+        return numbers(model(pixels if views == 1 else {"view_0": pixels, "view_1": 255 - pixels}))
+
+    still = answers(PIXELS, 4)
+    assert still.shape == (2, 37)
+    size = np.abs(still).max()
+    turned, flipped = np.rot90(PIXELS, axes=(1, 2)).copy(), PIXELS[:, ::-1].copy()
+    np.testing.assert_allclose(answers(turned, 4), still, atol=1e-5 * size)
+    assert not np.allclose(answers(flipped, 4), still, atol=1e-2 * size)
+    assert not np.allclose(answers(turned, 1), answers(PIXELS, 1), atol=1e-2 * size)
+
+
+def test_rotations_are_averaged_behind_the_first_maxout():
+    """With shared weights, the four orientations one by one through the parts of the network without rotations."""
+    one, four = small(dropout=0.0, seed=5), small(dropout=0.0, seed=5, rotations=4)
+    assert all(np.array_equal(a, b) for a, b in zip(one.get_weights(), four.get_weights(), strict=True))
+    before = keras.Model(one.input, one.get_layer("maxout_1").output)
+    mean = np.mean([numbers(before(np.rot90(PIXELS, k, axes=(1, 2)).copy())) for k in range(4)], axis=0)
+    x = one.get_layer("maxout_2")(mean.astype("f4"))
+    np.testing.assert_allclose(numbers(four(PIXELS)), numbers(one.get_layer("linear")(x)), rtol=1e-4, atol=1e-4)
+
+
+def test_rotations_survive_saving(tmp_path):
+    model = small(trunk="compact", rotations=4, head="tree")
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(again.predict(PIXELS, verbose=0), model.predict(PIXELS, verbose=0))
+
+
+def test_compact_convolutions():
+    model = paper_network(trunk="compact", width=0.25)
+    convolutions = of_kind(model, keras.layers.Conv2D)
+    assert [c.filters for c in convolutions] == [16, 16, 32, 32, 64, 64]
+    assert [c.output.shape[1] for c in convolutions] == [32, 32, 16, 16, 8, 8]
+    assert model.get_layer("features").output.shape == (None, 8 * 8 * 64)
+    assert not of_kind(model, UntiedBias)
+    with_rotations = paper_network(trunk="compact", width=0.25, rotations=4)
+    assert with_rotations.count_params() == model.count_params()
+
+
 def test_tree_head():
     model = small(head="tree")
     assert isinstance(model.layers[-1], TreeHead)
     np.testing.assert_allclose(numbers(model(PIXELS))[:, :3].sum(axis=1), 1, rtol=1e-6)
 
 
-@pytest.mark.parametrize("options", [{"size": 20}, {"size": 0}, {"width": 0}, {"head": "none"}, {"views": 0}])
+@pytest.mark.parametrize(
+    "options",
+    [{"size": 20}, {"size": 0}, {"width": 0}, {"head": "none"}, {"views": 0}, {"rotations": 2}, {"trunk": "none"}],
+)
 def test_arguments_out_of_range(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         paper_network(**{"size": 16, **options})

@@ -57,7 +57,14 @@ def test_recipes_survive_json():
 
 @pytest.mark.parametrize(
     "changes",
-    [{"optimizer": "none"}, {"schedule": "none"}, {"network": "none"}, {"learning_rate": math.nan}, {"ema": 1.0}],
+    [
+        {"optimizer": "none"},
+        {"schedule": "none"},
+        {"network": "none"},
+        {"learning_rate": math.nan},
+        {"ema": 1.0},
+        {"rotations": 3},
+    ],
 )
 def test_values_out_of_range(changes):
     with pytest.raises(TrainerError, match=next(iter(changes))):
