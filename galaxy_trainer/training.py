@@ -135,7 +135,6 @@ def train(
     if (~test).sum() < chosen.batch_size:
         raise TrainerError(f"{(~test).sum()} training images are less than a batch of {chosen.batch_size}")
     mean, std = pixel_statistics(galaxies, rows[~test])
-    assert galaxies.labels is not None
     config = Config(
         cache=str(Path(cache).resolve()),
         cache_digest=galaxies.cache.digest(),
@@ -153,7 +152,7 @@ def train(
         channels=galaxies.channels,
         mean=mean,
         std=std,
-        mean_answers=galaxies.labels[rows[~test]].mean(axis=0).tolist(),
+        mean_answers=galaxies.answers(rows[~test]).mean(axis=0).tolist(),
         backend=backend.name(),
         versions=_versions(),
     )
@@ -347,8 +346,7 @@ def _averaged(network: keras.Model, state: State, recipe: Recipe) -> Iterator[No
 def _validate(
     network: keras.Model, galaxies: Galaxies, rows: np.ndarray, config: Config, epoch: int
 ) -> dict[str, float]:
-    assert galaxies.labels is not None
-    truth = galaxies.labels[rows]
+    truth = galaxies.answers(rows)
     values = {"val_loss": float(np.mean((answers_of(network, galaxies, rows) - truth) ** 2))}
     if config.augmented_validation:
         answers = next(
@@ -371,8 +369,7 @@ def _array(variable: Any) -> np.ndarray:
 
 
 def _labels_digest(galaxies: Galaxies) -> str:
-    assert galaxies.labels is not None
-    return hashlib.sha256(np.ascontiguousarray(galaxies.labels[galaxies.labelled], "<f8").tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(galaxies.answers(galaxies.labelled), "<f8").tobytes()).hexdigest()
 
 
 def _versions() -> dict[str, str]:
