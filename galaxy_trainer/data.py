@@ -65,9 +65,16 @@ class Galaxies:
     @property
     def labelled(self) -> np.ndarray:
         """Rows of good images with all answers."""
+        return np.flatnonzero(self.good & np.isfinite(self._known()).all(axis=1))
+
+    def answers(self, rows: np.ndarray) -> np.ndarray:
+        """Return the answers of some rows, shape (n, 37); `TrainerError` if the cache has none."""
+        return self._known()[rows]
+
+    def _known(self) -> np.ndarray:
         if self.labels is None:
             raise TrainerError(f"{self.cache.path} has no labels; name a CSV file of answers (--labels)")
-        return np.flatnonzero(self.good & np.isfinite(self.labels).all(axis=1))
+        return self.labels
 
     def read(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Return the crops of some rows, per view, under the names ``view_0``, ``view_1``, ..."""
@@ -318,5 +325,4 @@ class Batches(keras.utils.PyDataset):
             inputs = inputs["view_0"]
         if not self.train:
             return (inputs,)
-        assert self.galaxies.labels is not None
-        return inputs, self.galaxies.labels[rows].astype(np.float32)
+        return inputs, self.galaxies.answers(rows).astype(np.float32)

@@ -219,8 +219,7 @@ def evaluate(
     rows = np.array([i for i in galaxies.labelled if galaxies.ids[i] not in trained], int)
     if not len(rows):
         raise TrainerError(f"{galaxies.cache.path}: no labelled galaxy that {opened.folder} was not trained on")
-    assert galaxies.labels is not None
-    truth = galaxies.labels[rows]
+    truth = galaxies.answers(rows)
     network = opened.network(weights)
     history = opened.history
     result: dict[str, Any] = {

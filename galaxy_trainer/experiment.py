@@ -392,9 +392,8 @@ def answers(run: Any, *, passes: int) -> dict[str, np.ndarray]:
 
     config = run.config
     galaxies = open_galaxies(config.cache, config.views, labels=config.labels)
-    assert galaxies.labels is not None
     rows = np.array([i for i, name in enumerate(galaxies.ids) if run.parts.get(name) == "test"])
-    truth = galaxies.labels[rows]
+    truth = galaxies.answers(rows)
     network = run.network("last")
     drawn = passes_of(network, galaxies, rows, config.recipe.augmentation, seed=config.seed, count=passes)
     errors = [np.mean((given - truth) ** 2, axis=1) for given in drawn]
