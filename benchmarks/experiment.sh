@@ -4,7 +4,7 @@
 #     benchmarks/experiment.sh GALAXYZOO OUTPUT PART...
 #
 # GALAXYZOO holds images/, labels.csv and unbiased_ids.txt; OUTPUT gets caches and one experiment folder for all.
-# Parts: caches views margins ablations best folds.  JOBS trainings run side by side (default 2).
+# Parts: caches views margins ablations parts best folds.  JOBS trainings run side by side (default 2).
 set -eu
 images=$1 output=$2
 shift 2
@@ -38,7 +38,7 @@ for part in "$@"; do
         ;;
     views) compare "$output/gz.h5" views --views normalized center-64 center-256 ;;
     folds) compare "$output/gz.h5" folds --views normalized center-64 center-256 --folds 5 ;;
-    margins | ablations | best) compare "$(arms "$part")" "$part" ;;
+    margins | ablations | parts | best) compare "$(arms "$part")" "$part" ;;
     *)
         echo "unknown part $part" >&2
         exit 2

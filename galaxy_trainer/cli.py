@@ -24,6 +24,7 @@ _CHANGES = (
     ("dropout", float, "fraction dropped behind the maxout layers"),
     ("head", str, "linear, or tree: answers that obey the decision tree"),
     ("epochs", int, "epochs"),
+    ("finish", float, "share of the epochs, at the end, that see only the galaxies of --finish-ids"),
     ("batch-size", int, "images per step"),
     ("learning-rate", float, "learning rate at the start"),
 )
@@ -40,6 +41,8 @@ def train(argv: Sequence[str] | None = None) -> int:
                       help="view to train on; several are seen at once (default: normalized)")  # fmt: skip
     data.add_argument("--labels", metavar="CSV", help="answers, in place of those in the cache")
     data.add_argument("--test-ids", metavar="FILE", help="the test set, one id per line (default: by hash)")
+    data.add_argument("--finish-ids", metavar="FILE",
+                      help="of the others, those seen by the last epochs of a recipe with a finish")  # fmt: skip
     data.add_argument("--test-fraction", type=float, default=0.1, metavar="X", help="share of the test set (0.1)")
     data.add_argument("--split-seed", type=int, default=0, metavar="N", help="another one, another test set (0)")
     data.add_argument("--in-memory", action=argparse.BooleanOptionalAction, default=None,
@@ -67,8 +70,8 @@ def train(argv: Sequence[str] | None = None) -> int:
             chosen = _recipe(parser, args)
             run = galaxy_trainer.train(
                 args.cache, args.output, view=args.view, recipe=chosen, labels=args.labels, test_ids=args.test_ids,
-                test_fraction=args.test_fraction, split_seed=args.split_seed, seed=args.seed,
-                precision=args.precision, devices=args.devices, in_memory=args.in_memory,
+                test_fraction=args.test_fraction, finish_ids=args.finish_ids, split_seed=args.split_seed,
+                seed=args.seed, precision=args.precision, devices=args.devices, in_memory=args.in_memory,
                 tensorboard=args.tensorboard, augmented_validation=args.augmented_validation, report=_report(args),
                 progress=not args.quiet,
             )  # fmt: skip
@@ -148,7 +151,7 @@ def compare(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--folds", type=int, default=1, metavar="N", help="disjoint test sets (1)")
     parser.add_argument("--labels", metavar="CSV", help="answers, in place of those in the cache")
     parser.add_argument("--test-candidates", metavar="FILE",
-                        help="ids that test galaxies are drawn from, one per line (default: all)")  # fmt: skip
+                        help="ids to draw test galaxies from, and to finish on if the recipe does (all)")  # fmt: skip
     parser.add_argument("--test-fraction", type=float, default=0.1, metavar="X",
                         help="share of the candidates in a test set (0.1)")  # fmt: skip
     parser.add_argument("--split-seed", type=int, default=0, metavar="N", help="another one, other test sets (0)")

@@ -215,7 +215,7 @@ def evaluate(
     if cache is None and labels is None:
         labels = config.labels
     galaxies = _galaxies_for(opened, cache, labels)
-    trained = {name for name, part in opened.parts.items() if part == "train"}
+    trained = {name for name, part in opened.parts.items() if part != "test"}
     rows = np.array([i for i in galaxies.labelled if galaxies.ids[i] not in trained], int)
     if not len(rows):
         raise TrainerError(f"{galaxies.cache.path}: no labelled galaxy that {opened.folder} was not trained on")

@@ -64,7 +64,8 @@ class Settings:
     Parameters
     ----------
     test_candidates : str or None
-        File of the ids that test galaxies are drawn from. Default: all labelled galaxies.
+        File of the ids that test galaxies are drawn from, and the last epochs' training galaxies where a recipe has a
+        ``finish``. Default: all labelled galaxies.
     test_fraction : float
         Share of the candidates in each test set.
     split_seed : int
@@ -362,8 +363,8 @@ def run_task(task: Task, folder: Path, settings: Settings, report: Report) -> No
     else:
         run = galaxy_trainer.train(
             task.arm.cache, path, view=task.arm.views, recipe=task.arm.recipe, labels=settings.labels,
-            test_ids=folder / f"test-{task.fold}.txt", seed=task.seed, precision=settings.precision,
-            augmented_validation=True, report=told,
+            test_ids=folder / f"test-{task.fold}.txt", finish_ids=settings.test_candidates, seed=task.seed,
+            precision=settings.precision, augmented_validation=True, report=told,
         )  # fmt: skip
     arrays: dict[str, Any] = answers(run, passes=settings.passes)
     write_whole(_answers_path(folder, task), lambda part: np.savez(part, **arrays))

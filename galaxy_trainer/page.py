@@ -249,7 +249,7 @@ def _question_table(table: dict[str, Any]) -> str:
 def _settings(
     folder: Path, arms: "Sequence[Arm]", settings: "Settings", runs: Sequence[Run], table: dict[str, Any]
 ) -> str:
-    trained = sum(part == "train" for part in runs[0].parts.values())
+    trained = sum(part != "test" for part in runs[0].parts.values())
     lines = {
         "folder": str(folder),
         "training galaxies": f"{trained:,}",

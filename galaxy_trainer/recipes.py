@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,13 @@ class Recipe:
         Convolutions: name in `galaxy_trainer.networks.TRUNKS`.
     rotations, width, pieces, dropout, head
         As in `galaxy_trainer.networks.paper_network`.
-    epochs, batch_size : int
+    epochs : int
+        Epochs.
+    finish : float in [0, 1]
+        Share of the epochs, at the end, that see only the galaxies named for it (``finish_ids`` of
+        `galaxy_trainer.train`), if some are: those that are like the ones to answer for, where the others are
+        selected, say for being clear-cut. Such an epoch is shorter.
+    batch_size : int
         The last, incomplete batch of an epoch is left out; another order brings other images there.
     optimizer : str
         Name in `OPTIMIZERS`.
@@ -69,6 +75,7 @@ class Recipe:
     dropout: float = 0.5
     head: str = "linear"
     epochs: int = 20
+    finish: float = 0.0
     batch_size: int = 16
     optimizer: str = "sgd"
     learning_rate: float = 0.1
@@ -100,45 +107,52 @@ class Recipe:
                 raise TrainerError(f"{name} must be positive, got {value}")
         if self.rotations not in (1, 4):
             raise TrainerError(f"rotations must be 1 or 4, got {self.rotations}")
+        if not 0 <= self.finish <= 1:
+            raise TrainerError(f"finish must be a share between 0 and 1, got {self.finish}")
         for name in ("dropout", "momentum", "ema"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
                 raise TrainerError(f"{name} must be at least 0 and below 1, got {value}")
 
+    @property
+    def finish_epochs(self) -> int:
+        """Number of epochs at the end that see only the galaxies named for it."""
+        return round(self.finish * self.epochs)
 
-def _step(recipe: Recipe, steps: int) -> Any:
+
+def _step(recipe: Recipe, steps: Sequence[int]) -> Any:
     from keras.optimizers.schedules import PiecewiseConstantDecay
 
     # The first value holds up to and including its boundary; steps count from 0.
-    boundary = (recipe.drop_epoch - 1) * steps - 1
+    boundary = sum(steps[: recipe.drop_epoch - 1]) - 1
     if boundary < 0:
         return recipe.learning_rate * recipe.drop_factor
     return PiecewiseConstantDecay([boundary], [recipe.learning_rate, recipe.learning_rate * recipe.drop_factor])
 
 
-def _inverse(recipe: Recipe, steps: int) -> Any:
+def _inverse(recipe: Recipe, steps: Sequence[int]) -> Any:
     from keras.optimizers.schedules import InverseTimeDecay
 
     return InverseTimeDecay(recipe.learning_rate, decay_steps=1, decay_rate=recipe.decay)
 
 
-def _cosine(recipe: Recipe, steps: int) -> Any:
+def _cosine(recipe: Recipe, steps: Sequence[int]) -> Any:
     from keras.optimizers.schedules import CosineDecay
 
-    warmup = round(recipe.warmup_epochs * steps)
-    rest = max(1, recipe.epochs * steps - warmup)
+    warmup = round(recipe.warmup_epochs * steps[0])
+    rest = max(1, sum(steps) - warmup)
     if not warmup:
         return CosineDecay(recipe.learning_rate, rest)
     return CosineDecay(0.0, rest, warmup_target=recipe.learning_rate, warmup_steps=warmup)
 
 
-SCHEDULES: Mapping[str, Callable[[Recipe, int], Any]] = {
+SCHEDULES: Mapping[str, Callable[[Recipe, Sequence[int]], Any]] = {
     "constant": lambda recipe, steps: recipe.learning_rate,
     "step": _step,
     "inverse": _inverse,
     "cosine": _cosine,
 }
-"""Learning rates by name: functions of the recipe and the steps per epoch to what a Keras optimizer takes.
+"""Learning rates by name: functions of the recipe and the steps of every epoch to what a Keras optimizer takes.
 
 They depend on the optimizer's step count only, which is part of the resume state.
 """
@@ -160,15 +174,15 @@ OPTIMIZERS: Mapping[str, Callable[[Recipe, Any, dict[str, Any]], Any]] = {"sgd":
 """Optimizers by name; with ``weight_decay`` "adam" is AdamW."""
 
 
-def optimizer_of(recipe: Recipe, steps: int) -> Any:
-    """Return the Keras optimizer of a recipe for so many steps per epoch.
+def optimizer_of(recipe: Recipe, steps: Sequence[int]) -> Any:
+    """Return the Keras optimizer of a recipe.
 
     Parameters
     ----------
     recipe : Recipe
         The recipe.
-    steps : int
-        Steps per epoch.
+    steps : sequence of int
+        Steps of every epoch.
 
     Returns
     -------
@@ -192,9 +206,13 @@ RECIPES: Mapping[str, Recipe] = {
     "paper": Recipe(),
     "long": Recipe(epochs=200, learning_rate=0.05, schedule="inverse", decay=1e-6),
     "best": Recipe(
+        network="compact",
+        rotations=4,
         head="tree",
         dropout=0.2,
         epochs=40,
+        finish=0.3,
+        batch_size=32,
         optimizer="adam",
         learning_rate=1e-3,
         schedule="cosine",

@@ -3,7 +3,7 @@
 ::
 
     config.json    all options, versions, the cache and its digest          written first, with split.csv
-    split.csv      id and part (train or test) of every galaxy used
+    split.csv      id and part (train, finish or test) of every galaxy used
     state.npz      weights, optimizer and history after the last epoch      replaced whole after every epoch
     history.csv    one row per epoch
     best.keras     the network with the lowest validation loss so far
@@ -169,7 +169,8 @@ class Run:
     config : Config
         All options.
     parts : dict of str to str
-        "train" or "test" for the id of every galaxy used.
+        For the id of every galaxy used "test", "finish" (trained on to the end) or "train" (trained on, but for
+        the last epochs if the recipe has a `finish`).
     """
 
     folder: Path

@@ -53,6 +53,7 @@ def train(
     labels: str | Path | None = None,
     test_ids: str | Path | None = None,
     test_fraction: float = 0.1,
+    finish_ids: str | Path | None = None,
     split_seed: int = 0,
     seed: int = 0,
     precision: str = "float32",
@@ -82,6 +83,9 @@ def train(
         File with one id per line: the test set. Default: by hash, see `galaxy_trainer.data.split`.
     test_fraction : float
         Share of the labelled galaxies that is tested on and never trained on.
+    finish_ids : str or Path, optional
+        File with one id per line: of the galaxies that are trained on, those that the last epochs see alone, if the
+        recipe has a ``finish``. Default: all.
     split_seed : int
         Another one chooses another test set.
     seed : int
@@ -134,6 +138,14 @@ def train(
     test = split([galaxies.ids[i] for i in rows], fraction=test_fraction, seed=split_seed, test_ids=named)
     if (~test).sum() < chosen.batch_size:
         raise TrainerError(f"{(~test).sum()} training images are less than a batch of {chosen.batch_size}")
+    finish = np.zeros(len(test), bool)
+    if finish_ids is not None:
+        listed = set(read_ids(finish_ids, galaxies.ids))
+        finish = np.array([galaxies.ids[i] in listed for i in rows]) & ~test
+        if finish.sum() < chosen.batch_size:
+            raise TrainerError(
+                f"{finish_ids}: {finish.sum()} to finish on are less than a batch of {chosen.batch_size}"
+            )
     mean, std = pixel_statistics(galaxies, rows[~test])
     config = Config(
         cache=str(Path(cache).resolve()),
@@ -162,7 +174,8 @@ def train(
             config.network()
     except ValueError as error:
         raise TrainerError(str(error)) from None
-    parts = {galaxies.ids[i]: "test" if tested else "train" for i, tested in zip(rows, test, strict=True)}
+    names = np.where(test, "test", np.where(finish, "finish", "train")).tolist()
+    parts = {galaxies.ids[i]: part for i, part in zip(rows, names, strict=True)}
     opened = create(folder, config, parts)
     with _alone(opened):
         return _go_on(opened, galaxies, report or _silent, progress)
@@ -229,9 +242,14 @@ def _go_on(run: Run, galaxies: Galaxies, report: Report, progress: bool) -> Run:
     config, recipe = run.config, run.config.recipe
     backend.make_deterministic()
     row = {name: i for i, name in enumerate(galaxies.ids)}
-    train_rows = np.array([row[name] for name, part in run.parts.items() if part == "train"])
+    train_rows = np.array([row[name] for name, part in run.parts.items() if part != "test"])
+    finish_rows = np.array([row[name] for name, part in run.parts.items() if part == "finish"], int)
+    if not len(finish_rows):
+        finish_rows = train_rows
+    first_of_finish = recipe.epochs - recipe.finish_epochs
+    seen = [train_rows if epoch < first_of_finish else finish_rows for epoch in range(recipe.epochs)]
     test_rows = np.array([row[name] for name, part in run.parts.items() if part == "test"])
-    steps = len(train_rows) // recipe.batch_size
+    steps = [len(rows) // recipe.batch_size for rows in seen]
     with backend.on_devices(config.devices):
         network = config.network()
         model = Augmented(network)
@@ -248,12 +266,13 @@ def _go_on(run: Run, galaxies: Galaxies, report: Report, progress: bool) -> Run:
             _write_derived(run, state, network)
         report(
             f"{len(train_rows)} galaxies to train on, {len(test_rows)} to test on; "
-            f"{network.count_params():,} parameters; epochs {len(history) + 1} to {recipe.epochs}"
+            + (f"{len(finish_rows)} from epoch {first_of_finish + 1} on; " if recipe.finish_epochs else "")
+            + f"{network.count_params():,} parameters; epochs {len(history) + 1} to {recipe.epochs}"
         )
         for epoch in range(len(history), recipe.epochs):
             began = time.monotonic()
             rate = float(f"{_array(optimizer.learning_rate):.6g}")
-            loss = _train_epoch(model, galaxies, train_rows, run, epoch, progress)
+            loss = _train_epoch(model, galaxies, seen[epoch], run, epoch, progress)
             seconds = time.monotonic() - began
             values = {"epoch": epoch + 1, "loss": loss}
             state = State(history, network.get_weights(), [_array(v) for v in optimizer.variables])
@@ -270,7 +289,7 @@ def _go_on(run: Run, galaxies: Galaxies, report: Report, progress: bool) -> Run:
             report(
                 f"epoch {epoch + 1}/{recipe.epochs}: loss {loss:.5f}, validation {values['val_loss']:.5f}"
                 f"{' (best)' if state.best_epoch == epoch + 1 else ''}, "
-                f"{steps * recipe.batch_size / seconds:.0f} images/s"
+                f"{steps[epoch] * recipe.batch_size / seconds:.0f} images/s"
             )
     draw_curves(history, run.folder / "curves.png")
     write_json(run.folder / "metrics.json", evaluate(run))

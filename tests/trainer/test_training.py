@@ -16,7 +16,8 @@ import pytest
 from conftest import sky_blobs, write_cache
 
 import galaxy_trainer
-from galaxy_trainer import Augmentation, Recipe, TrainerError, files, load_run, resume, train
+from galaxy_trainer import Augmentation, Recipe, TrainerError, files, load_run, resume, train, training
+from galaxy_trainer.data import epoch_order
 from galaxy_trainer.runs import State
 
 TINY = {"width": 0.05, "epochs": 3, "batch_size": 16}
@@ -280,3 +281,42 @@ def test_resume_refuses_another_cache_or_backend(undisturbed, cache, tmp_path):
             resume(folder)
     with pytest.raises(TrainerError, match="not a run folder"):
         load_run(Path(tmp_path))
+
+
+def test_the_last_epochs_see_the_ids_to_finish_on_alone(cache, tmp_path, monkeypatch):
+    listed = [f"{i:06d}" for i in range(0, 96, 2)]
+    (tmp_path / "finish.txt").write_text("\n".join(listed))
+    seen = []
+
+    def recorded(rows, *, seed, epoch):
+        seen.append(sorted(rows.tolist()))
+        return epoch_order(rows, seed=seed, epoch=epoch)
+
+    monkeypatch.setattr(training, "epoch_order", recorded)
+    lines = []
+    run = train(
+        cache, tmp_path / "run", **{**TINY, "epochs": 4}, finish=0.5, schedule="cosine", optimizer="adam",
+        finish_ids=tmp_path / "finish.txt", report=lines.append,
+    )  # fmt: skip
+    everyone = sorted(int(name) for name, part in run.parts.items() if part != "test")
+    chosen = [i for i in everyone if i % 2 == 0]
+    assert len(chosen) < len(everyone) < 94
+    assert seen == [everyone, everyone, chosen, chosen]
+    assert f"{len(chosen)} from epoch 3 on" in lines[0]
+    assert run.metrics["galaxies"] == 94 - len(everyone)
+    # 5 + 5 steps, then 2 + 2: the cosine is at zero behind the last.
+    steps = 2 * (len(everyone) // 16) + 2 * (len(chosen) // 16)
+    assert int(State.load(run.state_path).optimizer[0]) == steps
+    rate = 0.5 * 0.1 * (1 + np.cos(np.pi * (steps - len(chosen) // 16) / steps))
+    assert run.history[-1]["learning_rate"] == pytest.approx(rate, rel=1e-4)
+
+    (tmp_path / "run" / "metrics.json").unlink()
+    again = resume(tmp_path / "run")
+    assert again.metrics == run.metrics
+
+
+def test_too_few_ids_to_finish_on(cache, tmp_path):
+    (tmp_path / "finish.txt").write_text("000001\n000002\n")
+    with pytest.raises(TrainerError, match=r"finish.txt: .* to finish on are less than a batch of 16"):
+        train(cache, tmp_path / "run", **TINY, finish=0.5, finish_ids=tmp_path / "finish.txt")
+    assert not (tmp_path / "run").exists()
