@@ -14,6 +14,7 @@ from PIL import Image
 from skimage.measure import label, regionprops
 
 
+@np.errstate(invalid="ignore")  # infinite less infinite
 def grey(image, weights=None):
     """(grey levels scaled so that integers stay integers, scale)."""
     image = np.asarray(image)
