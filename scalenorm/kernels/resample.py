@@ -142,6 +142,8 @@ def resample_windows(rows, boxes, sky, rounded, out):
         if not extend and scale == 1 and top == np.floor(top) and left == np.floor(left):
             first, start = int(top), int(left) * bands  # whole pixels at scale one: the filter would copy them too
             for i in range(size):
-                out[n, i, :] = rows[first + i, start : start + size * bands]
+                target, line = out[n, i], rows[first + i][start : start + size * bands]
+                for x in range(len(target)):
+                    target[x] = line[x]
         else:
             resample_window(rows, top, left, scale, extend, sky, rounded, out[n])
