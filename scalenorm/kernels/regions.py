@@ -16,14 +16,18 @@ def count_neighbours(foreground, member, bbox, window):
     count = 0
     for y in range(window[0], window[2]):
         line = foreground[y, window[1] : window[3]]
+        found = np.int32(0)  # of a row: more small integers fit a vector; Numba adds them as large ones, unless told
         for x in range(len(line)):
-            count += line[x] != 0
+            found = np.int32(found + (line[x] != 0))
+        count += found
         if bbox[0] <= y < bbox[2]:
             low = max(bbox[1], window[1])
             high = max(min(bbox[3], window[3]), low)
             line, own = foreground[y, low:high], member[y, low:high]
+            found = np.int32(0)
             for x in range(len(line)):
-                count -= (line[x] != 0) & (own[x] == MEMBER)
+                found = np.int32(found + ((line[x] != 0) & (own[x] == MEMBER)))
+            count -= found
     return count
 
 
@@ -49,8 +53,10 @@ def sky_moments(rows, kind, weights, valid, cutoff, level, step):
                 depth = float(grey[x]) - cutoff if (grey[x] < cutoff) & np.isfinite(grey[x]) else 0.0
                 depths[x] += depth
                 squares[x] += depth * depth
+            below = np.int32(0)
             for x in range(len(grey)):
-                count += (grey[x] < cutoff) & np.isfinite(grey[x])
+                below = np.int32(below + ((grey[x] < cutoff) & np.isfinite(grey[x])))
+            count += below
     if count == 0:
         return np.nan, np.nan
     depth = depths.sum() / count
@@ -60,11 +66,12 @@ def sky_moments(rows, kind, weights, valid, cutoff, level, step):
 @kernel
 def reaches(rows, bands, value, member, bbox):
     """Whether any band of any pixel of a region has a value."""
+    value = rows.dtype.type(value)  # compared in their own type, many at once
     for y in range(bbox[0], bbox[2]):
         values = rows[y, bbox[1] * bands : bbox[3] * bands]
-        found = 0
+        found = np.int32(0)
         for x in range(len(values)):  # without branches, and most rows need no more
-            found += values[x] == value
+            found = np.int32(found + (values[x] == value))
         if found:
             line = member[y, bbox[1] : bbox[3]]
             for x in range(len(line)):
