@@ -121,6 +121,9 @@ class Scenario:
         elif name == "retry_failed":
             self.before = {**self.options}
             self.options["retry_failed"] = True
+        elif name == "all_objects":
+            self.options["all_objects"] = True
+            self.options["sigma"] = 0.0  # so low that noise makes objects
         self.start = self.folder / "start"
 
     def prepare(self) -> None:
@@ -162,7 +165,7 @@ class Scenario:
                 raise AssertionError(f"{self.name}, {what}: litter among the parts")
 
 
-SCENARIOS = ("fresh", "append", "overwrite", "keep_parts", "compress", "retry_failed")
+SCENARIOS = ("fresh", "append", "overwrite", "keep_parts", "compress", "retry_failed", "all_objects")
 
 
 def every_event(scenario: Scenario, step: int = 1) -> int:

@@ -58,6 +58,11 @@ def test_hubble_deep_field(tmp_path):
     light = shown.mean(axis=2).reshape(2, 96, 12, 96)[:, 24:72, :, 24:72].mean(axis=(1, 3))
     assert light[0, :3].mean() > 2 * light[0, -3:].mean()
     assert light[1, -3:].mean() > 0.6 * light[1, :3].mean()
+    with Image.open(tmp_path / "field.png") as picture:
+        measurements, crops = scalenorm.crop_all(np.asarray(picture), min_area=30, deblend=True)
+    assert f"field.h5: {len(crops)} objects" in printed
+    assert f"field/000000 has {measurements[0].area} pixels" in printed
+    np.testing.assert_array_equal(scalenorm.open_cache(tmp_path / "field.h5").view("normalized"), crops)
 
 
 @pytest.mark.slow

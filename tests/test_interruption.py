@@ -29,6 +29,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
         ("keep_parts", 9, 2),
         ("compress", 9, 2),
         ("retry_failed", 9, 2),
+        ("all_objects", 9, 2),
     ],
 )
 def test_killed_runs_end_as_if_undisturbed(scenario, step, instants):
