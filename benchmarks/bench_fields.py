@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from common import parser, print_environment, save
 from scipy import ndimage
-from tables import TABLES, table
+from tables import TABLES, load, table
 
 import scalenorm
 
@@ -169,31 +169,52 @@ def write_tables(results):
 
 
 def draw(results, path):
-    """Curves over signal to noise."""
-    import matplotlib
+    """Curves over signal to noise: colours are ways to measure, dashes are fields in linear light."""
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
+    from galaxy_trainer.figures import colour
 
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    for kind, style in (("pictures", "-"), ("light", "--")):
-        for name in FINDERS:
-            values = [100 * results[kind]["off centre"][str(sn)]["right"][name] for sn in SIGNAL_TO_NOISE]
-            axes[0].plot(SIGNAL_TO_NOISE, values, style, marker="o", ms=3, label=f"{name} ({kind})")
-        for name in ("plain", "deblend"):
-            values = [100 * results[kind]["centred"][str(sn)]["within 5%"][name] for sn in SIGNAL_TO_NOISE]
-            axes[1].plot(SIGNAL_TO_NOISE, values, style, marker="o", ms=3, label=f"{name} ({kind})")
-    for axis, title in zip(axes, ("right object, %", "blended: axis within 5%, %"), strict=True):
-        axis.set(xscale="log", xlabel="signal to noise", title=title, ylim=(0, 103))
+    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    styles = {"pictures": "-", "light": "--"}
+    panels = {
+        "right object, % of fields": ("off centre", "right", FINDERS),
+        "blended galaxies: axis within 5%, %": ("centred", "within 5%", ("plain", "deblend")),
+    }
+    for axis, (title, (where, what, names)) in zip(figure.subplots(1, 2, sharey=True), panels.items(), strict=True):
+        looks = {
+            name: {"color": colour(n), "marker": "os^v"[n], "ms": 7 - 1.3 * n, "clip_on": False}
+            for n, name in enumerate(names)
+        }
+        for kind, style in styles.items():
+            for name, look in looks.items():
+                values = [100 * results[kind][where][str(sn)][what][name] for sn in SIGNAL_TO_NOISE]
+                axis.plot(SIGNAL_TO_NOISE, values, style, **look)
+        axis.set(xscale="log", xlabel="signal to noise", title=title, ylim=(0, 104))
         axis.set_xticks(SIGNAL_TO_NOISE, [str(sn) for sn in SIGNAL_TO_NOISE])
-        axis.legend(fontsize=6, loc="lower right")
+        axis.minorticks_off()
+        axis.grid(axis="y", color="#dddddd", linewidth=0.6)
+        axis.spines[["top", "right"]].set_visible(False)
+        handles = [Line2D([], [], **look) for look in looks.values()]
+        handles += [Line2D([], [], color="#666666", linestyle=style) for style in styles.values()]
+        axis.legend(
+            handles, [*names, "pictures", "linear light"], loc="upper center", bbox_to_anchor=(0.5, -0.16),
+            ncols=3 if len(names) > 2 else 2, frameon=False, fontsize=9,
+        )  # fmt: skip
     figure.savefig(path, dpi=110)
 
 
 def main():
     options = parser(__doc__)
     options.add_argument("--count", type=int, default=240, help="fields for each point (default %(default)s)")
+    options.add_argument("--redraw", action="store_true", help="only make tables and figure of the results there are")
     options = options.parse_args()
+    figure = Path(__file__).parent.parent / "docs" / "figures" / "fields.png"
+    if options.redraw:
+        results = load("fields")
+        write_tables(results)
+        draw(results, figure)
+        return
     print_environment()
     results = {}
     for kind, make, off in (("pictures", pictures, 60.0), ("light", light, 36.0)):
@@ -212,7 +233,7 @@ def main():
     save("fields", results, options.output)
     if options.output is None:
         write_tables(results)
-        draw(results, Path(__file__).parent.parent / "docs" / "figures" / "fields.png")
+        draw(results, figure)
 
 
 if __name__ == "__main__":
