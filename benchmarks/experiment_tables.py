@@ -2,8 +2,8 @@
 
 python benchmarks/experiment_tables.py OUTPUT
 
-OUTPUT is that of experiment.sh; of its parts views, margins, ablations, best and folds those that are there are
-used. A part is refused if a run has fewer than 20 epochs, or there are fewer than 3 seeds or 6,000 images.
+OUTPUT is that of experiment.sh; of its parts views, margins, ablations, parts, best and folds those that are there
+are used. A part is refused if a run has fewer than 20 epochs, or there are fewer than 3 seeds or 6,000 images.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-PARTS = ("views", "margins", "ablations", "best", "folds")
+PARTS = ("views", "margins", "ablations", "parts", "best", "folds")
 SCORES = ("deterministic", "oriented", "ensemble", "oriented_ensemble", "non_deterministic")
 FIGURES = {
     "views": {
@@ -31,8 +31,10 @@ FIGURES = {
     },
     "margins": {"margins": "Error over the margin; bars: 95% interval over galaxies, ticks: seeds."},
     "ablations": {"losses": "Training and validation loss by epoch of the ablations."},
+    "parts": {"worth": "Error of each arm over that of the last one; bars: 95% interval over galaxies, ticks: seeds."},
     "best": {"losses": "Training and validation loss by epoch of the recipes best and paper."},
 }
+EPOCHS = (1, 3, 5, 10, 20, 40)
 MARGINS = {"normalized": 1.0, "margin 1.25": 1.25, "margin 1.5": 1.5, "margin 2": 2.0}
 
 
@@ -52,8 +54,15 @@ def score_rows(table):
         ]
 
 
+def ratios_of(table):
+    """Return the ratios that are shown: all of few arms, those to the last one of many."""
+    last = list(table["arms"])[-1]
+    few = len(table["arms"]) <= 4
+    return [row for row in table["ratios"] if few or (row["to"] == last and row["score"] == "deterministic")]
+
+
 def ratio_rows(table):
-    for row in table["ratios"]:
+    for row in ratios_of(table):
         yield [
             f"{row['arm']} / {row['to']}", row["score"].replace("_", "-"), f"{row['ratio']:.3f}",
             f"[{row['low']:.3f}, {row['high']:.3f}]", f"{row['seed_std']:.3f}",
@@ -64,7 +73,7 @@ def epoch_rows(table):
     """Losses after some epochs, validation with augmentation and dropout off and on."""
     for name, arm in table["arms"].items():
         for row in arm["epochs"]:
-            if row["epoch"] in (1, 3, 5, 10, 20, 40):
+            if row["epoch"] in EPOCHS:
                 cells = (row[key] for key in ("loss", "val_loss", "val_loss_augmented"))
                 yield [name, f"{row['epoch']:.0f}", *(f"{value:.5f}" for value in cells)]
 
@@ -108,6 +117,29 @@ def margin_curve(table, target):
     FigureCanvasAgg(figure).print_png(str(target))
 
 
+def worth(table, target):
+    """Draw what each arm's error is over that of the last one."""
+    rows = ratios_of(table)
+    base = table["arms"][rows[0]["to"]]["deterministic"]["per_seed"]
+    figure = Figure(figsize=(8, 0.7 + 0.32 * len(rows)), layout="constrained")
+    panel = figure.subplots()
+    panel.axvline(1, color="#666666", linewidth=0.8)
+    for i, row in enumerate(rows):
+        seeds = [a / b for a, b in zip(table["arms"][row["arm"]]["deterministic"]["per_seed"], base, strict=True)]
+        panel.plot([row["low"], row["high"]], [i, i], color="#0072B2", linewidth=2, alpha=0.5)
+        panel.plot(row["ratio"], i, "o", color="#0072B2")
+        panel.plot(seeds, [i] * len(seeds), "|", color="#D55E00", markersize=9)
+    panel.set_yticks(range(len(rows)), [row["arm"] for row in rows])
+    panel.invert_yaxis()
+    panel.set_xlabel(f'deterministic error / that of "{rows[0]["to"]}"')
+    panel.grid(axis="x", alpha=0.3)
+    FigureCanvasAgg(figure).print_png(str(target))
+
+
+DRAWN = {"margins": margin_curve, "worth": worth}
+"""Figures that are made here; the others are those of galaxy-compare."""
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("output", type=Path, help="what benchmarks/experiment.sh made")
@@ -133,8 +165,8 @@ def main():
         for name, caption in FIGURES.get(part, {}).items():
             ending = ".jpg" if name == "views" else ".png"
             picture = DOCS / "figures" / f"experiment_{part}_{name.replace('-', '_')}{ending}"
-            if name == "margins":
-                margin_curve(table, picture)
+            if name in DRAWN:
+                DRAWN[name](table, picture)
             else:
                 small(folder / part / "figures" / f"{name}.png", picture, 800 if name == "views" else 1000)
             text.append(f".. figure:: figures/{picture.name}\n   :alt: {caption}\n\n   {caption}\n")
