@@ -21,7 +21,7 @@ from .cache.merge import Labels, write_merged
 from .cache.part import TEMPORARY, Head, Store, create, new_file
 from .cache.reader import Cache, one_line
 from .counting import list_objects
-from .crop import measure_and_crop
+from .crop import crop_all, measure_and_crop
 from .engines import cores, is_local, run
 from .images import DecodeOptions
 from .layouts import check_layout, first_layout, images_in_order, rows_in_order
@@ -357,14 +357,13 @@ def _warm_up(job: Job, head: Head) -> None:
     size, _, bands = head.crop_shape
     image = np.zeros((9, 9, bands), head.layout.dtype)
     image[3:6, 3:6] = 1
-    centre = job.measure.center if isinstance(job.measure.center, str) else "image"
+    image = image if bands > 1 else image[:, :, 0]
     try:
-        measure_and_crop(
-            image if bands > 1 else image[:, :, 0],
-            head.view_names,
-            size,
-            dataclasses.replace(job.measure, center=centre),
-        )
+        if job.all_objects:
+            crop_all(image, size, **{k: v for k, v in vars(job.measure).items() if k not in ("center", "min_area")})
+        else:
+            centre = job.measure.center if isinstance(job.measure.center, str) else "image"
+            measure_and_crop(image, head.view_names, size, dataclasses.replace(job.measure, center=centre))
     except ValueError as error:
         raise BatchError(str(error)) from error
 
