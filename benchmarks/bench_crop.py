@@ -231,9 +231,7 @@ def main() -> None:
     }
     counts = {name: len(few) if name.split()[-1] in ("uint8", "uint16", "float32") else 1 for name in kinds}
     kinds_times = common.interleave(kinds, options.rounds)
-    kinds_times = {
-        name: {key: value / counts[name] for key, value in t.items()} for name, t in kinds_times.items()
-    }
+    kinds_times = {name: {key: value / counts[name] for key, value in t.items()} for name, t in kinds_times.items()}
     common.print_times("other kinds of image", kinds_times)
 
     sizes = {}

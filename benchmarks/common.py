@@ -26,7 +26,6 @@ PACKAGES = (
 )
 
 
-
 def environment() -> dict[str, Any]:
     """Machine, date and versions."""
     versions = {}
