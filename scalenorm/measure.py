@@ -232,29 +232,25 @@ SKY_STEP = 16  # rows from one to the next in which the deviation of the sky is 
 
 def _flags_of_pixels(frame: Frame, galaxy: Galaxy, component: Component, sky: Sky) -> Flag:
     """The flags for which the pixels must be looked at again."""
-    from .kernels.regions import inspect_region, region_light
+    from .kernels.regions import inspect_region
 
     grey, threshold = galaxy.grey, galaxy.threshold
-    flags = Flag(0)
     top, left = (math.floor(edge) for edge in galaxy.window.corner())
     side = math.ceil(galaxy.window.side)
     window = max(top, 0), max(left, 0), min(top + side, grey.height), min(left + side, grey.width)
-    most = _MOST.get(frame.dtype, -1)
-    neighbours, mean, variance, saturated = inspect_region(
+    neighbours, faint, saturated = inspect_region(
         grey.rows, grey.kind, grey.weights, grey.valid, threshold.cutoff, grey.level,
-        sky.foreground, component.mask, component.bbox, window, min(SKY_STEP, grey.height),
-        frame.rows, frame.bands, most,
+        sky.foreground, component.mask, component.mask is sky.foreground, component.bbox, component.moments[0],
+        window, min(SKY_STEP, grey.height), CONTRAST,
+        frame.rows, frame.bands, _MOST.get(frame.dtype, -1),
     )  # fmt: skip
+    flags = Flag(0)
     if saturated:
         flags |= Flag.SATURATED
     if neighbours > NEIGHBOUR * component.moments[0]:
         flags |= Flag.NEIGHBOUR_IN_WINDOW
-    least = mean + CONTRAST * math.sqrt(variance)
-    # Of a region as it was found no pixel is below the cutoff: if that is far above the sky, so is their mean.
-    if not (component.mask is sky.foreground and threshold.cutoff >= least):
-        light = region_light(grey.rows, grey.kind, grey.weights, grey.level, component.mask, component.bbox)
-        if light / component.moments[0] < least:
-            flags |= Flag.LOW_CONTRAST
+    if faint:
+        flags |= Flag.LOW_CONTRAST
     return flags
 
 

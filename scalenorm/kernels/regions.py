@@ -83,16 +83,6 @@ def reaches(rows, bands, value, member, bbox):
 
 
 @kernel
-def inspect_region(
-    rows, kind, weights, valid, cutoff, level, foreground, member, bbox, window, step, values, bands, top
-):  # fmt: skip
-    """All of the above in one call: neighbours, mean and variance of the sky, whether ``values`` reach ``top``."""
-    neighbours = count_neighbours(foreground, member, bbox, window)
-    mean, variance = sky_moments(rows, kind, weights, valid, cutoff, level, step)
-    return neighbours, mean, variance, top >= 0 and reaches(values, bands, top, member, bbox)
-
-
-@kernel
 def region_light(rows, kind, weights, level, member, bbox):
     """Sum of the scaled grey level over a region."""
     bands = len(weights)
@@ -107,3 +97,24 @@ def region_light(rows, kind, weights, level, member, bbox):
             for x in range(len(grey)):
                 total += grey[x] * wide if line[x] == MEMBER else 0
     return total
+
+
+@kernel
+def inspect_region(
+    rows, kind, weights, valid, cutoff, level, foreground, member, whole, bbox, area, window, step, deviations,
+    values, bands, top,
+):  # fmt: skip
+    """All of the above in one call, which is compiled as one: (neighbours, faint, saturated).
+
+    ``whole`` says that the region is a component as it was found. Faint: its mean grey level is less than so many
+    deviations of the sky above the sky. Saturated: it reaches ``top`` >= 0 in ``values``.
+    """
+    neighbours = count_neighbours(foreground, member, bbox, window)
+    saturated = top >= 0 and reaches(values, bands, top, member, bbox)
+    mean, variance = sky_moments(rows, kind, weights, valid, cutoff, level, step)
+    least = mean + deviations * np.sqrt(variance)
+    # No pixel of a whole region is below the cutoff: if that is far above the sky, so is their mean.
+    faint = False
+    if not (whole and cutoff >= least):
+        faint = region_light(rows, kind, weights, level, member, bbox) / area < least
+    return neighbours, faint, saturated
