@@ -3,7 +3,7 @@
 #
 #     benchmarks/experiment.sh GALAXYZOO OUTPUT PART...
 #
-# GALAXYZOO holds images/, labels.csv and unbiased_ids.txt; OUTPUT gets caches and one experiment folder for all.
+# GALAXYZOO holds images/, labels.csv and unbiased_ids.txt; OUTPUT gets the caches and an experiment folder per precision.
 # Parts: caches views margins ablations parts best folds.  JOBS trainings run side by side (default 2).
 set -eu
 images=$1 output=$2
@@ -15,13 +15,13 @@ cache() {  # NAME MARGIN VIEWS
     scalenorm-batch "$images/images" "$output/$1.h5" --labels "$images/labels.csv" --margin "$2" --views "$3"
 }
 
-compare() {  # CACHE-OR-ARMS PAGE OPTIONS...: trains what is missing, then keeps page, tables and figures as PAGE
-    what=$1 page=$2
-    shift 2
-    galaxy-compare "$what" -o "$output/experiment" --test-candidates "$images/unbiased_ids.txt" --test-fraction 0.2 \
-        --recipe paper --width 0.25 --jobs "$jobs" "$@"
+compare() {  # CACHE-OR-ARMS PRECISION PAGE OPTIONS...: trains what is missing, keeps page, tables and figures as PAGE
+    what=$1 precision=$2 page=$3
+    shift 3
+    galaxy-compare "$what" -o "$output/$precision" --precision "$precision" --recipe paper --width 0.25 \
+        --test-candidates "$images/unbiased_ids.txt" --test-fraction 0.2 --jobs "$jobs" "$@"
     mkdir -p "$output/$page"
-    (cd "$output/experiment" && cp -r index.html ./*.csv table.json figures "../$page/")
+    (cd "$output/$precision" && cp -r index.html ./*.csv table.json figures "../$page/")
 }
 
 arms() {  # NAME: the arms of benchmarks/experiment_NAME.json, beside the caches they name
@@ -36,9 +36,10 @@ for part in "$@"; do
         cache gz 1 normalized,center-64,center-256
         for margin in 1.25 1.5 2; do cache "gz-margin-$margin" $margin normalized; done
         ;;
-    views) compare "$output/gz.h5" views --views normalized center-64 center-256 ;;
-    folds) compare "$output/gz.h5" folds --views normalized center-64 center-256 --folds 5 ;;
-    margins | ablations | parts | best) compare "$(arms "$part")" "$part" ;;
+    views) compare "$output/gz.h5" float32 views --views normalized center-64 center-256 ;;
+    folds) compare "$output/gz.h5" float32 folds --views normalized center-64 center-256 --folds 5 ;;
+    margins | ablations | parts) compare "$(arms "$part")" float32 "$part" ;;
+    best) compare "$(arms best)" bfloat16 best ;;
     *)
         echo "unknown part $part" >&2
         exit 2
