@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -51,10 +52,15 @@ class Layout:
     @classmethod
     def of(cls, image: np.ndarray) -> Layout:
         """Return the layout that crops of `image` ((H, W) or (H, W, C)) have."""
-        return cls(image.dtype.newbyteorder("=").name, 1 if image.ndim == 2 else image.shape[2])
+        return cls(_name(image.dtype), 1 if image.ndim == 2 else image.shape[2])
 
     def __str__(self) -> str:
         return f"{self.dtype} with {self.bands} band{'s' if self.bands > 1 else ''}"
+
+
+@functools.cache  # NumPy makes the name anew every time, which takes longer than to open a file
+def _name(dtype: np.dtype) -> str:
+    return dtype.newbyteorder("=").name
 
 
 def number_columns(bands: int) -> list[tuple[str, str]]:
