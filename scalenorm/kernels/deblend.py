@@ -337,7 +337,6 @@ def own_pixels(
     where the galaxy cannot be seen, are its own if the pixel opposite (row, col) is.
     ``seen`` marks the objects in the component. FOREGROUND is 1, so that a comparison can be written to the mask.
     """
-    planes = np.empty((3, CHUNK), rows.dtype)
     bands = len(weights)
     planes = np.empty((3, CHUNK), rows.dtype)
     first, low, last, high = bbox
