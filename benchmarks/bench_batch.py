@@ -42,12 +42,13 @@ def write_list(path: Path, files: list[Path], count: int) -> Path:
     return path
 
 
-def convert(list_file: Path, jobs: int) -> float:
+def convert(list_file: Path, jobs: int, backend: str = "threads") -> float:
     """Seconds of one run of the command."""
     output = list_file.with_suffix(f".{jobs}.h5")
     output.unlink(missing_ok=True)
     start = time.perf_counter()
-    subprocess.run([BATCH, "--list", list_file, output, "--jobs", str(jobs), "--quiet"], check=True)
+    options = ["--jobs", str(jobs), "--backend", backend, "--quiet"]
+    subprocess.run([BATCH, "--list", list_file, output, *options], check=True)
     seconds = time.perf_counter() - start
     output.unlink()
     return seconds
@@ -121,6 +122,8 @@ def main() -> None:
             for key, run in (
                 (f"command, {jobs} workers, short", lambda: convert(lists[short], jobs)),
                 (f"command, {jobs} workers, long", lambda: convert(lists[long], jobs)),
+                (f"command, {jobs} processes, short", lambda: convert(lists[short], jobs, "loky")),
+                (f"command, {jobs} processes, long", lambda: convert(lists[long], jobs, "loky")),
                 (f"decode only, {jobs} workers", lambda: decode_only(files, long, jobs)),
                 (f"decode and crop only, {jobs} workers", lambda: decode_only(files, long, jobs, crop=True)),
                 ("decode and crop only, 1 worker", lambda: decode_only(files, long, 1, crop=True)),
@@ -136,6 +139,8 @@ def main() -> None:
         f"command, {jobs} workers": (long - short)
         / (median[f"command, {jobs} workers, long"] - median[f"command, {jobs} workers, short"]),
         "command, 1 worker": (long - short) / (median["command, 1 worker, long"] - median["command, 1 worker, short"]),
+        f"command, {jobs} processes": (long - short)
+        / (median[f"command, {jobs} processes, long"] - median[f"command, {jobs} processes, short"]),
         f"decode only, {jobs} workers": long / median[f"decode only, {jobs} workers"],
         "decode only, 1 worker": long / median["decode only, 1 worker"],
         f"decode and crop only, {jobs} workers": long / median[f"decode and crop only, {jobs} workers"],
@@ -157,6 +162,7 @@ def main() -> None:
         / rates["decode and crop only, 1 worker"],
         "folder to cache / scikit-image with joblib processes, rate": rates[f"command, {jobs} workers"]
         / rates["scikit-image, joblib processes"],
+        f"{jobs} processes / 1 worker, rate": rates[f"command, {jobs} processes"] / rates["command, 1 worker"],
         f"{jobs} workers / 1 worker, rate": rates[f"command, {jobs} workers"] / rates["command, 1 worker"],
     }
     common.print_ratios(ratios, GOALS)
