@@ -17,7 +17,7 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://")
 
 def is_url(path: str) -> bool:
     """Whether `path` goes to fsspec: it begins with ``protocol://``."""
-    return _URL.match(path) is not None
+    return "://" in path and _URL.match(path) is not None
 
 
 def join(folder: str, name: str) -> str:

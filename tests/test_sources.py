@@ -624,6 +624,22 @@ def test_sources_are_a_sequence(tree):
         sources[4]
 
 
+def test_any_choice_of_sources_keeps_what_they_say(tree, tmp_path):
+    """Of two folders and a stack: straight and crooked choices are copied in different ways."""
+    touch(str(tmp_path / "other" / name) for name in ("m.jpg", "zz.jpg"))
+    np.save(tmp_path / "d.npy", np.zeros((3, 8, 8, 3), np.uint8))
+    sources = find([tree, tmp_path / "other", tmp_path / "d.npy"]).sources
+    each = [sources[i] for i in range(len(sources))]
+    assert len(each) == 9
+    for order in ([], [4], [0, 1, 2], [2, 3, 4, 5, 6, 7, 8], [3, 2, 1], [0, 2, 4], [5, 5, 6], [8, 7]):
+        chosen = sources.take(order)
+        assert [chosen[i] for i in range(len(chosen))] == [each[i] for i in order]
+        assert list(chosen.take(range(len(chosen)))) == list(chosen)
+    for start in range(9):
+        for stop in range(start, 10):
+            assert list(sources[start:stop]) == each[start:stop]
+
+
 def touch(paths):
     for path in paths:
         os.makedirs(os.path.dirname(path), exist_ok=True)
