@@ -61,7 +61,9 @@ def find_blobs(frame: Frame, threshold: Threshold, method: str) -> NDArray[np.fl
         row, col, sigma = place.tolist()
         inside = (rows - row) ** 2 + (cols - col) ** 2 <= 2 * sigma**2
         total = image[inside].sum()
-        blob[:] = (row + 0.5) * factor - 0.5, (col + 0.5) * factor - 0.5, sigma * factor, total * factor**2 * HEIGHTS
+        # The last blocks may reach beyond the frame, and their middles too.
+        middle = min((row + 0.5) * factor - 0.5, frame.height - 1), min((col + 0.5) * factor - 0.5, frame.width - 1)
+        blob[:] = *middle, sigma * factor, total * factor**2 * HEIGHTS
         strong[k] = image[int(row), int(col)] * HEIGHTS >= 1
     return blobs[strong]
 

@@ -54,6 +54,18 @@ def test_thin_images(center, shape, rng):
     assert 0 <= galaxy.window_col <= shape[1] - 1
 
 
+@pytest.mark.parametrize("center", ["log", "dog"])
+@pytest.mark.parametrize("shape", [(259, 259), (1300, 1291), (382, 200)])  # the last blocks are not whole
+def test_a_blob_at_the_edge_lies_in_the_image(center, shape, rng):
+    image = rng.normal(0, 0.1, shape)
+    image[-2:, 80:120] = 100
+    for turned in (image, image.T):
+        galaxy = scalenorm.measure(turned, center=center)
+        assert galaxy.window_row <= turned.shape[0] - 1
+        assert galaxy.window_col <= turned.shape[1] - 1
+        assert galaxy.area == 80
+
+
 def test_a_large_image_is_searched_on_a_reduced_copy(monkeypatch):
     import skimage.feature
 
