@@ -240,8 +240,8 @@ def _flags_of_pixels(frame: Frame, galaxy: Galaxy, component: Component, sky: Sk
     window = max(top, 0), max(left, 0), min(top + side, grey.height), min(left + side, grey.width)
     neighbours, faint, saturated = inspect_region(
         grey.rows, grey.kind, grey.weights, grey.valid, threshold.cutoff, grey.level,
-        sky.foreground, component.mask, component.mask is sky.foreground, component.bbox, component.moments[0],
-        window, min(SKY_STEP, grey.height), CONTRAST,
+        sky.foreground, component.mask, component.mask is sky.foreground, component.bbox, window,
+        min(SKY_STEP, grey.height), CONTRAST,
         frame.rows, frame.bands, _MOST.get(frame.dtype, -1),
     )  # fmt: skip
     flags = Flag(0)
@@ -296,7 +296,7 @@ def measure(
         become grey as 0.2125 R + 0.7154 G + 0.0721 B, any other number as their mean. Non-finite pixels take no part.
     sigma : float, default 1.0
         Standard deviations above the mean at which the foreground starts.
-    margin : float > 0, default 1.0
+    margin : float > 0 and at most 1000, default 1.0
         Side of the window over the galaxy's size.
     center : {"image", "galaxy", "log", "dog"} or (row, col), default "image"
         Centre of the window: the image's (the paper), the galaxy's centroid, a position, or the most salient blob that

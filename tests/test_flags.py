@@ -112,6 +112,21 @@ def test_low_contrast(rng):
     assert Flag.LOW_CONTRAST not in flags(noise + blob((100, 100), 50, 50, 60, 8))
 
 
+def test_pixels_without_a_value_in_a_filled_hole_say_nothing(rng):
+    image = rng.normal(0, 1, (60, 60))
+    image[np.hypot(*(np.indices(image.shape) - 30)) < 10] += 2.5
+    assert Flag.LOW_CONTRAST in flags(image, fill_holes=True)
+    hole = np.zeros(image.shape, bool)
+    hole[29:32, 29:32] = True
+    for value in (np.nan, np.inf, 1e6):
+        image[hole] = value
+        assert Flag.LOW_CONTRAST in flags(image, fill_holes=True, mask=hole)
+    small = np.clip(galaxy(), 0, 200).astype(np.uint8)
+    small[50, 50] = 255
+    assert Flag.SATURATED in flags(small, fill_holes=True)
+    assert Flag.SATURATED not in flags(small, fill_holes=True, mask=small == 255)
+
+
 def test_scale_limited():
     assert Flag.SCALE_LIMITED in flags(galaxy(), side_limits=(1, 10))
     assert Flag.SCALE_LIMITED not in flags(galaxy(), side_limits=(1, 99))

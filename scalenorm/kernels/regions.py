@@ -64,8 +64,8 @@ def sky_moments(rows, kind, weights, valid, cutoff, level, step):
 
 
 @kernel
-def reaches(rows, bands, value, member, bbox):
-    """Whether any band of any pixel of a region has a value."""
+def reaches(rows, bands, valid, value, member, bbox):
+    """Whether any band of any valid pixel of a region has a value."""
     value = rows.dtype.type(value)  # compared in their own type, many at once
     for y in range(bbox[0], bbox[2]):
         values = rows[y, bbox[1] * bands : bbox[3] * bands]
@@ -75,7 +75,7 @@ def reaches(rows, bands, value, member, bbox):
         if found:
             line = member[y, bbox[1] : bbox[3]]
             for x in range(len(line)):
-                if line[x] == MEMBER:
+                if line[x] == MEMBER and (valid is None or valid[y, bbox[1] + x] != 0):
                     for band in range(bands):
                         if values[bands * x + band] == value:
                             return True
@@ -83,25 +83,28 @@ def reaches(rows, bands, value, member, bbox):
 
 
 @kernel
-def region_light(rows, kind, weights, level, member, bbox):
-    """Sum of the scaled grey level over a region."""
+def mean_light(rows, kind, weights, valid, level, member, bbox):
+    """Mean of the scaled grey level over the valid, finite pixels of a region: a filled hole may hold others."""
     bands = len(weights)
     planes = np.empty((3, CHUNK), rows.dtype)
     wide = np.int64(1)  # makes int64 of int32, and leaves floats
     total = level.dtype.type(0) * wide
+    count = 0
     for y in range(bbox[0], bbox[2]):
         for start in range(bbox[1], bbox[3], CHUNK):
             stop = min(start + CHUNK, bbox[3])
             grey, line = level[: stop - start], member[y, start:stop]
             grey_levels(rows[y, start * bands : stop * bands], kind, weights, planes, grey)
             for x in range(len(grey)):
-                total += grey[x] * wide if line[x] == MEMBER else 0
-    return total
+                use = line[x] == MEMBER and np.isfinite(grey[x]) and (valid is None or valid[y, start + x] != 0)
+                total += grey[x] * wide if use else 0
+                count += use
+    return total / count
 
 
 @kernel
 def inspect_region(
-    rows, kind, weights, valid, cutoff, level, foreground, member, whole, bbox, area, window, step, deviations,
+    rows, kind, weights, valid, cutoff, level, foreground, member, whole, bbox, window, step, deviations,
     values, bands, top,
 ):  # fmt: skip
     """All of the above in one call, which is compiled as one: (neighbours, faint, saturated).
@@ -110,11 +113,11 @@ def inspect_region(
     deviations of the sky above the sky. Saturated: it reaches ``top`` >= 0 in ``values``.
     """
     neighbours = count_neighbours(foreground, member, bbox, window)
-    saturated = top >= 0 and reaches(values, bands, top, member, bbox)
+    saturated = top >= 0 and reaches(values, bands, valid, top, member, bbox)
     mean, variance = sky_moments(rows, kind, weights, valid, cutoff, level, step)
     least = mean + deviations * np.sqrt(variance)
     # No pixel of a whole region is below the cutoff: if that is far above the sky, so is their mean.
     faint = False
     if not (whole and cutoff >= least):
-        faint = region_light(rows, kind, weights, level, member, bbox) / area < least
+        faint = mean_light(rows, kind, weights, valid, level, member, bbox) < least
     return neighbours, faint, saturated
