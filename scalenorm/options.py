@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 Center = str | tuple[float, float]
 
 CENTERS = ("image", "galaxy", "log", "dog")
+MOST_MARGIN = 1000  # crops of far larger windows hold nothing but sky, and take minutes
 SIZES = ("major_axis", "half_light", "petrosian")
 
 
@@ -47,20 +49,29 @@ class MeasureOptions:
             raise ValueError(f"sigma must be a finite number, got {self.sigma!r}")
         if not (math.isfinite(self.margin) and self.margin > 0):
             raise ValueError(f"margin must be a positive finite number, got {self.margin!r}")
-        if self.center.__class__ is str:
+        if self.margin > MOST_MARGIN:
+            raise ValueError(f"margin must be at most {MOST_MARGIN}, got {self.margin!r}")
+        if not (self.channel_axis is None or isinstance(self.channel_axis, Integral)):
+            raise ValueError(f"channel_axis must be an integer or None, got {self.channel_axis!r}")
+        if isinstance(self.center, str):
             if self.center not in CENTERS:
                 raise ValueError(f"center must be one of {', '.join(CENTERS)} or (row, col), got {self.center!r}")
         else:
             object.__setattr__(self, "center", _numbers("center", self.center, 2))
         if self.weights is not None:
             object.__setattr__(self, "weights", _numbers("weights", self.weights))
-        if self.sigma_clip is not None and not (math.isfinite(self.sigma_clip) and self.sigma_clip >= 1):
-            raise ValueError(f"sigma_clip must be a finite number of deviations, at least 1, got {self.sigma_clip!r}")
+        if self.sigma_clip is not None:
+            object.__setattr__(self, "sigma_clip", _number("sigma_clip", self.sigma_clip))
+            if not 1 <= self.sigma_clip < math.inf:
+                raise ValueError(
+                    f"sigma_clip must be a finite number of deviations, at least 1, got {self.sigma_clip!r}"
+                )
         if not (math.isfinite(self.smooth) and self.smooth >= 0):
             raise ValueError(f"smooth must be a number of pixels, at least 0, got {self.smooth!r}")
-        if not (self.min_area >= 1 and int(self.min_area) == self.min_area):
+        area, levels = _number("min_area", self.min_area), _number("deblend_levels", self.deblend_levels)
+        if not (area >= 1 and area.is_integer()):
             raise ValueError(f"min_area must be a positive number of pixels, got {self.min_area!r}")
-        if not (2 <= self.deblend_levels <= 10_000 and int(self.deblend_levels) == self.deblend_levels):
+        if not (2 <= levels <= 10_000 and levels.is_integer()):
             raise ValueError(f"deblend_levels must be an integer from 2 to 10000, got {self.deblend_levels!r}")
         if not 0 <= self.deblend_contrast <= 1:
             raise ValueError(f"deblend_contrast must be a number from 0 to 1, got {self.deblend_contrast!r}")

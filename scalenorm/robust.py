@@ -17,7 +17,8 @@ def grey_image(frame: Frame) -> NDArray[np.float64]:
     """Scaled grey levels, shape (H, W); NaN where a pixel is masked or not finite."""
     values = frame.rows.reshape(frame.height, frame.width, frame.bands)
     luma = frame.kind in (1, 2)  # kernels.grey.RGB, RGBA
-    grey = values[..., :3] @ np.array([2125.0, 7154.0, 721.0]) if luma else values @ frame.weights
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite less infinite is as bad as either
+        grey = values[..., :3] @ np.array([2125.0, 7154.0, 721.0]) if luma else values @ frame.weights
     if frame.valid is not None:
         grey[frame.valid == 0] = np.nan
     if not frame.exact:

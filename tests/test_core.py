@@ -147,6 +147,18 @@ def test_non_finite_pixels_are_sky(rng):
         assert np.isfinite(scalenorm.crop(image, view="center-64")).all()
 
 
+@pytest.mark.parametrize("options", [
+    {"smooth": 1.0}, {"sigma_clip": 3.0}, {"min_area": 50}, {"mask_neighbours": True}, {"deblend": True},
+    {"center": "log"}, {"size_from": "petrosian"}, {"fill_holes": True},
+])  # fmt: skip
+def test_infinite_values_of_both_signs_in_one_pixel(options, rng):
+    image = galaxy_like(rng, dtype="float32")
+    expected = image.copy()
+    image[:2, :3], expected[:2, :3] = (np.inf, -np.inf, 0), np.nan
+    assert scalenorm.measure(image, **options) == scalenorm.measure(expected, **options)
+    assert np.isfinite(scalenorm.crop(image, **options)).all()
+
+
 def test_layouts_give_the_same_result(rng):
     image = galaxy_like(rng, dtype="uint16")
     expected, measured = scalenorm.crop(image), scalenorm.measure(image)
@@ -416,6 +428,12 @@ def test_true_axes_of_simulated_galaxies(galaxies):
         (np.zeros((5, 5)), {"mask": np.zeros((4, 5))}, "mask must have the image's shape"),
         (np.zeros((5, 5)), {"sigma": math.nan}, "sigma must be a finite number"),
         (np.zeros((5, 5)), {"margin": 0}, "margin must be a positive"),
+        (np.eye(5), {"margin": 1e308}, "margin must be at most 1000, got 1e"),
+        (np.zeros((5, 5)), {"min_area": math.inf}, "min_area must be a positive number of pixels, got inf"),
+        (np.zeros((5, 5)), {"min_area": "3"}, "min_area must be a number, got '3'"),
+        (np.zeros((5, 5)), {"sigma_clip": "3"}, "sigma_clip must be a number, got '3'"),
+        (np.zeros((5, 5)), {"deblend_levels": None}, "deblend_levels must be a number, got None"),
+        (np.zeros((5, 5, 3)), {"channel_axis": 1.5}, "channel_axis must be an integer or None, got 1.5"),
         (np.zeros((5, 5)), {"sigma": "1"}, "sigma must be a number, got '1'"),
         (np.zeros((5, 5)), {"view": ["normalized"]}, "unknown view \\['normalized'\\]"),
         (np.zeros((5, 5)), {"view": "center-99999999999"}, "unknown view 'center-99999999999'"),
@@ -439,6 +457,7 @@ def test_numbers_of_numpy_are_numbers(galaxies):
     assert scalenorm.measure(image, sigma=np.float32(1.5), margin=np.int64(2)) == scalenorm.measure(
         image, sigma=1.5, margin=2.0
     )
+    assert scalenorm.measure(image, center=np.str_("galaxy")) == scalenorm.measure(image, center="galaxy")
 
 
 def test_a_window_far_beyond_the_image_costs_no_more_memory(galaxies):
