@@ -228,7 +228,7 @@ class TarArchive:
         try:
             self._header(0)
         except _DAMAGE as error:
-            raise ArchiveError(f"not a readable tar archive: {reason(error)}") from error
+            raise ArchiveError(f"neither a zip nor a tar archive, or damaged: {reason(error)}") from error
 
     def _header(self, at: int) -> tuple[tarfile.TarInfo, int] | None:
         """Header of the member at `at` and where the next begins; None at the zeros that end every archive."""

@@ -22,6 +22,7 @@ from .labels import read_labels
 from .listing import visible
 from .options import MeasureOptions
 from .pipeline import Interrupted, Job, make
+from .place import check_place
 from .sources import find
 from .summary import Summary
 from .views import parse_view
@@ -163,6 +164,8 @@ def convert(
         check_size(size)
         view_names = _checked_views(views)
         _check_choices(part, overwrite, append, retry_failed, jobs, backend, scheduler, part_size)
+        if labels is None and (id_column is not None or label_columns is not None):
+            raise ValueError(f"{'label_columns' if id_column is None else 'id_column'} needs labels")
         if is_url(os.fspath(output)) and keep_parts:
             raise ValueError("keep_parts needs a local output: a URL gets one whole file")
     except ValueError as error:
@@ -264,10 +267,7 @@ def _check_choices(
 
 
 def _make_local(job: Job, output: Path) -> Summary:
-    if output.is_dir():
-        raise BatchError(f"{output} is a folder: give the name of a file in it")
-    if not output.parent.is_dir():
-        raise BatchError(f"{output.parent}: no such folder; make it first")
+    check_place(output)
     return make(dataclasses.replace(job, output=output))
 
 

@@ -103,7 +103,7 @@ def merge(arguments: Sequence[str] | None = None) -> int:
 
         cache = join_caches(paths[:-1], paths[-1], **options)
         if not quiet:
-            say(f"{paths[-1]}: {len(cache)} images from {len(paths) - 1} caches")
+            say(f"{paths[-1]}: {len(cache)} images from {len(paths) - 1} cache{'s' if len(paths) > 2 else ''}")
         return DONE
 
     return _guarded(parser, join)

@@ -145,5 +145,6 @@ def reason(error: Exception) -> str:
     """Text of a decoder's exception, as one line of bounded length."""
     if isinstance(error, MemoryError):
         return "not enough memory to decode it"
-    text = " ".join(str(error).split()) or type(error).__name__
+    said = (error.strerror if isinstance(error, OSError) else None) or str(error)  # without number and path
+    text = " ".join(said.split()) or type(error).__name__
     return text if len(text) <= 200 else text[:197] + "..."

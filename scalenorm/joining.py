@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from .cache import format as fmt
-from .cache.format import CacheError
+from .cache.format import CacheError, PartError
 from .cache.merge import Labels, Selection, write_merged
 from .cache.part import TEMPORARY, Head
 from .cache.reader import Cache
-from .lock import LockedError, locked
-from .pipeline import told
+from .place import check_place, held
 from .work import BatchError
 
 _ROWS = 4096
@@ -58,35 +57,49 @@ def join_caches(
     """
     if not inputs:
         raise CacheError("no caches to join")
+    paths = [os.path.realpath(path) for path in inputs]
+    for path, name in zip(paths, inputs, strict=True):
+        if paths.count(path) > 1:
+            raise CacheError(f"{os.fspath(name)} is given more than once")
     caches = [Cache(path) for path in inputs]
     for other in caches[1:]:
         _check_alike(caches[0], other)
     labels = _joined_labels(caches)
     selection = _in_order(caches)
     output = Path(output).absolute()
-    try:
-        with locked(output.with_name(output.name + ".lock")):
-            if output.exists():
-                Cache(output)
-                if not overwrite:
-                    raise BatchError(f"{output} exists: --overwrite replaces it")
-            for litter in output.parent.glob(f"{glob.escape(output.name)}.*{TEMPORARY}"):
-                litter.unlink()
-            source = ", ".join(cache.path.name for cache in caches[:5]) + (", ..." if len(caches) > 5 else "")
-            head = Head(caches[0].settings, caches[0].layout, source, compress)
-            write_merged(output, output.parent, head, selection, labels=labels)
-    except LockedError as error:
-        raise BatchError(str(error)) from error
-    except OSError as error:
-        raise told(error, output) from error
+    check_place(output)
+    with held(output):
+        if output.exists():
+            _check_replaceable(output, overwrite)
+        for litter in output.parent.glob(f"{glob.escape(output.name)}.*{TEMPORARY}"):
+            litter.unlink()
+        source = ", ".join(cache.path.name for cache in caches[:5]) + (", ..." if len(caches) > 5 else "")
+        head = Head(caches[0].settings, caches[0].layout, source, compress)
+        write_merged(output, output.parent, head, selection, labels=labels)
     return Cache(output)
 
 
 def _check_alike(first: Cache, other: Cache) -> None:
-    if changes := fmt.differences(first.settings, other.settings):
-        raise CacheError(f"{first.path} and {other.path} have other settings ({'; '.join(changes)})")
+    if changes := fmt.differences(first.settings, other.settings, word=" and"):
+        raise CacheError(
+            f"{first.path} and {other.path} were made with different settings ({'; '.join(changes)}): "
+            "only caches with the same can be joined"
+        )
     if first.layout != other.layout:
-        raise CacheError(f"{first.path} holds {first.layout}, {other.path} {other.layout}")
+        raise CacheError(
+            f"{first.path} holds {first.layout}, {other.path} {other.layout}: only caches with the same can be joined"
+        )
+
+
+def _check_replaceable(output: Path, overwrite: bool) -> None:
+    try:
+        Cache(output)
+    except PartError:
+        pass  # a cache all the same
+    except CacheError as error:
+        raise BatchError(f"{error}; it is left alone: remove it or choose another output") from error
+    if not overwrite:
+        raise BatchError(f"{output} exists: --overwrite replaces it")
 
 
 def _joined_labels(caches: Sequence[Cache]) -> Labels | None:
@@ -95,7 +108,10 @@ def _joined_labels(caches: Sequence[Cache]) -> Labels | None:
         return None
     for cache in labelled:
         if cache.label_names != labelled[0].label_names:
-            raise CacheError(f"{labelled[0].path} and {cache.path} have labels of other names")
+            raise CacheError(
+                f"{labelled[0].path} and {cache.path} have labels of different names: "
+                "make them with the same --labels and --label-columns"
+            )
     hashes = sorted({cache.labels_sha256 for cache in labelled})
     sha256 = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
     return Labels(labelled[0].label_names, sha256, (), keep=True)
@@ -107,7 +123,7 @@ def _in_order(caches: Sequence[Cache]) -> Selection:
     for entry in heapq.merge(*(_ids(cache, number) for number, cache in enumerate(caches))):
         if entry[0] == last[0] and last[1] >= 0:
             both = f"{caches[last[1]].path} and {caches[entry[1]].path}"
-            raise CacheError(f"{both} both have an image with the id {entry[0].decode()!r}")
+            raise CacheError(f"{both} both have an image with the id {entry[0].decode()!r}: leave one of them out")
         cache_of.append(entry[1])
         row_of.append(entry[2])
         last = entry

@@ -17,6 +17,7 @@ import numpy as np
 ID_COLUMNS = ("GalaxyID", "id", "dr7objid", "objid")
 
 _SHOWN = 5
+_MOST_COLUMNS = 8
 
 
 class LabelsError(ValueError):
@@ -56,7 +57,9 @@ class LabelFile:
                 if not cells:
                     continue
                 if len(cells) <= max(self.id_index, *self.indices):
-                    raise LabelsError(f"{self.path}, line {reader.line_num}: only {len(cells)} columns")
+                    raise LabelsError(
+                        f"{self.path}, line {reader.line_num}: only {len(cells)} columns, the header has more"
+                    )
                 yield cells[self.id_index].strip(), [cells[index] for index in self.indices], reader.line_num
 
     def joined(self, count: int, id_of: Callable[[int], str]) -> Iterator[tuple[int, np.ndarray]]:
@@ -177,6 +180,9 @@ def read_labels(
             sha256 = hashlib.file_digest(binary, "sha256")
     except OSError as error:
         raise LabelsError(f"{path}: cannot be read: {error.strerror or error}") from None
+    first = ",".join(header)
+    if any(sign < " " and sign not in "\t\r\n" for sign in first) or "\udc80" <= first[:1] <= "\udcff":
+        raise LabelsError(f"{path}: not a CSV file in UTF-8: its first line is {first[:20]!a}")
     if not header:
         raise LabelsError(f"{path}: empty; a header line with an id column is needed")
     id_index = _id_index(path, header, id_column)
@@ -185,7 +191,7 @@ def read_labels(
     for name in names:
         if header.count(name) != 1:
             found = "twice" if name in header else "not"
-            raise LabelsError(f"{path}: column {name!r} is {found} among its columns: {', '.join(header)}")
+            raise LabelsError(f"{path}: column {name!r} is {found} among its columns: {_some(header)}")
     if not names:
         raise LabelsError(f"{path}: no column but that of the ids")
     sha256.update("\0".join([header[id_index], *names]).encode())
@@ -196,15 +202,20 @@ def read_labels(
 def _id_index(path: Path, header: list[str], id_column: str | None) -> int:
     if id_column is not None:
         if id_column not in header:
-            raise LabelsError(f"{path}: no column {id_column!r}; its columns are {', '.join(header)}")
+            raise LabelsError(f"{path}: no column {id_column!r}; its columns are {_some(header)}")
         return header.index(id_column)
     lower = [name.lower() for name in header]
     for name in ID_COLUMNS:
         if name.lower() in lower:
             return lower.index(name.lower())
-    raise LabelsError(
-        f"{path}: no id column ({', '.join(ID_COLUMNS)}) among {', '.join(header)}; name it with --id-column"
-    )
+    if len(header) == 1 and (found := next((sign for sign in ";\t|" if sign in header[0]), None)):
+        raise LabelsError(f"{path}: columns are separated by {found!r}; write it with commas")
+    raise LabelsError(f"{path}: no id column ({', '.join(ID_COLUMNS)}) among {_some(header)}; name it with --id-column")
+
+
+def _some(header: list[str]) -> str:
+    more = len(header) - _MOST_COLUMNS
+    return ", ".join(header[:_MOST_COLUMNS]) + (f" and {more} more" if more > 0 else "")
 
 
 def _opened(path: Path) -> TextIO:

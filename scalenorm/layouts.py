@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .cache import format as fmt
 from .cache.format import Layout
 from .cache.reader import Cache
-from .images import ImageError, decode_masked
+from .images import ImageError, decode_masked, reason
 from .listing import Source, image_id
 from .plan import Plan
 from .reader import Reader
@@ -35,7 +35,9 @@ def first_layout(job: Job, candidates: Iterable[Source | Layout], count: int, re
         try:
             return Layout.of(decode_masked(reader.read(candidate), candidate.name, job.decode)[0])
         except (ImageError, OSError, MemoryError) as error:
-            first_error = first_error or f"{candidate.name}: {' '.join(str(error).split())}"
+            first_error = first_error or f"{candidate.name}: {reason(error)}"
+    if count == 1:
+        raise BatchError(f"the only image cannot be read: {first_error}")
     raise BatchError(f"none of the {count} images can be read; the first is {first_error}")
 
 

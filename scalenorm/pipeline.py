@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import hashlib
 import itertools
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,15 +19,15 @@ from .cache import format as fmt
 from .cache.format import CacheError, Layout, PartError
 from .cache.merge import Labels, write_merged
 from .cache.part import TEMPORARY, Head, Store, create, new_file
-from .cache.reader import Cache, one_line
+from .cache.reader import Cache
 from .counting import list_objects
 from .crop import crop_all, measure_and_crop
 from .engines import cores, is_local, run
 from .images import DecodeOptions
 from .layouts import check_layout, first_layout, images_in_order, rows_in_order
 from .listing import Sources
-from .lock import LockedError, locked
 from .options import MeasureOptions
+from .place import held, told
 from .plan import Plan, make_plan
 from .sources import Reader, open_reader
 from .summary import Summary, count_contents
@@ -40,19 +40,6 @@ if TYPE_CHECKING:
 _ANEW = "anew"
 
 _SHOWN = 3
-
-_DISK_ERRORS = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EFBIG: "the file is larger than the system allows",
-    errno.EROFS: "the disk is read-only",
-    errno.EACCES: "no permission to write there",
-    errno.EPERM: "no permission to write there",
-    errno.EMFILE: "too many open files (see ulimit -n)",
-    errno.ENFILE: "too many open files on this machine",
-    errno.ENOENT: "no such folder",
-    errno.ENOTDIR: "no such folder",
-}
 
 
 class Interrupted(KeyboardInterrupt):
@@ -115,13 +102,13 @@ def make(job: Job) -> Summary:
     """
     if job.dry_run:
         return _make(job)
-    try:
-        with locked(job.output.with_name(job.output.name + ".lock")):
-            return _make(job)
-    except LockedError as error:
-        raise BatchError(str(error)) from error
-    except OSError as error:
-        raise told(error, job.output) from error
+    if os.path.isfile(job.output) and not os.access(job.output.parent, os.W_OK):
+        # What is complete needs no lock, and may lie where nobody writes any more.
+        found = _make(dataclasses.replace(job, dry_run=True))
+        if found.complete:
+            return dataclasses.replace(found, **vars(count_contents(Cache(job.output))))
+    with held(job.output):
+        return _make(job)
 
 
 def _make(job: Job) -> Summary:
@@ -410,14 +397,6 @@ def _telling_how_far(job: Job) -> Iterator[None]:
         raise BatchError(f"{error}{_how_far(job)}") from error
     except OSError as error:
         raise BatchError(f"{told(error, job.output)}{_how_far(job)}") from error
-
-
-def told(error: OSError, output: Path) -> BatchError:
-    """Return an error of the system in words."""
-    where = error.filename or output
-    if error.errno in _DISK_ERRORS:
-        return BatchError(f"cannot write {where}: {_DISK_ERRORS[error.errno]}")
-    return BatchError(f"{where}: {error.strerror or one_line(error)}")
 
 
 def _how_far(job: Job) -> str:

@@ -209,7 +209,7 @@ class _Finder:
                     if not _inside_hidden(name) and self.wanted(name):
                         self.found.append(root, name, self.id_of(name, f"{shown}/{name}"), place)
         except (ArchiveError, OSError) as error:
-            raise InputError(f"cannot read the archive {visible(given)}: {error}") from error
+            raise InputError(f"cannot read the archive {visible(given)}: {reason(error)}") from error
 
     def add_url(self, given: str) -> None:
         given = given if given.endswith("://") else given.rstrip("/")
@@ -263,11 +263,12 @@ class _Finder:
                         shown = shown or visible(path)
                     self.add_file(root, path, _clean(path), visible(source_id) if source_id else None)
         except (OSError, csv.Error) as error:
-            raise InputError(f"cannot read the list {visible(given)}: {error}") from error
+            raise InputError(f"cannot read the list {visible(given)}: {reason(error)}") from error
         if missing:
+            files = f"{missing} files that do not exist, first" if missing > 1 else "a file that does not exist,"
             raise InputError(
-                f"the list {visible(given)} names {shown!r}{f' and {missing - 1} more' if missing > 1 else ''}, "
-                "no file: paths are relative to the list's folder; folders and archives are given as INPUT"
+                f"the list {visible(given)} names {files} {shown!r}: "
+                "paths are relative to the list's folder; folders and archives are given as INPUT"
             )
 
     # --- the end
@@ -280,6 +281,10 @@ class _Finder:
         if twins:
             first, second = (found[i] for i in twins[0])
             more = f" ({len(twins) - 1} more like this)" if len(twins) > 1 else ""
+            if first.place == second.place:
+                raise InputError(
+                    f"{_where(first)} is among the inputs twice{more}: give it once, or list it with two ids (id,path)"
+                )
             hint = "give each its own id in a list with columns id,path" if self.by_path else "try --id path"
             raise InputError(f"two inputs have the id {first.id!r}: {_where(first)} and {_where(second)}{more}; {hint}")
         found.reorder(order)

@@ -492,7 +492,7 @@ def test_what_does_not_go_with_it(images, tmp_path, capsys, words, options, mess
 
 def test_nothing_readable(tmp_path):
     (tmp_path / "bad.png").write_bytes(b"no picture")
-    with pytest.raises(BatchError, match="none of the 1 images can be read"):
+    with pytest.raises(BatchError, match="the only image cannot be read"):
         convert(tmp_path / "bad.png", tmp_path / "out.h5")
     write(tmp_path / "good.png", 2)
     with pytest.raises(BatchError, match="weights must be one number for each of the 3 bands"):

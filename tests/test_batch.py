@@ -209,7 +209,11 @@ def test_labels_are_joined_by_id(images, tmp_path):
         ("", {}, r"empty"),
         ("id,b\ng0000,1\ng0000,2\n", {}, r"line 3: id 'g0000' comes a second time"),
         ("id,b,c\ng0000,1,spiral\n", {}, r"line 2: column 'c' holds 'spiral', not a number"),
-        ("id,b,c\ng0000,1\n", {}, r"line 2: only 2 columns"),
+        ("id,b,c\ng0000,1\n", {}, r"line 2: only 2 columns, the header has more"),
+        ("id;b\ng0000;1\n", {}, r"columns are separated by ';'; write it with commas"),
+        ("id\tb\ng0000\t1\n", {}, r"columns are separated by '\\t'; write it with commas"),
+        ("\0\1,b\n", {}, r"not a CSV file in UTF-8: its first line is '.x00.x01,b'"),
+        (",".join(f"b{i}" for i in range(38)) + "\n", {}, r"among b0, b1, .*, b7 and 30 more; name it"),
         ("id,b\ng0000,1\n" + "x" * 200_000 + ",1\n", {}, r"line 3: not CSV: field larger"),
         ("id,b\ng0000,1\n", {"label_columns": ["d"]}, r"column 'd' is not among"),
     ],
@@ -562,14 +566,30 @@ def test_caches_that_do_not_join(images, tmp_path):
     more = write_pictures(tmp_path / "more", [1, 3])
     convert(images, tmp_path / "a.h5")
     convert(more, tmp_path / "b.h5", margin=2.0)
-    with pytest.raises(CacheError, match=r"other settings \(margin: 1.0, now 2.0\)"):
+    with pytest.raises(CacheError, match=r"different settings \(margin: 1.0 and 2.0\): only caches with the same"):
         join_caches([tmp_path / "a.h5", tmp_path / "b.h5"], tmp_path / "out.h5")
-    with pytest.raises(CacheError, match=r"both have an image with the id 'g0000'"):
+    with pytest.raises(CacheError, match=r"a\.h5 is given more than once"):
         join_caches([tmp_path / "a.h5", tmp_path / "a.h5"], tmp_path / "out.h5")
+    shutil.copy(tmp_path / "a.h5", tmp_path / "copy.h5")
+    with pytest.raises(CacheError, match=r"both have an image with the id 'g0000': leave one of them out"):
+        join_caches([tmp_path / "a.h5", tmp_path / "copy.h5"], tmp_path / "out.h5")
+    convert(more, tmp_path / "grey.h5", bands="grey")
+    with pytest.raises(CacheError, match="different settings"):
+        join_caches([tmp_path / "a.h5", tmp_path / "grey.h5"], tmp_path / "out.h5")
+    for name, column in (("one", "a"), ("two", "b")):
+        convert(more, tmp_path / f"{name}.h5", labels=labels_file(tmp_path, f"id,{column}\ng0001,1\n"), overwrite=True)
+    with pytest.raises(CacheError, match=r"one\.h5 and .*two\.h5 have labels of different names: make them"):
+        join_caches([tmp_path / "one.h5", tmp_path / "two.h5"], tmp_path / "out.h5")
     convert(more, tmp_path / "c.h5")
     join_caches([tmp_path / "a.h5", tmp_path / "c.h5"], tmp_path / "out.h5")
     with pytest.raises(BatchError, match=r"out.h5 exists: --overwrite"):
         join_caches([tmp_path / "a.h5", tmp_path / "c.h5"], tmp_path / "out.h5")
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(BatchError, match=r"notes\.txt: not a scalenorm cache.*it is left alone"):
+        join_caches([tmp_path / "a.h5", tmp_path / "c.h5"], tmp_path / "notes.txt", overwrite=True)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    with pytest.raises(BatchError, match=r"is a folder: give the name of a file in it"):
+        join_caches([tmp_path / "a.h5", tmp_path / "c.h5"], tmp_path / "more")
     assert not [name for name in beside(tmp_path / "out.h5") if name != "out.h5"]
 
 
@@ -620,7 +640,7 @@ def test_other_refusals(images, tmp_path):
         convert(images, tmp_path / "weights.h5", weights=(1, 2))
     text = tmp_path / "text.jpg"
     text.write_text("hello")
-    with pytest.raises(BatchError, match=r"none of the 1 images can be read; the first is text\.jpg: "):
+    with pytest.raises(BatchError, match=r"the only image cannot be read: text\.jpg: "):
         convert(text, tmp_path / "text.h5")
     assert beside(tmp_path / "text.h5") == []
 
@@ -632,7 +652,7 @@ def test_overwrite_that_cannot_work_leaves_all_as_it_was(images, tmp_path):
         before, names = open_cache(output).digest(), beside(output)
         bad = tmp_path / "bad.jpg"
         bad.write_text("no picture")
-        with pytest.raises(BatchError, match="none of the 1 images"):
+        with pytest.raises(BatchError, match="the only image"):
             convert(bad, output, overwrite=True)
         assert open_cache(output).digest() == before
         assert beside(output) == names
@@ -660,6 +680,37 @@ def test_second_run_says_who_holds_the_output(images, tmp_path):
     ):
         convert(images, output)
     assert beside(output) == []
+
+
+def test_complete_where_nothing_can_be_written(images, tmp_path, monkeypatch):
+    """What is complete needs no lock; all else says that it cannot be written."""
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    output = folder / "out.h5"
+    made = convert(images, output)
+
+    # Permissions do not stop root.
+    may, open_any = os.access, os.open
+
+    def refuse(path, *rest):
+        if os.fspath(path).startswith(str(folder)) and path.name.endswith(".lock"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return open_any(path, *rest)
+
+    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(os, "access", lambda path, mode: may(path, mode) and path != folder)
+    found = convert(images, output)
+    assert found.complete
+    assert (found.images, found.failed, found.made, found.flags) == (made.images, made.failed, 0, made.flags)
+    refused = rf"cannot write {re.escape(str(output))}: no permission to write there$"
+    for options in ({"overwrite": True}, {"labels": labels_file(tmp_path, "id,b\ng0000,1\n")}):
+        with pytest.raises(BatchError, match=refused):
+            convert(images, output, **options)
+    with pytest.raises(BatchError, match=r"margin: 1\.0, now 2\.0"):
+        convert(images, output, margin=2)
+    with pytest.raises(BatchError, match=r"cannot write .*other\.h5: no permission to write there$"):
+        convert(images, folder / "other.h5")
+    assert beside(output) == ["out.h5"]
 
 
 def test_locks_of_the_dead_and_of_other_machines(images, tmp_path):

@@ -216,9 +216,16 @@ def test_what_is_no_cache(tmp_path, made):
         open_cache(other)
     with h5py.File(other, "w") as file:
         file["x"] = 1
-    with pytest.raises(CacheError, match="not a scalenorm cache"):
+    with pytest.raises(CacheError, match="an HDF5 file, but not one that scalenorm-batch wrote"):
         open_cache(other)
-    with pytest.raises(CacheError, match="not a readable file"):
+    other.write_bytes(b"")
+    with pytest.raises(CacheError, match=r"other\.h5: the file is empty$"):
+        open_cache(other)
+    whole = (made / "solid.h5").read_bytes()
+    other.write_bytes(whole[:5000])
+    with pytest.raises(CacheError, match=rf"damaged: it ends after 5000 of {len(whole)} bytes; copy it again"):
+        open_cache(other)
+    with pytest.raises(CacheError, match="a folder, not a cache"):
         open_cache(tmp_path)
     shutil.copy(made / "solid.h5", other)
     with h5py.File(other, "r+") as file:

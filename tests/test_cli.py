@@ -143,6 +143,10 @@ def test_dry_run(images, capsys, tmp_path):
         (["images", "out.h5", "--labels", "foreign.csv"], 1, "no id in common"),
         (["images", "out.h5", "--labels", "nowhere.csv"], 1, "nowhere.csv"),
         (["images", "images2", "out.h5"], 1, "two inputs have the id 'g0000'"),
+        (["images", "images", "out.h5"], 1, "is among the inputs twice (5 more like this): give it once"),
+        (["images", "out.h5", "--id-column", "a"], 2, "id_column needs labels"),
+        (["images", "out.h5", "--label-columns", "a"], 2, "label_columns needs labels"),
+        (["--list", "nowhere.txt", "out.h5"], 1, "cannot read the list nowhere.txt: No such file or directory"),
         (["images", "s3://bucket/out.h5", "--keep-parts"], 2, "local output"),
     ],
 )
@@ -189,7 +193,9 @@ def test_merge(images, capsys):
     assert run(capsys, "merge", "slice1.h5", "slice2.h5", "joined.h5", "--overwrite", "--quiet") == (0, [], [])
     code, _, err = run(capsys, "merge", "slice1.h5", "nowhere/joined.h5")
     assert (code, len(err)) == (1, 1)
-    assert err[0].endswith("nowhere/joined.h5.lock: no such folder")
+    assert err[0].endswith("nowhere: no such folder; make it first")
+    code, out, _ = run(capsys, "merge", "slice1.h5", "one.h5")
+    assert (code, out) == (0, ["one.h5: 3 images from 1 cache"])
 
 
 def test_merge_on_a_full_disk(images, tmp_path):

@@ -456,7 +456,7 @@ def test_text_list(tree, tmp_path):
 
 def test_only_a_protocol_makes_a_url(tmp_path):
     (tmp_path / "list.txt").write_text("odd name://b.jpg\n")
-    with pytest.raises(InputError, match=r"names 'odd name://b.jpg', no file"):
+    with pytest.raises(InputError, match=r"names a file that does not exist, 'odd name://b.jpg'"):
         find([], list_file=tmp_path / "list.txt")
 
 
@@ -685,5 +685,5 @@ def test_a_list_that_names_what_is_no_file_is_refused_before_the_start(tmp_path)
     (tmp_path / "a.png").write_bytes(b"x")
     (tmp_path / "folder").mkdir()
     (tmp_path / "list.txt").write_text("a.png\n  \nnowhere.png\nfolder\n")
-    with pytest.raises(InputError, match=r"names 'nowhere.png' and 1 more, no file: paths are relative"):
+    with pytest.raises(InputError, match=r"names 2 files that do not exist, first 'nowhere.png': paths are relative"):
         find([], list_file=tmp_path / "list.txt")

@@ -113,12 +113,12 @@ def settings_hash(settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical_json(settings).encode()).hexdigest()
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], *, word: str = ", now") -> list[str]:
     """Return one text per option that differs, such as ``"size: 64, now 32"``."""
     names = [*new, *(name for name in old if name not in new)]
     plain_old, plain_new = json.loads(canonical_json(old)), json.loads(canonical_json(new))
     return [
-        f"{name}: {_shown(plain_old.get(name))}, now {_shown(plain_new.get(name))}"
+        f"{name}: {_shown(plain_old.get(name))}{word} {_shown(plain_new.get(name))}"
         for name in names
         if plain_old.get(name) != plain_new.get(name)
     ]

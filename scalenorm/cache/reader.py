@@ -8,6 +8,7 @@ import json
 import mmap
 import operator
 import os
+import re
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     import h5py
 
 BLOCK_ROWS = 256
+#: What every HDF5 file of ours begins with.
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 #: So many parts of a virtual cache are kept open at once.
 MOST_OPEN = 64
 
@@ -101,7 +104,7 @@ class Cache:
         with _opened(self.path) as file:
             attributes = {name: file.attrs[name] for name in file.attrs}
             if attributes.pop("format", None) != fmt.FORMAT:
-                raise CacheError(f"{self.path}: not a scalenorm cache")
+                raise CacheError(f"{self.path}: an HDF5 file, but not one that scalenorm-batch wrote")
             version = int(attributes.pop("format_version"))
             if version > fmt.FORMAT_VERSION:
                 raise CacheError(
@@ -392,9 +395,25 @@ def _explained(path: Path) -> Iterator[None]:
         number = error.errno if isinstance(error, OSError) else None
         if number in (errno.EMFILE, errno.ENFILE):
             raise
-        if not path.is_file() or not os.access(path, os.R_OK):
-            raise CacheError(f"{path}: not a readable file") from None
-        raise CacheError(f"{path}: not a scalenorm cache, or damaged ({one_line(error)})") from None
+        raise CacheError(f"{path}: {_what_it_is(path, error)}") from None
+
+
+def _what_it_is(path: Path, error: Exception) -> str:
+    if path.is_dir():
+        return "a folder, not a cache"
+    if not path.is_file():
+        return "not a file"
+    if not os.access(path, os.R_OK):
+        return "no permission to read it"
+    with path.open("rb") as file:
+        start = file.read(len(_HDF5))
+    if not start:
+        return "the file is empty"
+    if start != _HDF5:
+        return f"not a scalenorm cache: no HDF5 file at all (it begins with {start!r})"
+    if length := re.search(r"truncated file: eof = (\d+), .*stored_eof = (\d+)", str(error)):
+        return f"damaged: it ends after {length[1]} of {length[2]} bytes; copy it again, or make it anew"
+    return f"not a scalenorm cache, or damaged ({one_line(error)})"
 
 
 def one_line(error: Exception) -> str:
