@@ -112,7 +112,7 @@ def _joined_labels(caches: Sequence[Cache]) -> Labels | None:
                 f"{labelled[0].path} and {cache.path} have labels of different names: "
                 "make them with the same --labels and --label-columns"
             )
-    hashes = sorted({cache.labels_sha256 for cache in labelled})
+    hashes = sorted({cache.labels_sha256 for cache in caches})  # "" where rows were never looked up in the file
     sha256 = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
     return Labels(labelled[0].label_names, sha256, (), keep=True)
 

@@ -363,17 +363,30 @@ def _warm_up(job: Job, head: Head) -> None:
 
 
 def _labels(job: Job, plan: Plan, old: Cache | None) -> Labels | None:
+    kept = [] if old is None else _labels_of_remade(plan, old)
     if job.labels is None:
         if old is None or not old.label_names:
             return None
-        return Labels(old.label_names, old.labels_sha256, (), keep=True)
+        # Without the hash, because rows that are new have yet to be looked up in the file that the others' are from.
+        new = np.count_nonzero(plan.cache_of) > len(kept)
+        return Labels(old.label_names, "" if new else old.labels_sha256, kept, keep=True)
     if job.append and old is not None and old.label_names not in ((), job.labels.names):
         raise BatchError(
             f"the labels of {job.output} are other ones ({', '.join(old.label_names[:_SHOWN])}, ...) than those of "
             f"{job.labels.path} ({', '.join(job.labels.names[:_SHOWN])}, ...)"
         )
-    rows = job.labels.joined(len(plan), plan.id_of)
+    rows = itertools.chain(kept if job.append else (), job.labels.joined(len(plan), plan.id_of))
     return Labels(job.labels.names, job.labels.sha256, rows, keep=job.append)
+
+
+def _labels_of_remade(plan: Plan, old: Cache) -> list[tuple[int, np.ndarray]]:
+    """Return labels that the old file, the plan's first cache, has of rows that come from parts, which have none."""
+    remade = np.flatnonzero(plan.cache_of)
+    if old.labels is None or not len(remade):
+        return []
+    row_of = {identifier: row for row, identifier in enumerate(old.ids)}
+    pairs = ((row, row_of.get(plan.id_of(row))) for row in remade.tolist())
+    return [(row, old.labels[at]) for row, at in pairs if at is not None]
 
 
 def _clean(folder: Path, keep: set[Path]) -> None:

@@ -423,6 +423,40 @@ def test_append_keeps_labels(images, tmp_path):
         convert(more, output, labels=second, append=True)
 
 
+def test_rows_made_again_keep_their_labels(images, tmp_path):
+    output = tmp_path / "out.h5"
+    labels = labels_file(tmp_path, "id,b\n" + "".join(f"g{n:04d},{n}\n" for n in range(0, 20)))
+    convert(images, output, labels=labels)
+    before = open_cache(output).labels
+    write_pictures(images, [4])
+    convert(images, output, retry_failed=True)
+    np.testing.assert_array_equal(open_cache(output).labels, before)
+    assert convert(images, output, labels=labels).complete
+    write_pictures(images, [6])
+    other = tmp_path / "other.csv"
+    other.write_text("id,b\ng0008,-1\n")
+    convert(images, output, labels=other, append=True)
+    np.testing.assert_array_equal(open_cache(output).labels, np.where(before == 8, -1, before))
+
+
+def test_added_rows_get_the_labels_of_the_same_file_later(images, tmp_path):
+    from scalenorm.joining import join_caches
+
+    output = tmp_path / "out.h5"
+    labels = labels_file(tmp_path, "id,b\n" + "".join(f"g{n:04d},{n}\n" for n in range(0, 20)))
+    convert(images, output, labels=labels)
+    more = write_pictures(tmp_path / "more", [1, 3])
+    convert([images, more], output, append=True)
+    assert np.isnan(open_cache(output).labels).sum() == 2
+    convert([images, more], output, labels=labels)
+    assert open_cache(output).digest() == digest_of([images, more], tmp_path, labels=labels)
+    convert(images, tmp_path / "a.h5", labels=labels)
+    convert(more, tmp_path / "b.h5")
+    join_caches([tmp_path / "a.h5", tmp_path / "b.h5"], tmp_path / "joined.h5")
+    assert not convert([images, more], tmp_path / "joined.h5", labels=labels).complete
+    assert open_cache(tmp_path / "joined.h5").digest() == open_cache(output).digest()
+
+
 def test_append_refuses_another_layout(tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     first.mkdir()
