@@ -172,7 +172,7 @@ def report(arguments: Sequence[str] | None = None) -> int:
                 worst=options.worst, count=options.count or 12, overwrite=options.overwrite,
             )  # fmt: skip
             if not options.quiet:
-                say(f"{options.montage}: {drawn} galaxies{_without(drawn - found)}")
+                say(f"{options.montage}: {_galaxies(drawn)}{_without(drawn - found)}")
         if options.html:
             _write_page(options.cache, options.html, options.images, options.overwrite, options.quiet)
         return DONE
@@ -186,7 +186,11 @@ def _write_page(cache: str, page: str, images: list[str] | None, overwrite: bool
 
     drawn, found = write_report(open_cache(cache), page, images=images, overwrite=overwrite)
     if not quiet:
-        say(f"{page}: pictures of {drawn} galaxies{_without(drawn - found)}")
+        say(f"{page}: pictures of {_galaxies(drawn)}{_without(drawn - found)}")
+
+
+def _galaxies(count: int) -> str:
+    return f"{count} {'galaxy' if count == 1 else 'galaxies'}"
 
 
 def _without(missing: int) -> str:

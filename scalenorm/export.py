@@ -276,6 +276,8 @@ def _write(path: Path, data: bytes, overwrite: bool) -> None:
 
 
 def _make_folder(folder: Path, overwrite: bool) -> None:
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        raise OutputError(f"{folder} is a file: give the name of a folder")
     try:
         folder.mkdir(exist_ok=True)
         if not overwrite and any(folder.iterdir()):

@@ -208,6 +208,9 @@ def test_nothing_is_replaced_unasked(cache, tmp_path, capsys):
     code, _, error = run(capsys, cache.path, "--images", tmp_path / "crops")
     assert (code, error.count("\n")) == (1, 1)
     assert "is not empty" in error
+    code, _, error = run(capsys, cache.path, "--images", tmp_path / "t.csv")
+    assert (code, error.count("\n")) == (1, 1)
+    assert "t.csv is a file: give the name of a folder" in error
     assert (tmp_path / "t.csv").read_text() == (tmp_path / "crops" / "plain-1.png").read_text() == "mine"
     arguments = (cache.path, "--catalog", tmp_path / "t.csv", "--images", tmp_path / "crops", "--overwrite")
     code, out, error = run(capsys, *arguments)
