@@ -329,6 +329,8 @@ def _fits_saver(cache: Cache, view: str) -> Callable[[np.ndarray, np.void], byte
         else:
             row, col, side = center_window(int(found["height"]), int(found["width"]), pixels)
         data = crop[:, :, 0] if crop.shape[2] == 1 else np.moveaxis(crop, 2, 0)
+        if data.dtype.kind == "f" and data.dtype.itemsize not in (4, 8):  # FITS has no others
+            data = data.astype(np.float32 if data.dtype.itemsize == 2 else np.float64)
         header = fits.Header()
         for name, field in (("IMAGEID", "id"), ("SOURCE", "source")):
             header[name] = found[field].decode().encode("unicode_escape").decode()

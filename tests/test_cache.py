@@ -173,7 +173,7 @@ def test_statistics_are_over_good_rows(cache):
         np.testing.assert_allclose(std, pixels.std(axis=(0, 1, 2)), rtol=1e-11)
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int32", "float32", "float64"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int32", "float16", "float32", "float64", "longdouble"])
 @pytest.mark.parametrize("bands", [1, 3, 4])
 def test_band_sums(dtype, bands):
     crops = (np.random.default_rng(2).random((5, 6, 6, bands)) * 60000).astype(dtype)

@@ -163,6 +163,20 @@ def test_fits_crops_lead_back_to_the_original(tmp_path, rng):
             np.testing.assert_allclose(data[0, :, 16], y - 1, atol=1e-3)
 
 
+@pytest.mark.parametrize(("dtype", "written"), [("float16", ">f4"), ("longdouble", ">f8"), ("int8", "i1")])
+def test_fits_crops_of_types_that_fits_lacks(tmp_path, rng, dtype, written):
+    fits = pytest.importorskip("astropy.io.fits", reason="astropy is not installed")
+    image = (rng.random((40, 40)) * 100).astype(dtype)
+    np.save(tmp_path / "a.npy", image)
+    scalenorm.convert(tmp_path / "a.npy", tmp_path / "c.h5", size=8)
+    cache = scalenorm.open_cache(tmp_path / "c.h5")
+    np.testing.assert_array_equal(cache.view("normalized")[0, :, :, 0], scalenorm.crop(image, 8))
+    write_images(cache, tmp_path / "out")
+    data = fits.getdata(tmp_path / "out" / "a.fits")
+    assert data.dtype == np.dtype(written)
+    np.testing.assert_array_equal(data, cache.view("normalized")[0, :, :, 0].astype(written))
+
+
 def test_png_says_what_it_cannot_hold(tmp_path, rng):
     np.save(tmp_path / "a.npy", rng.random((40, 40)))
     scalenorm.convert(tmp_path / "a.npy", tmp_path / "c.h5", size=8)

@@ -345,6 +345,8 @@ def band_sums(crops: np.ndarray) -> np.ndarray:
     from ..kernels.sums import band_sums as add
 
     result = np.empty((len(crops), 2, crops.shape[-1]))
+    if crops.dtype.kind == "f" and crops.dtype.itemsize not in (4, 8):  # Numba has no others
+        crops = crops.astype(np.float64)
     exact = crops.dtype.kind in "iu" and crops.dtype.itemsize <= 2
     one = np.int64(1) if exact else np.float64(1)
     add(crops.reshape(len(crops), -1), crops.shape[-1], one, result[:, 0], result[:, 1])
