@@ -105,6 +105,7 @@ class _Finder:
         self.root_number: dict[Root, int] = {}
         self.streams: list[int] = []
         self.protocols: set[str] = set()
+        self.listed_ids = False
 
     # --- one source
 
@@ -261,7 +262,9 @@ class _Finder:
                     elif not os.path.isfile(join(folder, path)):
                         missing += 1
                         shown = shown or visible(path)
-                    self.add_file(root, path, _clean(path), visible(source_id) if source_id else None)
+                    source_id = visible(source_id.strip())  # as labels' ids
+                    self.listed_ids |= bool(source_id)
+                    self.add_file(root, path, _clean(path), source_id or None)
         except (OSError, csv.Error) as error:
             raise InputError(f"cannot read the list {visible(given)}: {reason(error)}") from error
         if missing:
@@ -285,7 +288,11 @@ class _Finder:
                 raise InputError(
                     f"{_where(first)} is among the inputs twice{more}: give it once, or list it with two ids (id,path)"
                 )
-            hint = "give each its own id in a list with columns id,path" if self.by_path else "try --id path"
+            if first.member is not None and (first.container, first.member) == (second.container, second.member):
+                raise InputError(f"two members of the archive have the name {_where(first)}{more}: pack it anew")
+            hint = "try --id path"
+            if self.by_path or self.listed_ids:
+                hint = "give each its own id in a list with columns id,path"
             raise InputError(f"two inputs have the id {first.id!r}: {_where(first)} and {_where(second)}{more}; {hint}")
         found.reorder(order)
         for root in self.streams:

@@ -109,6 +109,19 @@ def test_two_inputs_with_one_id(tree):
         find([tree / "b.jpg", tree / "b.jpg"], id_from="path")
 
 
+def test_what_to_do_about_two_inputs_with_one_id(tree, tmp_path):
+    (tmp_path / "list.csv").write_text("id,path\n1,top/b.jpg\n1,top/sub/c d.tif\n")
+    with pytest.raises(InputError, match=r"two inputs have the id '1': .*; give each its own id in a list"):
+        find([], list_file=tmp_path / "list.csv")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.png", b"one")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("a.png", b"two")
+    for id_from in ("stem", "path"):
+        with pytest.raises(InputError, match=r"two members of the archive have the name .*a\.zip\[a\.png\]: pack"):
+            find([tmp_path / "a.zip"], id_from=id_from)
+
+
 def test_links(tree):
     (tree / "sub" / "loop").symlink_to(tree)
     (tree / "self.jpg").symlink_to("self.jpg")
@@ -469,6 +482,7 @@ def test_only_a_protocol_makes_a_url(tmp_path):
         ("top/b.jpg\ntop/a.PNG\n", ["a", "b"]),
         ("label,PATH, ID\n1,top/b.jpg,\n2,top/a.PNG,9\n", ["9", "b"]),
         ("\ufeffid,path\none,top/b.jpg\n", ["one"]),
+        ("path, id\ntop/b.jpg, one \ntop/a.PNG, \n", ["a", "one"]),
     ],
 )
 def test_csv_list(tree, text, expected):
