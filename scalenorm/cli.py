@@ -6,12 +6,10 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from ._version import __version__
-
-if TYPE_CHECKING:
-    from .summary import Summary
+from .summary import Summary, counted, rows_and_failed
 
 DONE, FAILURE, USAGE, DONE_WITH_FAILED = 0, 1, 2, 3
 
@@ -76,7 +74,7 @@ def _batch(inputs: list[str], output: str, quiet: bool, options: dict[str, Any])
         check_page(page, output)
     summary = convert(inputs, output, progress=not quiet, **options)
     if not quiet:
-        say(*summary_lines(summary, options.get("dry_run", False)))
+        say(*summary_lines(summary, options.get("dry_run", False), "all_objects" in options))
     if page is not None and not options.get("dry_run"):
         listed = [options["list_file"]] if "list_file" in options else []
         _write_page(output, page, [*inputs, *listed], overwrite=False, quiet=quiet)
@@ -103,7 +101,7 @@ def merge(arguments: Sequence[str] | None = None) -> int:
 
         cache = join_caches(paths[:-1], paths[-1], **options)
         if not quiet:
-            say(f"{paths[-1]}: {len(cache)} images from {len(paths) - 1} cache{'s' if len(paths) > 2 else ''}")
+            say(f"{paths[-1]}: {counted(len(cache), 'image')} from {counted(len(paths) - 1, 'cache')}")
         return DONE
 
     return _guarded(parser, join)
@@ -172,7 +170,7 @@ def report(arguments: Sequence[str] | None = None) -> int:
                 worst=options.worst, count=options.count or 12, overwrite=options.overwrite,
             )  # fmt: skip
             if not options.quiet:
-                say(f"{options.montage}: {_galaxies(drawn)}{_without(drawn - found)}")
+                say(f"{options.montage}: {counted(drawn, 'galaxy')}{_without(drawn - found)}")
         if options.html:
             _write_page(options.cache, options.html, options.images, options.overwrite, options.quiet)
         return DONE
@@ -186,11 +184,7 @@ def _write_page(cache: str, page: str, images: list[str] | None, overwrite: bool
 
     drawn, found = write_report(open_cache(cache), page, images=images, overwrite=overwrite)
     if not quiet:
-        say(f"{page}: pictures of {_galaxies(drawn)}{_without(drawn - found)}")
-
-
-def _galaxies(count: int) -> str:
-    return f"{count} {'galaxy' if count == 1 else 'galaxies'}"
+        say(f"{page}: pictures of {counted(drawn, 'galaxy')}{_without(drawn - found)}")
 
 
 def _without(missing: int) -> str:
@@ -229,13 +223,13 @@ def export(arguments: Sequence[str] | None = None) -> int:
         lines = []
         if options.catalog:
             rows = write_catalog(cache, options.catalog, overwrite=options.overwrite)
-            lines.append(f"{options.catalog}: {rows} rows")
+            lines.append(f"{options.catalog}: {counted(rows, 'row')}")
         if options.images:
             written, failed = write_images(
                 cache, options.images, view=options.view, image_format=options.format, by_label=options.by_label,
                 label_columns=options.label_columns, overwrite=options.overwrite,
             )  # fmt: skip
-            lines.append(f"{options.images}: {written} images" + (f"; {failed} have failed" if failed else ""))
+            lines.append(f"{options.images}: {counted(written, 'image')}" + (f"; {failed} failed" if failed else ""))
         if not options.quiet:
             say(*lines)
         return DONE
@@ -274,24 +268,28 @@ def _guarded(parser: argparse.ArgumentParser, command: Callable[[], int]) -> int
     return FAILURE
 
 
-def summary_lines(summary: Summary, dry_run: bool) -> list[str]:
+def summary_lines(summary: Summary, dry_run: bool, all_objects: bool = False) -> list[str]:
     """Return what a run says at its end."""
+    row = "row" if all_objects else "image"
+    rows = counted(summary.images, row)
     if dry_run:
-        lines = [f"{summary.output}: {summary.images} images, {summary.made} to make, {summary.reused} at hand"]
+        lines = [f"{summary.output}: {rows}, {summary.made} to make, {summary.reused} at hand"]
     elif summary.complete:
-        lines = [f"{summary.output}: complete, {summary.images} images, nothing to do"]
+        lines = [f"{summary.output}: complete, {rows}, nothing to do"]
     else:
         lines = [
-            f"{summary.output}: {summary.images} images, {summary.failed} failed; "
-            f"{summary.made} made in {summary.seconds:.1f} s ({summary.rate:.0f} images/s), {summary.reused} at hand"
+            f"{summary.output}: {rows_and_failed(summary.images, summary.failed, all_objects)}; "
+            f"{summary.made} made in {summary.seconds:.1f} s ({summary.rate:.0f} {row}s/s), {summary.reused} at hand"
         ]
     if summary.changed:
-        lines.append(f"changed since they were made: {summary.changed} images")
+        lines.append(f"changed since they were made: {counted(summary.changed, row)}")
     if summary.labels is not None:
         labels = summary.labels
-        lines.append(f"labels: {labels.matched} images with, {labels.missing} without{_some(labels.missing_ids)}")
+        with_labels = counted(labels.matched, row)
+        lines.append(f"labels: {with_labels} with, {labels.missing} without{_some(labels.missing_ids)}")
         if labels.surplus:
-            lines.append(f"labels without an image: {labels.surplus}{_some(labels.surplus_ids)}")
+            what = "a row" if all_objects else "an image"
+            lines.append(f"labels without {what}: {labels.surplus}{_some(labels.surplus_ids)}")
     if summary.skipped:
         counts = ", ".join(f"{count} {suffix or '(no ending)'}" for suffix, count in summary.skipped.items())
         lines.append(f"files that are no images: {counts}")

@@ -9,7 +9,7 @@ import numpy as np
 
 from .cache import Cache, open_cache
 from .cache.format import FAILED, OK
-from .summary import count_contents
+from .summary import count_contents, rows_and_failed
 
 _PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 _COLUMNS = ("major_axis", "minor_axis", "side", "area")
@@ -19,7 +19,8 @@ def describe_cache(path: str | os.PathLike[str]) -> Iterator[str]:
     """Yield lines that describe a cache: counts, settings, digest, flags, distribution of sizes."""
     cache = open_cache(path)
     contents = count_contents(cache)
-    yield f"{cache.path}: {len(cache)} images, {contents.failed} failed"
+    rows = rows_and_failed(len(cache), contents.failed, bool(cache.settings.get("all_objects")))
+    yield f"{cache.path}: {rows}"
     yield f"views       {', '.join(cache.view_names)}: {cache.size} x {cache.size}, {cache.layout}"
     yield f"layout      {_layout(cache)}"
     if cache.label_names:

@@ -162,9 +162,10 @@ def _page(cache: Cache, listed: list[int], pictures: dict[int, Any], found: int)
     counts = {value: pair for value, pair in by_flag.items() if pair[1]}
     none = int(np.count_nonzero(flags == 0))
     style, script = _template("report.css"), _template("report.js")
+    distributions = "Sizes and flags" if _of_objects(cache) else "Sizes, offsets and flags"
     sections = {
         "summary": "Summary", **({"failures": "Failures"} if contents.failed else {}),
-        "distributions": "Sizes, offsets and flags", "galaxies": "Galaxies", "settings": "How it was made",
+        "distributions": distributions, "galaxies": "Galaxies", "settings": "How it was made",
     }  # fmt: skip
     fields = {
         "policy": _policy(style, script),
@@ -173,6 +174,7 @@ def _page(cache: Cache, listed: list[int], pictures: dict[int, Any], found: int)
         "links": "".join(f'<li><a href="#{name}">{title}</a></li>' for name, title in sections.items()),
         "tiles": _tiles(cache, contents.failed, good - none),
         "failures": _failures(contents.failed, contents.reasons),
+        "distributions": distributions,
         "charts": _charts(cache, {"none": ("no flag", none), **counts}),
         "sample": _sample(good, len(listed), len(pictures), found),
         "options": "".join(f'<option value="{value}">{name}</option>' for value, (name, _) in counts.items()),
@@ -184,6 +186,11 @@ def _page(cache: Cache, listed: list[int], pictures: dict[int, Any], found: int)
     }
     first, *rest = _template("report.html").split("{{")
     return first + "".join(fields[name] + text for name, text in (piece.split("}}", 1) for piece in rest))
+
+
+def _of_objects(cache: Cache) -> bool:
+    """Whether rows are objects: their windows are centred on them, so there are no offsets."""
+    return bool(cache.settings.get("all_objects"))
 
 
 def _template(name: str) -> str:
@@ -216,7 +223,7 @@ def _data(cache: Cache, listed: list[int], pictures: dict[int, Any]) -> str:
         "flags": catalog["flags"].tolist(),
         "size": _rounded(major, 1),
         "ratio": _rounded(catalog["minor_axis"] / np.where(major > 0, major, 1), 3),
-        "offset": _rounded(offsets(cache)[listed], 1),
+        "offset": None if _of_objects(cache) else _rounded(offsets(cache)[listed], 1),
         "suspicion": _rounded(suspicion(cache)[listed], 2),
     }
     place = {row: number for number, row in enumerate(listed)}
@@ -243,14 +250,14 @@ def _tiles(cache: Cache, failed: int, flagged: int) -> str:
     rows = good_rows(cache)
     good = max(len(rows), 1)
     tiles = [
-        ("Images", f"{len(cache):,}", ""),
+        ("Objects", f"{len(rows):,}", "") if _of_objects(cache) else ("Images", f"{len(cache):,}", ""),
         ("Failed", f"{failed:,}", "bad" if failed else ""),
         ("With a flag", f"{flagged:,} <small>{100 * flagged / good:.1f}%</small>", ""),
     ]
     if len(rows):
         axis, offset = np.median(cache.catalog["major_axis"][rows]), np.median(offsets(cache)[rows])
         tiles += [("Median major axis", f"{axis:.1f} <small>px</small>", "")]
-        if not cache.settings.get("all_objects"):
+        if not _of_objects(cache):
             tiles += [("Median offset", f"{offset:.1f} <small>px</small>", "")]
     layout = "1 band" if cache.layout.bands == 1 else f"{cache.layout.bands} bands"
     tiles.append(("Crops", f"{cache.size} × {cache.size} <small>{cache.layout.dtype}, {layout}</small>", ""))  # noqa: RUF001
@@ -280,7 +287,7 @@ def _failures(failed: int, reasons: dict[str, int]) -> str:
 def _charts(cache: Cache, counts: dict[str, tuple[str, int]]) -> str:
     rows = good_rows(cache)
     charts = [histogram(cache.catalog["major_axis"][rows], title="Size", axis="major axis", unit="px")]
-    if not cache.settings.get("all_objects"):
+    if not _of_objects(cache):
         expected = "the image's centre" if isinstance(cache.settings.get("center"), str) else "the given centre"
         axis = f"distance of the centroid from {expected}"
         charts.append(histogram(offsets(cache)[rows], title="Offset", axis=axis, unit="px"))
@@ -288,9 +295,14 @@ def _charts(cache: Cache, counts: dict[str, tuple[str, int]]) -> str:
 
 
 def _sample(good: int, listed: int, pictured: int, found: int) -> str:
-    text = f"The table lists {'all' if listed == good else f'{listed:,} of the'} {good:,} galaxies. "
+    if not good:
+        return "There is no galaxy to show."
+    if good == 1:
+        text = "The table lists the only galaxy. "
+    else:
+        text = f"The table lists {'all' if listed == good else f'{listed:,} of the'} {good:,} galaxies. "
     if pictured == good:
-        text += "All of them have pictures"
+        text += "It has pictures" if good == 1 else "All of them have pictures"
     else:
         text += f"{pictured:,} of them have pictures: the most suspicious, some with each flag, and some of every size"
     if found < pictured:

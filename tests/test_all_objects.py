@@ -515,7 +515,7 @@ def test_command_settings_and_config(images, tmp_path, capsys):
     assert cli.batch([str(images), second, "--config", str(tmp_path / "settings.toml"), "--quiet"]) == 3
     assert scalenorm.open_cache(second).digest() == scalenorm.open_cache(first).digest()
     assert cli.inspect([first]) == 0
-    assert "15 images, 2 failed" in capsys.readouterr().out
+    assert "13 objects, 2 images failed" in capsys.readouterr().out
 
 
 def test_reports_show_each_object(images, tmp_path):

@@ -229,7 +229,7 @@ def test_nothing_is_replaced_unasked(cache, tmp_path, capsys):
     arguments = (cache.path, "--catalog", tmp_path / "t.csv", "--images", tmp_path / "crops", "--overwrite")
     code, out, error = run(capsys, *arguments)
     assert (code, error) == (0, "")
-    assert out == f"{tmp_path}/t.csv: {len(IDS) + 1} rows\n{tmp_path}/crops: {len(IDS)} images; 1 have failed\n"
+    assert out == f"{tmp_path}/t.csv: {len(IDS) + 1} rows\n{tmp_path}/crops: {len(IDS)} images; 1 failed\n"
     assert sorted(tmp_path.iterdir()) == [tmp_path / "crops", tmp_path / "t.csv"]
     assert run(capsys, *arguments, "--quiet") == (0, "", "")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hostile import BROKEN, IDS, make_cache
+from pictures import write_pictures
 from PIL import Image
 from skimage.measure import label, regionprops
 
@@ -474,6 +475,25 @@ def test_browser_filters_by_flag_size_offset_and_id(shown, cache):
         shown.one("button[type=reset]").click()
         shown.driver.execute_async_script("setTimeout(arguments[0], 20)")
         assert shown.one("#count").text == f"{len(ids)} of {len(ids)} galaxies"
+
+
+def test_browser_knows_no_offsets_of_objects(browser, tmp_path):
+    images = write_pictures(tmp_path / "images", [1, 2, 3])
+    scalenorm.convert(images, tmp_path / "objects.h5", all_objects=True, min_area=20)
+    write_report(scalenorm.open_cache(tmp_path / "objects.h5"), tmp_path / "page.html")
+    shown = Page(browser, tmp_path / "page.html")
+    shown.driver.execute_script(
+        "document.querySelector('.made').remove()"
+    )  # the path of the images has this test's name
+    assert "offset" not in shown.one("body").text.lower()
+    assert shown.texts("#summary dt")[0] == "Objects"
+    ids = shown.texts("#gallery h3")
+    shown.type("sizeFrom", "1")
+    assert shown.texts("#gallery h3") == ids != []
+    shown.one("#as-table").click()
+    assert [len(shown.find(f"#listing tbody tr:first-child {tag}")) for tag in ("th", "td")] == [1, 4]
+    assert len(shown.find("#listing thead th")) == 5
+    assert browser.get_log("browser") == []
 
 
 def test_browser_sorts_pictures_and_table(shown, cache):

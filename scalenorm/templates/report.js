@@ -47,7 +47,7 @@
   };
 
   const limit = (name, otherwise) => {
-    const text = form.elements[name].value.trim();
+    const text = form.elements[name]?.value.trim() ?? "";
     return text === "" || Number.isNaN(Number(text)) ? otherwise : Number(text);
   };
 
@@ -57,7 +57,7 @@
     const sizes = [limit("sizeFrom", -Infinity), limit("sizeTo", Infinity)];
     const offsets = [limit("offsetFrom", -Infinity), limit("offsetTo", Infinity)];
     return order(form.elements.sort.value).filter((row) => {
-      const flags = columns.flags[row], size = columns.size[row], offset = columns.offset[row];
+      const flags = columns.flags[row], size = columns.size[row], offset = columns.offset?.[row] ?? 0;
       return (flag === "any" || (flag === "none" ? flags === 0 : (flags & Number(flag)) !== 0))
         && size >= sizes[0] && size <= sizes[1] && offset >= offsets[0] && offset <= offsets[1]
         && (text === "" || columns.id[row].toLowerCase().includes(text));
@@ -65,8 +65,8 @@
   };
 
   const facts = (row) =>
-    `axes ${shown(columns.size[row], 1)} × ${shown(columns.size[row] * columns.ratio[row], 1)} px · ` +
-    `offset ${shown(columns.offset[row], 1)} px`;
+    `axes ${shown(columns.size[row], 1)} × ${shown(columns.size[row] * columns.ratio[row], 1)} px` +
+    (columns.offset ? ` · offset ${shown(columns.offset[row], 1)} px` : "");
 
   const overlay = ([height, width, y, x, major, minor, orientation, windowY, windowX, side]) => {
     const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" });
@@ -109,7 +109,8 @@
   const headings = [
     ["Id", "id", "up"], ["Major axis (px)", "size", "down"], ["Axis ratio", "ratio", "up"],
     ["Offset (px)", "offset", "down"], ["Suspicion", "suspicion", "down"], ["Flags", null, null],
-  ];
+  ].filter(([, key]) => key !== "offset" || columns.offset);
+  if (!columns.offset) for (const element of form.querySelectorAll(".offset")) element.remove();
   const setSort = (value) => {
     const menu = form.elements.sort;
     if (![...menu.options].some((option) => option.value === value)) menu.append(new Option("id, last first", value));
@@ -138,7 +139,8 @@
     const body = make("tbody");
     for (const row of rows) {
       const numbers = [
-        [columns.size[row], 1], [columns.ratio[row], 2], [columns.offset[row], 1], [columns.suspicion[row], 1],
+        [columns.size[row], 1], [columns.ratio[row], 2], ...(columns.offset ? [[columns.offset[row], 1]] : []),
+        [columns.suspicion[row], 1],
       ].map(([value, digits]) => make("td", { className: "number" }, shown(value, digits)));
       const flags = namesOf(columns.flags[row]).map((name) => make("span", { className: "mark" }, name));
       body.append(make("tr", {}, make("th", { scope: "row" }, make("bdi", {}, columns.id[row])), ...numbers, make("td", {}, ...flags)));
