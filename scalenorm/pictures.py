@@ -145,6 +145,9 @@ def _decode_pillow(plugin: type[ImageFile.ImageFile], kind: str, data: bytes, op
             if kind == "TIFF" and {322, 323} <= set(image.tag_v2):
                 # libtiff makes room for a whole tile, even where the image covers only its corner.
                 check_size(image.tag_v2[323], image.tag_v2[322], options)
+            if kind == "TIFF" and image.tag_v2.get(284) == 2 and max(image.tag_v2.get(258, (1,))) > 8:
+                # Pillow takes their bytes for 8-bit samples.
+                raise ImageError("16-bit samples in separate planes are not supported; convert it to FITS or .npy")
             if kind != "BMP" and any(";16" in raw for raw in _raw_modes(image)):
                 return _wide_pixels(plugin, image, data)
             return _narrow_pixels(image, kind)
@@ -171,7 +174,9 @@ def _wide_pixels(plugin: Any, image: Any, data: bytes) -> np.ndarray:
     """16-bit samples of `image`, whose pixels are not loaded yet."""
     modes = set(_raw_modes(image))
     if len(modes) == 1 and (mode := modes.pop()) in ("I;16", "I;16B", "I;16L", "I;16N"):
-        return np.asarray(image).astype(np.uint16)
+        pixels = np.asarray(image).astype(np.uint16)
+        white_is_zero = getattr(image, "tag_v2", {}).get(262) == 0  # of 8-bit samples Pillow knows that itself
+        return 65535 - pixels if white_is_zero else pixels
     if mode == "LA;16B":
         # Four bytes to a pixel: grey high and low, alpha high and low.
         _set_raw_mode(image, "RGBA")

@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import re
 import struct
 import threading
 import warnings
@@ -131,6 +132,28 @@ def test_16_bit_tiff(order, compression, bands):
     tifffile.imwrite(file, values, byteorder=order, compression=compression, rowsperstrip=5)
     colour = values[:, :, :3] if bands >= 3 else np.repeat(values[:, :, None], 3, axis=2)
     assert np.array_equal(decode(file.getvalue(), "a", WIDE), colour)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("depth", ["u1", "u2"])
+def test_tiffs_of_separate_planes_or_white_zero_are_read_right_or_not_at_all(order, compression, depth):
+    tifffile = pytest.importorskip("tifffile")
+    values = (wide_samples()[:, :, :3] >> (8 if depth == "u1" else 0)).astype(depth)
+    most = np.iinfo(depth).max
+    for given, expected, options in (
+        (np.moveaxis(values, 2, 0), values, {"photometric": "rgb", "planarconfig": "separate"}),
+        (values[:, :, 0], np.repeat(most - values[:, :, :1], 3, axis=2), {"photometric": "miniswhite"}),
+    ):
+        file = io.BytesIO()
+        tifffile.imwrite(file, given, byteorder=order, compression=compression, **options)
+        try:
+            decoded = decode(file.getvalue(), "a", RGB if depth == "u1" else WIDE)
+        except ImageError as error:
+            assert depth == "u2"
+            assert re.search("separate planes|unknown pixel mode", str(error))  # noqa: PT017
+        else:
+            assert np.array_equal(decoded, expected)
 
 
 def test_16_bit_grey_of_colour():
