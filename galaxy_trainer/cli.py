@@ -95,6 +95,8 @@ def evaluate(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def action() -> int:
+        if args.json:
+            _check_place(Path(args.json))
         with silent_start():
             import galaxy_trainer
             from galaxy_trainer.files import write_json
@@ -121,6 +123,7 @@ def predict(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def action() -> int:
+        _check_place(Path(args.output))
         with silent_start():
             import galaxy_trainer
             from galaxy_trainer.questions import first_few
@@ -194,7 +197,7 @@ def _parser(name: str, text: str) -> argparse.ArgumentParser:
 
 def _add_recipe(parser: argparse.ArgumentParser) -> None:
     recipe = parser.add_argument_group("recipe")
-    recipe.add_argument("--recipe", default="paper", metavar="NAME", help="paper (default), long, ...")
+    recipe.add_argument("--recipe", default="paper", metavar="NAME", help="paper (default), long or best")
     for name, kind, text in _CHANGES:
         recipe.add_argument(f"--{name}", type=kind, metavar="X", help=f"{text} (default: the recipe's)")
     recipe.add_argument("--no-augmentation", action="store_true", help="train on the images as they are")
@@ -215,17 +218,38 @@ def _recipe(parser: argparse.ArgumentParser, args: argparse.Namespace) -> "Recip
 
 
 def _add_answering(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--orientations", type=int, default=1, metavar="K",
+    parser.add_argument("--orientations", type=_orientations, default=1, metavar="K",
                         help="average over K rotations and flips; 1 (default) or an even number")  # fmt: skip
     parser.add_argument("--weights", choices=("best", "last"), default="best",
                         help="of the epoch with the lowest validation loss (default), or of the last")  # fmt: skip
 
 
+def _orientations(text: str) -> int:
+    if not text.isdecimal() or (int(text) != 1 and (int(text) % 2 or int(text) == 0)):
+        raise argparse.ArgumentTypeError(f"1 or an even number (rotations times flip), not {text!r}")
+    return int(text)
+
+
+def _check_place(path: Path) -> None:
+    """Refuse a file that cannot be written, before hours of work for it."""
+    if path.is_dir():
+        raise TrainerError(f"{path} is a folder: give the name of a file in it")
+    if not path.parent.is_dir():
+        raise TrainerError(f"{path.parent}: no such folder; make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise TrainerError(f"{path.parent}: no permission to write there")
+
+
 def _finish(parser: argparse.ArgumentParser, action: Callable[[], int]) -> int:
     try:
         return action()
-    except (TrainerError, OSError) as error:
+    except TrainerError as error:
         _complain(f"{parser.prog}: error: {error}")
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone; Python would complain at exit
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else error
+        _complain(f"{parser.prog}: error: {what}")
     except KeyboardInterrupt:
         _complain(f"{parser.prog}: interrupted")
     return FAILED
@@ -237,6 +261,7 @@ def _report(args: argparse.Namespace) -> Callable[[str], None] | None:
 
 def _print(text: str) -> None:
     sys.stdout.write(text + "\n")
+    sys.stdout.flush()  # a reader that has gone is noticed here
 
 
 def _complain(line: str) -> None:

@@ -160,6 +160,19 @@ def test_missing_files_are_one_line(tmp_path, capsys):
     assert cli.evaluate([str(tmp_path / "run")]) == 1
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
+    nowhere, here = str(tmp_path / "nowhere" / "file"), str(tmp_path)
+    for command, arguments, error in (
+        (cli.evaluate, ["run", "--json", nowhere], "nowhere: no such folder; make it first"),
+        (cli.evaluate, ["run", "--json", here], "is a folder: give the name of a file in it"),
+        (cli.predict, ["run", "c.h5", "-o", nowhere], "nowhere: no such folder; make it first"),
+    ):
+        assert command(arguments) == 1
+        assert capsys.readouterr().err.endswith(f"{error}\n")
+    for count in ("3", "0", "-2", "many"):
+        with pytest.raises(SystemExit) as caught:
+            cli.evaluate(["run", "--orientations", count])
+        assert caught.value.code == 2
+        assert "1 or an even number" in capsys.readouterr().err
     assert lines[0].startswith("galaxy-train: error: ")
     assert "no.h5" in lines[0]
     assert lines[1].startswith("galaxy-evaluate: error: ")
