@@ -174,6 +174,7 @@ def crop_many(
     masks = options.pop("mask", None)
     checked = MeasureOptions(**options)
     images = images if isinstance(images, np.ndarray) else list(images)
+    masks = masks if masks is None or isinstance(masks, np.ndarray) else list(masks)
     count = len(images)
     if count == 0:
         raise ValueError("images is empty: there is nothing to crop")

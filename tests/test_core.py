@@ -391,6 +391,9 @@ def test_crop_many_equals_crop_whatever_the_threads(galaxies):
     mixed = [galaxies.images[0], galaxies.images[1][10:-7, 3:]]
     second = scalenorm.crop_many(mixed, view="center-64")[1]
     np.testing.assert_array_equal(second, scalenorm.crop(mixed[1], view="center-64"))
+    masks = [image[:, :, 0] > 200 for image in mixed]
+    second = scalenorm.crop_many(iter(mixed), mask=iter(masks), n_jobs=2)[1]
+    np.testing.assert_array_equal(second, scalenorm.crop(mixed[1], mask=masks[1]))
 
 
 def test_crop_many_names_the_image_that_is_wrong(galaxies):
