@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -79,7 +80,11 @@ def train(argv: Sequence[str] | None = None) -> int:
             _print(_summary(run.metrics))
         return DONE
 
-    return _finish(parser, action)
+    def advice() -> str:
+        run = args.resume or args.output
+        return f"; galaxy-train --resume {shlex.quote(run)} goes on" if Path(run, "split.csv").exists() else ""
+
+    return _finish(parser, action, advice)
 
 
 def evaluate(argv: Sequence[str] | None = None) -> int:
@@ -183,7 +188,7 @@ def compare(argv: Sequence[str] | None = None) -> int:
             _print(as_text(table))
         return DONE
 
-    return _finish(parser, action)
+    return _finish(parser, action, lambda: "; the same command goes on")
 
 
 def _parser(name: str, text: str) -> argparse.ArgumentParser:
@@ -240,7 +245,7 @@ def _check_place(path: Path) -> None:
         raise TrainerError(f"{path.parent}: no permission to write there")
 
 
-def _finish(parser: argparse.ArgumentParser, action: Callable[[], int]) -> int:
+def _finish(parser: argparse.ArgumentParser, action: Callable[[], int], advice: Callable[[], str] = str) -> int:
     try:
         return action()
     except TrainerError as error:
@@ -251,7 +256,7 @@ def _finish(parser: argparse.ArgumentParser, action: Callable[[], int]) -> int:
         what = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else error
         _complain(f"{parser.prog}: error: {what}")
     except KeyboardInterrupt:
-        _complain(f"{parser.prog}: interrupted")
+        _complain(f"{parser.prog}: interrupted{advice()}")
     return FAILED
 
 

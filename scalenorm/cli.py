@@ -262,7 +262,8 @@ def _guarded(parser: argparse.ArgumentParser, command: Callable[[], int]) -> int
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone; Python would complain at exit
     except OSError as error:
-        say(f"{parser.prog}: error: {error}", error=True)
+        where = f"{error.filename}: " if error.filename else ""
+        say(f"{parser.prog}: error: {where + error.strerror if error.strerror else error}", error=True)
     finally:
         signal.signal(signal.SIGTERM, before)
     return FAILURE

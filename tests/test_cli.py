@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import resource
@@ -196,6 +197,17 @@ def test_merge(images, capsys):
     assert err[0].endswith("nowhere: no such folder; make it first")
     code, out, _ = run(capsys, "merge", "slice1.h5", "one.h5")
     assert (code, out) == (0, ["one.h5: 3 images from 1 cache"])
+
+
+def test_errors_of_the_system_come_without_their_number(images, capsys, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", *names)
+
+    run(capsys, "batch", "images", "out.h5")
+    monkeypatch.setattr("scalenorm.inspection.describe_cache", refuse)
+    for names in ((), ("there",)):
+        code, _, err = run(capsys, "inspect", "out.h5")
+        assert (code, err) == (1, [f"scalenorm-inspect: error: {': '.join([*names, 'No space left on device'])}"])
 
 
 def test_merge_on_a_full_disk(images, tmp_path):

@@ -179,6 +179,20 @@ def test_missing_files_are_one_line(tmp_path, capsys):
     assert "not a run folder" in lines[1]
 
 
+def test_interrupted_training_says_how_to_go_on(tmp_path, capsys, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(galaxy_trainer, "resume", stop)
+    folder = tmp_path / "my run"
+    assert cli.train(["--resume", str(folder)]) == 1
+    assert capsys.readouterr().err == "galaxy-train: interrupted\n"
+    folder.mkdir()
+    (folder / "split.csv").touch()
+    assert cli.train(["--resume", str(folder)]) == 1
+    assert capsys.readouterr().err == f"galaxy-train: interrupted; galaxy-train --resume '{folder}' goes on\n"
+
+
 def test_labels_from_a_file(cache, tmp_path):
     _, labels = sky_blobs(96, size=16, seed=4)
     names = [f"{i:06d}" for i in range(40)] + ["elsewhere"]
