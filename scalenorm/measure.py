@@ -309,7 +309,7 @@ def measure(
     sigma_clip : float >= 1, optional
         Compute mean and deviation without pixels more than this many deviations from the mean, repeatedly. The
         threshold then follows the sky, not the objects: raise ``sigma`` to 2 or 3.
-    smooth : float >= 0, default 0
+    smooth : float from 0 to 1000, default 0
         Standard deviation, in pixels, of a Gaussian that smooths the grey level before all else.
     min_area : int > 0, default 1
         Pixels that a component must have to be the galaxy.
@@ -327,7 +327,7 @@ def measure(
         diameter, both along the major axis of elliptical apertures. If these cannot be measured, the major axis, and
         the flag ``SCALE_LIMITED`` is set.
     side_limits : (float, float), optional
-        Least and greatest side of the window, in pixels, at least 1.
+        Least and greatest side of the window, in pixels; the least from 1 to 1,000,000.
     mask_neighbours : bool, default False
         Paint foreground that is not the galaxy with sky in the normalised crop. Changes no measurement.
     mask : array_like of bool, shape (H, W), optional

@@ -10,7 +10,8 @@ from numbers import Integral
 Center = str | tuple[float, float]
 
 CENTERS = ("image", "galaxy", "log", "dog")
-MOST_MARGIN = 1000  # crops of far larger windows hold nothing but sky, and take minutes
+# Beyond these a crop holds nothing but sky, a smoothed image one value, and both take minutes.
+MOST_MARGIN, MOST_SMOOTH, MOST_LEAST_SIDE = 1000, 1000, 1_000_000
 SIZES = ("major_axis", "half_light", "petrosian")
 
 
@@ -66,8 +67,8 @@ class MeasureOptions:
                 raise ValueError(
                     f"sigma_clip must be a finite number of deviations, at least 1, got {self.sigma_clip!r}"
                 )
-        if not (math.isfinite(self.smooth) and self.smooth >= 0):
-            raise ValueError(f"smooth must be a number of pixels, at least 0, got {self.smooth!r}")
+        if not 0 <= self.smooth <= MOST_SMOOTH:
+            raise ValueError(f"smooth must be a number of pixels from 0 to {MOST_SMOOTH}, got {self.smooth!r}")
         area, levels = _number("min_area", self.min_area), _number("deblend_levels", self.deblend_levels)
         if not (area >= 1 and area.is_integer()):
             raise ValueError(f"min_area must be a positive number of pixels, got {self.min_area!r}")
@@ -79,10 +80,10 @@ class MeasureOptions:
             raise ValueError(f"size_from must be one of {', '.join(SIZES)}, got {self.size_from!r}")
         if self.side_limits is not None:
             low, high = _numbers("side_limits", self.side_limits, 2)
-            if not 1 <= low <= high:
+            if not 1 <= low <= min(high, MOST_LEAST_SIDE):
                 raise ValueError(
-                    f"side_limits must be (least, greatest) in pixels with 1 <= least <= greatest, "
-                    f"got {self.side_limits!r}"
+                    f"side_limits must be (least, greatest) in pixels with 1 <= least <= greatest and least at most "
+                    f"{MOST_LEAST_SIDE}, got {self.side_limits!r}"
                 )
             object.__setattr__(self, "side_limits", (low, high))
 
