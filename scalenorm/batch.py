@@ -93,7 +93,7 @@ def convert(
     id_column : str, optional
         Its column of ids; without it the first of GalaxyID, id, dr7objid, objid that there is.
     label_columns : sequence of str, optional
-        Its columns of answers; without it all others.
+        Its columns of answers; without it all others that have a name.
     list_file : path, optional
         A text or CSV file that lists further inputs.
     id_from : {"stem", "path"}

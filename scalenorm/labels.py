@@ -52,13 +52,17 @@ class LabelFile:
         """Yield id, answers as text, and line number, line by line."""
         with _opened(self.path) as file:
             reader = csv.reader(file)
-            next(reader)
+            width = len(next(reader))
             for cells in _readable(self.path, reader):
                 if not cells:
                     continue
                 if len(cells) <= max(self.id_index, *self.indices):
                     raise LabelsError(
                         f"{self.path}, line {reader.line_num}: only {len(cells)} columns, the header has more"
+                    )
+                if any(cell.strip() for cell in cells[width:]):  # such as numbers with a decimal comma
+                    raise LabelsError(
+                        f"{self.path}, line {reader.line_num}: {len(cells)} columns, the header has {width}"
                     )
                 yield cells[self.id_index].strip(), [cells[index] for index in self.indices], reader.line_num
 
@@ -165,7 +169,7 @@ def read_labels(
     id_column : str, optional
         Name of the column of ids; without it the first of GalaxyID, id, dr7objid, objid that there is.
     columns : sequence of str, optional
-        Names of the columns of answers; without it all others.
+        Names of the columns of answers; without it all others that have a name.
 
     Raises
     ------
@@ -186,12 +190,14 @@ def read_labels(
     if not header:
         raise LabelsError(f"{path}: empty; a header line with an id column is needed")
     id_index = _id_index(path, header, id_column)
-    others = [name for index, name in enumerate(header) if index != id_index]
+    others = [name for index, name in enumerate(header) if name and index != id_index]
     names = tuple(others if columns is None else columns)
     for name in names:
         if header.count(name) != 1:
             found = "twice" if name in header else "not"
             raise LabelsError(f"{path}: column {name!r} is {found} among its columns: {_some(header)}")
+        if names.count(name) > 1:
+            raise LabelsError(f"{path}: column {name!r} is named twice in --label-columns (label_columns=)")
     if not names:
         raise LabelsError(f"{path}: no column but that of the ids")
     sha256.update("\0".join([header[id_index], *names]).encode())

@@ -198,6 +198,14 @@ def test_labels_are_joined_by_id(images, tmp_path):
     assert joined.missing_ids == ["g0002", "g0006", "g0008", "g0010", "g0011"]
 
 
+def test_columns_without_a_name_are_no_labels(images, tmp_path):
+    """Such as the index that pandas writes, or what follows a comma at the end of each line."""
+    convert(images, tmp_path / "out.h5", labels=labels_file(tmp_path, ",id,b,\n0,g0000,5,\n1,g0002,6,\n"))
+    cache = open_cache(tmp_path / "out.h5")
+    assert cache.label_names == ("b",)
+    np.testing.assert_array_equal(cache.labels[:2, 0], [5, 6])
+
+
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
@@ -210,6 +218,8 @@ def test_labels_are_joined_by_id(images, tmp_path):
         ("id,b\ng0000,1\ng0000,2\n", {}, r"line 3: id 'g0000' comes a second time"),
         ("id,b,c\ng0000,1,spiral\n", {}, r"line 2: column 'c' holds 'spiral', not a number"),
         ("id,b,c\ng0000,1\n", {}, r"line 2: only 2 columns, the header has more"),
+        ("id,b\ng0000,1,5\n", {}, r"line 2: 3 columns, the header has 2"),
+        ("id,b\ng0000,1\n", {"label_columns": ["b", "b"]}, r"column 'b' is named twice in"),
         ("id;b\ng0000;1\n", {}, r"columns are separated by ';'; write it with commas"),
         ("id\tb\ng0000\t1\n", {}, r"columns are separated by '\\t'; write it with commas"),
         ("\0\1,b\n", {}, r"not a CSV file in UTF-8: its first line is '.x00.x01,b'"),
