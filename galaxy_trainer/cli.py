@@ -275,7 +275,8 @@ def _complain(line: str) -> None:
 
 
 def _summary(scores: dict[str, Any]) -> str:
-    title = f"{scores['galaxies']} test galaxies, weights of epoch {scores['epoch']}"
+    galaxies = "galaxy" if scores["galaxies"] == 1 else "galaxies"
+    title = f"{scores['galaxies']} test {galaxies}, weights of epoch {scores['epoch']}"
     lines = [f"{title:<44}{'MSE':>9} {'RMSE':>9}"]
     rows = [("deterministic", scores["deterministic"])]
     if "non_deterministic" in scores:

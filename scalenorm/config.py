@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -56,8 +57,12 @@ def _words(parser: argparse.ArgumentParser, path: str) -> list[str]:
     words: list[str] = []
     for key, value in values.items():
         found = names.get(key.replace("-", "_"))
-        if found is None or isinstance(value, dict):
-            raise ConfigError(f"{path}: there is no option {key!r}; options are {', '.join(sorted(names))}")
+        if isinstance(value, dict):
+            raise ConfigError(f"{path}: [{key}] begins a table: write options as name = value, without tables")
+        if found is None:
+            similar = difflib.get_close_matches(key.replace("-", "_"), names, 1)
+            advice = f"did you mean {similar[0]}?" if similar else f"options are {', '.join(sorted(names))}"
+            raise ConfigError(f"{path}: there is no option {key!r}; {advice}")
         name = found.option_strings[-1]
         if found.nargs == 0:
             if not isinstance(value, bool):

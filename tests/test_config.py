@@ -43,10 +43,12 @@ def test_the_command_line_wins(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("sigmoid = 1", "there is no option 'sigmoid'; options are .*sigma"),
+        ("sigmoid = 1", "there is no option 'sigmoid'; did you mean sigma\\?"),
+        ("min-aera = 1", "there is no option 'min-aera'; did you mean min_area\\?"),
+        ("xyz = 1", "there is no option 'xyz'; options are .*sigma"),
         ("verify = 1", "verify is on or off: write true or false, not 1"),
         ("margin = ", "not a TOML file"),
-        ("[margin]\nx = 1", "there is no option 'margin'"),
+        ("[margin]\nx = 1", r"\[margin\] begins a table: write options as name = value"),
         ("help = true", "there is no option 'help'"),
         ('config = "other.toml"', "there is no option 'config'"),
     ],
