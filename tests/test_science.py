@@ -94,9 +94,7 @@ def test_mask_and_weight_maps_of_other_hdus():
     mask, weight = np.zeros(image.shape, np.int16), np.ones(image.shape, np.float32)
     mask[20:40, 10:20] = 4
     weight[20:40, 20:30] = 0
-    data = as_bytes(
-        fits.ImageHDU(image, name="SCI"), fits.ImageHDU(mask, name="DQ"), fits.ImageHDU(weight, name="WHT")
-    )
+    data = as_bytes(fits.ImageHDU(image, name="SCI"), fits.ImageHDU(mask, name="DQ"), fits.ImageHDU(weight, name="WHT"))
     decoded, excluded = decode_masked(data, "a.fits", DecodeOptions(hdu="SCI", mask_hdu="DQ", weight_hdu="WHT"))
     measured = scalenorm.measure(decoded, mask=excluded, deblend=True)
     alone = scalenorm.measure(galaxy(), mask=excluded, deblend=True)
