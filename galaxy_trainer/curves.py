@@ -45,11 +45,11 @@ def draw_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
     losses.legend(frameon=False)
     losses.grid(alpha=0.3)
     rate = [row["learning_rate"] for row in history]
-    rates.plot(epochs, rate, color="black", drawstyle="steps-mid")
+    rates.plot(epochs, rate, color="black", drawstyle="steps-mid", marker=marker, markersize=3)
     if min(rate) > 0:
         rates.set_yscale("log")
     rates.set_ylabel("learning rate")
     rates.set_xlabel("epoch")
     rates.grid(alpha=0.3)
-    rates.xaxis.set_major_locator(MaxNLocator(integer=True))
+    rates.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     write_whole(path, lambda part: canvas.print_figure(part, dpi=120))

@@ -121,7 +121,7 @@ def _seed_curves(panel: Axes, results: Sequence[Result], key: str, tone: str, li
 
 def _epoch_axis(panel: Axes) -> None:
     panel.set_xlabel("epoch")
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     panel.grid(alpha=0.3)
 
 

@@ -203,9 +203,10 @@ def _score_table(table: dict[str, Any]) -> str:
     def cell(arm: dict[str, Any], score: str) -> str:
         value = arm[score]
         mark = ' class="low"' if value["mse"] == lowest[score] else ""
-        return f"<span{mark}>{value['mse']:.5f}</span><br><small>[{value['low']:.5f}, {value['high']:.5f}]</small>" + (
-            "" if score.endswith("ensemble") else f"<br><small>seeds &plusmn; {value['seed_std']:.5f}</small>"
-        )
+        std = value.get("seed_std", math.nan)  # neither an ensemble nor one seed has any
+        spread = "" if math.isnan(std) else f"<br><small>seeds {_spread(std, 5)}</small>"
+        interval = f"[{value['low']:.5f}, {value['high']:.5f}]"
+        return f"<span{mark}>{value['mse']:.5f}</span><br><small>{interval}</small>{spread}"
 
     head = ["", *(score.replace("_", " ") for score in SCORES)]
     rows = [[html.escape(name), *(cell(arm, score) for score in SCORES)] for name, arm in arms.items()]
