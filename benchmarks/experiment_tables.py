@@ -32,7 +32,7 @@ FIGURES = {
     "margins": {"margins": "Error over the margin; bars: 95% interval over galaxies, ticks: seeds."},
     "ablations": {"losses": "Training and validation loss by epoch of the ablations."},
     "parts": {"worth": "Error of each arm over that of the last one; bars: 95% interval over galaxies, ticks: seeds."},
-    "best": {"losses": "Training and validation loss by epoch of the recipes best and paper."},
+    "best": {"losses": "Training and validation loss by epoch of recipe best, at both widths."},
 }
 EPOCHS = (1, 3, 5, 10, 20, 40)
 MARGINS = {"normalized": 1.0, "margin 1.25": 1.25, "margin 1.5": 1.5, "margin 2": 2.0}
