@@ -130,7 +130,7 @@ def worth(table, target):
         panel.plot(row["ratio"], i, "o", color="#0072B2")
         panel.plot(seeds, [i] * len(seeds), "|", color="#D55E00", markersize=9)
     panel.set_yticks(range(len(rows)), [row["arm"] for row in rows])
-    panel.invert_yaxis()
+    panel.set_ylim(len(rows) - 0.5, -0.5)
     panel.set_xlabel(f'deterministic error / that of "{rows[0]["to"]}"')
     panel.grid(axis="x", alpha=0.3)
     FigureCanvasAgg(figure).print_png(str(target))
