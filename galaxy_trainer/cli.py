@@ -237,12 +237,12 @@ def _orientations(text: str) -> int:
 
 def _check_place(path: Path) -> None:
     """Refuse a file that cannot be written, before hours of work for it."""
-    if path.is_dir():
-        raise TrainerError(f"{path} is a folder: give the name of a file in it")
-    if not path.parent.is_dir():
-        raise TrainerError(f"{path.parent}: no such folder; make it first")
-    if not os.access(path.parent, os.W_OK):
-        raise TrainerError(f"{path.parent}: no permission to write there")
+    from scalenorm.outputs import OutputError, check_output
+
+    try:
+        check_output(path, overwrite=True)
+    except OutputError as error:
+        raise TrainerError(str(error)) from error
 
 
 def _finish(parser: argparse.ArgumentParser, action: Callable[[], int], advice: Callable[[], str] = str) -> int:

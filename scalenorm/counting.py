@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
 
 from .cache.reader import Cache
+from .engines import reading_pool
 from .frame import as_frame
 from .images import ImageError
 from .listing import MOST_OBJECTS, Source, Sources, image_id
 from .objects import count_objects
 from .plan import stat_or_zero
-from .reader import Reader, open_reader
+from .reader import Reader
 from .sources import InputError
 from .work import Recipe, decoded, reason
 
@@ -147,31 +147,18 @@ def _count_images(
     images: Sources, missing: list[int], recipe: Recipe, jobs: int
 ) -> Iterator[tuple[int, tuple[int, int, int]]]:
     """Yield image, and size, time of change and number of objects."""
-    stop = threading.Event()
-    own = threading.local()
-    readers: list[Reader] = []
-
-    def open_own() -> None:
-        own.reader = open_reader()
-        readers.append(own.reader)
-
-    def count(block: list[int]) -> list[tuple[int, tuple[int, int, int]]]:
-        return [(image, _count_image(images[image], recipe, own.reader)) for image in block if not stop.is_set()]
-
-    pool = ThreadPoolExecutor(jobs, "scalenorm", open_own)
     pending: deque[Future[list[tuple[int, tuple[int, int, int]]]]] = deque()
     blocks = (missing[start : start + _BLOCK] for start in range(0, len(missing), _BLOCK))
-    try:
+    with reading_pool(jobs) as (pool, own, stop):
+
+        def count(block: list[int]) -> list[tuple[int, tuple[int, int, int]]]:
+            return [(image, _count_image(images[image], recipe, own.reader)) for image in block if not stop.is_set()]
+
         while True:
             pending.extend(pool.submit(count, block) for block in itertools.islice(blocks, 2 * jobs - len(pending)))
             if not pending:
                 return
             yield from pending.popleft().result()
-    finally:
-        stop.set()
-        pool.shutdown(cancel_futures=True)
-        for reader in readers:
-            reader.close()
 
 
 def _count_image(source: Source, recipe: Recipe, reader: Reader) -> tuple[int, int, int]:

@@ -332,10 +332,10 @@ def _crops(
         else:
             sky = np.zeros(frame.bands)  # not looked at: the windows hold nothing but pixels
     if holes:
-        frame = _with_sky_for_non_finite(frame, sky)
+        frame = with_sky_for_non_finite(frame, sky)
     crops = list(resample_all(frame, windows, size, sky))
     if paint and galaxy is not None:
-        alone = _with_sky_for_neighbours(frame, galaxy, sky)
+        alone = with_sky_for_neighbours(frame, galaxy, sky)
         crops = [
             crop if parse_view(name) else resample(alone, window, size, sky)
             for crop, name, window in zip(crops, names, windows, strict=True)
@@ -347,14 +347,14 @@ def _crops(
     return list(out)
 
 
-def _with_sky_for_non_finite(frame: Frame, sky: NDArray[np.float64]) -> Frame:
+def with_sky_for_non_finite(frame: Frame, sky: NDArray[np.float64]) -> Frame:
     """A copy of the frame whose NaN and infinite values are the sky of their band."""
     values = frame.rows.reshape(frame.height, frame.width, frame.bands)
     rows = np.where(np.isfinite(values), values, sky.astype(values.dtype)).reshape(frame.rows.shape)
     return frame._replace(rows=rows)
 
 
-def _with_sky_for_neighbours(frame: Frame, galaxy: Galaxy, sky: NDArray[np.float64]) -> Frame:
+def with_sky_for_neighbours(frame: Frame, galaxy: Galaxy, sky: NDArray[np.float64]) -> Frame:
     """A copy of the frame whose foreground is sky where it is not the galaxy."""
     from .robust import foreground
 

@@ -37,6 +37,27 @@ class _Building:
     left: int
 
 
+@contextlib.contextmanager
+def reading_pool(jobs: int) -> Iterator[tuple[ThreadPoolExecutor, threading.local, threading.Event]]:
+    """Give threads that each have a reader, ``own.reader``, and an event that is set when they are to stop."""
+    stop = threading.Event()
+    own = threading.local()
+    readers: list[Reader] = []
+
+    def open_own() -> None:
+        own.reader = open_reader()
+        readers.append(own.reader)
+
+    pool = ThreadPoolExecutor(jobs, "scalenorm", open_own)
+    try:
+        yield pool, own, stop
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+        for reader in readers:
+            reader.close()
+
+
 def run_threads(tasks: Iterable[Task], recipe: Recipe, jobs: int, report: Report) -> Generator[Task]:
     """Make parts in `jobs` threads; yield each task once its part is on the disk.
 
@@ -51,39 +72,31 @@ def run_threads(tasks: Iterable[Task], recipe: Recipe, jobs: int, report: Report
     report : callable
         Told the number of images done since the last call.
     """
-    stop = threading.Event()
-    own = threading.local()
-    readers: list[Reader] = []
-
-    def open_own() -> None:
-        own.reader = open_reader()
-        readers.append(own.reader)
-
-    def fill(building: _Building, start: int, sources: Sources) -> int:
-        fill_rows(building.rows, start, sources, recipe, own.reader, stop)
-        return len(sources)
-
     waiting = iter(tasks)
     ahead = 2 * jobs + (0 if recipe.all_objects else _AHEAD)  # a piece may then be a whole part
     pending: dict[Future[int], _Building] = {}
     spare: list[Rows] = []  # fresh memory costs as much as filling it
-    pool = ThreadPoolExecutor(jobs, "scalenorm", open_own)
 
-    def feed() -> None:
-        while len(pending) < ahead and (task := next(waiting, None)) is not None:
-            count = len(task.sources)
-            block = max(1, min(_BLOCK, -(-count // (4 * jobs))))
-            starts = list(range(0, count, block))
-            if recipe.all_objects:  # what an image's objects have in common is found once for each piece
-                starts = [start for start in starts if not start or not task.sources.same_image(start - 1, start)]
-            used = next((rows for rows in spare if len(rows) == count), None)
-            if used is not None:
-                spare.remove(used)
-            building = _Building(task, used or Rows.empty(recipe.head, count), len(starts))
-            for start, stop in itertools.pairwise([*starts, count]):
-                pending[pool.submit(fill, building, start, task.sources[start:stop])] = building
+    with reading_pool(jobs) as (pool, own, stop):
 
-    try:
+        def fill(building: _Building, start: int, sources: Sources) -> int:
+            fill_rows(building.rows, start, sources, recipe, own.reader, stop)
+            return len(sources)
+
+        def feed() -> None:
+            while len(pending) < ahead and (task := next(waiting, None)) is not None:
+                count = len(task.sources)
+                block = max(1, min(_BLOCK, -(-count // (4 * jobs))))
+                starts = list(range(0, count, block))
+                if recipe.all_objects:  # what an image's objects have in common is found once for each piece
+                    starts = [start for start in starts if not start or not task.sources.same_image(start - 1, start)]
+                used = next((rows for rows in spare if len(rows) == count), None)
+                if used is not None:
+                    spare.remove(used)
+                building = _Building(task, used or Rows.empty(recipe.head, count), len(starts))
+                for start, end in itertools.pairwise([*starts, count]):
+                    pending[pool.submit(fill, building, start, task.sources[start:end])] = building
+
         feed()
         while pending:
             wait(pending, return_when=FIRST_COMPLETED)
@@ -97,11 +110,6 @@ def run_threads(tasks: Iterable[Task], recipe: Recipe, jobs: int, report: Report
                     building.task.write(recipe, building.rows)
                     spare.append(building.rows)
                     yield building.task
-    finally:
-        stop.set()
-        pool.shutdown(cancel_futures=True)
-        for reader in readers:
-            reader.close()
 
 
 def run_joblib(tasks: Iterable[Task], recipe: Recipe, report: Report) -> Generator[Task]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .component import Component, find_component
-from .crop import _with_sky_for_neighbours, _with_sky_for_non_finite
+from .crop import with_sky_for_neighbours, with_sky_for_non_finite
 from .frame import Frame
 from .measure import Galaxy, Measurement, describe_galaxy, find_foreground, find_sky, finish_galaxy, has_non_finite
 from .options import MeasureOptions
@@ -71,7 +71,7 @@ def find_background(frame: Frame, galaxy: Galaxy) -> Background:
     """Measure what the objects of a field share, of which `galaxy` is one."""
     sky = find_sky(frame, galaxy.grey, galaxy.threshold)
     holes = has_non_finite(frame, galaxy.threshold)
-    return Background(frame, _with_sky_for_non_finite(frame, sky.values) if holes else frame, sky)
+    return Background(frame, with_sky_for_non_finite(frame, sky.values) if holes else frame, sky)
 
 
 def crop_object(
@@ -82,7 +82,7 @@ def crop_object(
     galaxy = _unpacked(galaxy)
     measurement = describe_galaxy(frame, galaxy, sky)
     if options.mask_neighbours:
-        finite = _with_sky_for_neighbours(finite, galaxy, sky.values)
+        finite = with_sky_for_neighbours(finite, galaxy, sky.values)
     resample(finite, galaxy.window, size, sky.values, out)
     return measurement
 
