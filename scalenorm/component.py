@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from . import kernels
 from .frame import Frame
 from .threshold import Threshold
 
@@ -21,11 +22,9 @@ class Component(NamedTuple):
 
     def pixels(self) -> NDArray[np.bool_]:
         """The region as a boolean image."""
-        from .kernels.component import MEMBER
-
         image = np.zeros(self.mask.shape, bool)
         rows, cols = slice(self.bbox[0], self.bbox[2]), slice(self.bbox[1], self.bbox[3])
-        image[rows, cols] = self.mask[rows, cols] == MEMBER
+        image[rows, cols] = self.mask[rows, cols] == kernels.component.MEMBER
         return image
 
 
@@ -38,16 +37,14 @@ def find_component(
     row-major order). None if there is no foreground. If all of the foreground is known already (that of `Sky`), the
     region is marked in it; else only the rows that the region reaches are looked at.
     """
-    from .kernels.component import GROUP
-    from .kernels.component import find_component as fill
-
     if threshold.cutoff is None:
         return None
     mask = np.empty((frame.height, frame.width), np.uint8) if foreground is None else foreground
-    done = np.full(frame.height // GROUP + 1, foreground is not None)
+    done = np.empty(frame.height // kernels.component.GROUP + 1, bool)
+    done.fill(foreground is not None)
     moments = np.zeros(8, np.int64)
     bbox = np.empty(4, np.int64)
-    found = fill(
+    found = kernels.component.find_component(
         row, col, frame.rows, frame.kind, frame.weights, frame.valid, threshold.cutoff, frame.level,
         mask, done, moments, bbox,
     )  # fmt: skip

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from . import kernels
 from .options import MeasureOptions
-
-CHUNK = 4096  # that of kernels.grey, which is not imported before it is needed
 
 # Kernels are compiled for these; other real dtypes are measured and resampled in the one named here.
 _WORKING = {
@@ -106,7 +105,7 @@ def as_frame(image: ArrayLike, options: MeasureOptions, mask: ArrayLike | None =
         rows = np.asarray(_Writeable(rows))
     kind, weights, scale = _grey_kind(bands, dtype, options.weights)
     exact = kind < 3 and working.itemsize <= 2 and bands <= 32767
-    level = np.empty(min(CHUNK, height * width), np.int32 if exact else np.float64)
+    level = np.empty(min(kernels.grey.CHUNK, height * width), np.int32 if exact else np.float64)
     valid = None if mask is None and own is None else _valid(mask, own, (height, width))
     return Frame(rows, height, width, bands, kind, weights, scale, level, valid, dtype, array.ndim == 2)
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from . import kernels
 from .component import Component, find_component
 from .ellipse import Ellipse, fit_ellipse
 from .flags import Flag
@@ -232,13 +233,11 @@ SKY_STEP = 16  # rows from one to the next in which the deviation of the sky is 
 
 def _flags_of_pixels(frame: Frame, galaxy: Galaxy, component: Component, sky: Sky) -> Flag:
     """The flags for which the pixels must be looked at again."""
-    from .kernels.regions import inspect_region
-
     grey, threshold = galaxy.grey, galaxy.threshold
     top, left = (math.floor(edge) for edge in galaxy.window.corner())
     side = math.ceil(galaxy.window.side)
     window = max(top, 0), max(left, 0), min(top + side, grey.height), min(left + side, grey.width)
-    neighbours, faint, saturated = inspect_region(
+    neighbours, faint, saturated = kernels.regions.inspect_region(
         grey.rows, grey.kind, grey.weights, grey.valid, threshold.cutoff, grey.level,
         sky.foreground, component.mask, component.mask is sky.foreground, component.bbox, window,
         min(SKY_STEP, grey.height), CONTRAST,

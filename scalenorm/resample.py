@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import kernels
 from .frame import Frame
 from .views import Window
 
@@ -38,14 +39,12 @@ def resample(
 
 def resample_all(frame: Frame, windows: Sequence[Window], size: int, sky: NDArray[np.float64]) -> NDArray[Any]:
     """`resample` of several windows of one frame: (len(windows), size, size[, bands])."""
-    from .kernels.resample import resample_windows
-
     number, bands = len(windows), frame.bands
     boxes = [(*w.corner(), w.side / size, float(w.leaves(frame.height, frame.width))) for w in windows]
     crops = np.empty((number, size, size) if frame.flat else (number, size, size, bands), frame.dtype)
     direct = frame.rows.dtype == frame.dtype
     target = crops if direct else np.empty(crops.shape, frame.rows.dtype)
-    resample_windows(
+    kernels.resample.resample_windows(
         frame.rows,
         np.array(boxes).reshape(number, 4),
         sky.astype(np.float32 if frame.rows.itemsize == 1 else np.float64),  # 8-bit crops need no more

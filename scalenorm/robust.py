@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import kernels
 from .component import Component
-from .frame import CHUNK, Frame
+from .frame import Frame
 from .threshold import Sky, Threshold, measure_sky
 
 
@@ -43,7 +44,7 @@ def smooth_frame(frame: Frame, smooth: float) -> Frame:
         grey[bad] = np.nan
     else:
         grey = gaussian_filter(grey, smooth, mode="nearest")
-    level = np.empty(min(CHUNK, grey.size))
+    level = np.empty(min(kernels.grey.CHUNK, grey.size))
     return Frame(grey, frame.height, frame.width, 1, 0, np.ones(1), frame.scale, level, frame.valid, grey.dtype, True)
 
 
@@ -124,13 +125,11 @@ def fill_holes(component: Component) -> Component:
 
 def component_of(pixels: NDArray[np.bool_], origin: tuple[int, int]) -> Component:
     """The component that consists of the True pixels, of which ``origin`` is one."""
-    from .kernels.component import MEMBER
-
     rows, cols = np.nonzero(pixels)
     r, c = rows - origin[0], cols - origin[1]
     moments = [len(r), *(int(np.sum(part)) for part in (r, c, r * r, r * c, c * c))]
     bbox = int(rows.min()), int(cols.min()), int(rows.max()) + 1, int(cols.max()) + 1
-    return Component(moments, origin, bbox, pixels.astype(np.uint8) * np.uint8(MEMBER))
+    return Component(moments, origin, bbox, pixels.astype(np.uint8) * np.uint8(kernels.component.MEMBER))
 
 
 def sky_below(frame: Frame, grey: Frame, threshold: Threshold) -> Sky:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from . import kernels
 from .frame import Frame
 
 _MOST = 2**31 - 1  # above any exact grey level
@@ -40,10 +41,8 @@ def find_threshold(frame: Frame, sigma: float) -> Threshold:
 
 
 def _exact_threshold(frame: Frame, sigma: float) -> Threshold:
-    from .kernels.grey import integer_sums
-
     sums = np.empty(4, np.int64)
-    integer_sums(frame.pixels, frame.kind, frame.weights, frame.valid_pixels, frame.level, sums)
+    kernels.grey.integer_sums(frame.pixels, frame.kind, frame.weights, frame.valid_pixels, frame.level, sums)
     total, high, middle, low = sums.tolist()
     count = frame.height * frame.width if frame.valid is None else int(np.count_nonzero(frame.valid))
     if count == 0:
@@ -64,12 +63,10 @@ def _exact_threshold(frame: Frame, sigma: float) -> Threshold:
 
 
 def _float_threshold(frame: Frame, sigma: float) -> Threshold:
-    from .kernels.grey import float_sums
-
     sums, squares = np.zeros((2, len(frame.level)))
     pivot = _some_level(frame)  # a value of the image: sums of squares about it do not cancel
     with np.errstate(over="ignore", invalid="ignore"):  # overflow ends as a variance that is not finite
-        count = float_sums(
+        count = kernels.grey.float_sums(
             frame.pixels, frame.kind, frame.weights, frame.valid_pixels, pivot, frame.level, sums, squares
         )
         if count == 0:
@@ -85,14 +82,13 @@ def _float_threshold(frame: Frame, sigma: float) -> Threshold:
 
 def _some_level(frame: Frame) -> float:
     """The finite grey level of a valid pixel: of one in a chunk from the middle of the image, else of any, else 0."""
-    from .kernels.grey import CHUNK, grey_levels
-
+    grey, chunk = kernels.grey, kernels.grey.CHUNK
     count = frame.height * frame.width
-    planes = np.empty((3, CHUNK), frame.rows.dtype)
-    for start in (max(count - CHUNK, 0) // 2, *range(0, count, CHUNK)):
-        level = frame.level[: min(CHUNK, count - start)]
+    planes = np.empty((3, chunk), frame.rows.dtype)
+    for start in (max(count - chunk, 0) // 2, *range(0, count, chunk)):
+        level = frame.level[: min(chunk, count - start)]
         pixels = frame.pixels[start * frame.bands : (start + len(level)) * frame.bands]
-        grey_levels(pixels, frame.kind, frame.weights, planes, level)
+        grey.grey_levels(pixels, frame.kind, frame.weights, planes, level)
         good = np.isfinite(level)
         if frame.valid_pixels is not None:
             good &= frame.valid_pixels[start : start + len(level)] != 0
@@ -106,14 +102,17 @@ def measure_sky(frame: Frame, threshold: Threshold) -> Sky:
 
     If no valid pixel is below the threshold, the sky is the mean of all of them; if none is valid, 0.
     """
-    from .kernels.grey import split_pixels
-
-    everything = np.int32(_MOST) if frame.exact else np.float64(np.inf)
     foreground = np.empty((frame.height, frame.width), np.uint8)
     sums = np.zeros((frame.bands, 1 if frame.exact else len(frame.level)))
     before = frame.pixels, frame.kind, frame.weights, frame.valid_pixels
-    cutoff = everything if threshold.cutoff is None else threshold.cutoff
-    below = count = split_pixels(*before, cutoff, frame.level, sums, foreground.reshape(-1))
+    cutoff = _above_all(frame) if threshold.cutoff is None else threshold.cutoff
+    below = count = kernels.grey.split_pixels(*before, cutoff, frame.level, sums, foreground.reshape(-1))
     if not count and threshold.cutoff is not None:
-        count = split_pixels(*before, everything, frame.level, sums, np.empty(foreground.size, np.uint8))
+        unused = np.empty(foreground.size, np.uint8)
+        count = kernels.grey.split_pixels(*before, _above_all(frame), frame.level, sums, unused)
     return Sky(sums.sum(axis=1) / max(count, 1), below, foreground)
+
+
+def _above_all(frame: Frame) -> np.int32 | np.float64:
+    """A cutoff that leaves every finite grey level below it."""
+    return np.int32(_MOST) if frame.exact else np.float64(np.inf)

@@ -6,4 +6,17 @@ the modules one level up check and allocate. With ``NUMBA_DISABLE_JIT=1`` the sa
 Images come as ``rows``: a C-contiguous (height, width * bands) array, bands interleaved, so that the stride between
 two pixels is a constant that the compiler sees (with a (height, width, bands) array it is not, and the loops over
 pixels run five times slower).
+
+``from . import kernels`` costs nothing: a module, and Numba with it, is imported when it is first asked for.
 """
+
+from importlib import import_module
+from types import ModuleType
+
+_MODULES = ("component", "deblend", "grey", "regions", "resample", "sums")
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module(f"{__name__}.{name}")
