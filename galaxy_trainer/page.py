@@ -63,8 +63,8 @@ def write_page(
         ),
         "non-deterministic": (
             figures.score_figure(table, "non_deterministic"),
-            f"Non-deterministic score (the paper's figure 8): dropout and augmentation on, mean of {settings.passes} "
-            "passes.",
+            f"Non-deterministic score (the paper's figure 8): dropout and augmentation on, mean of "
+            f"{settings.passes} pass{'es' if settings.passes > 1 else ''}.",
         ),
         "ratios": (
             figures.ratio_figure(table),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -254,7 +255,7 @@ def _guarded(parser: argparse.ArgumentParser, command: Callable[[], int]) -> int
         try:
             return command()
         except OptionError as error:
-            parser.error(str(error))
+            parser.error(_as_typed(str(error), parser))
         except (BatchError, CacheError, InputError, LabelsError, OutputError) as error:
             say(f"{parser.prog}: error: {error}", error=True)
     except KeyboardInterrupt as stopped:  # one of `convert` says how far it got
@@ -405,6 +406,17 @@ def _numbers(text: str) -> tuple[float, ...]:
         return tuple(float(number) for number in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"numbers with commas between, for instance 1,2.5, not {text!r}") from None
+
+
+def _as_typed(message: str, parser: argparse.ArgumentParser) -> str:
+    """Name options as on the command line: ``--side-limits`` where the library says ``side_limits``."""
+    known = parser.format_help()
+
+    def typed(name: re.Match[str]) -> str:
+        option = "--" + name[0].replace("_", "-")
+        return option if option in known else name[0]
+
+    return re.sub(r"(?<![\w-])[a-z]+(?:_[a-z]+)+(?!\w)", typed, message)
 
 
 def _center(text: str) -> str | tuple[float, ...]:
