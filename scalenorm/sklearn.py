@@ -188,6 +188,8 @@ class ScaleNormalizer(Base):
 
     def _bands_of(self, image: NDArray[Any]) -> int:
         axis = -1 if self.channel_axis is None else self.channel_axis
+        if not -3 <= axis < 3:
+            raise ValueError(f"channel_axis must be between -3 and 2, got {axis}")
         return 1 if image.ndim == 2 else image.shape[axis]
 
 
@@ -195,7 +197,7 @@ def _as_images(X: Iterable[ArrayLike]) -> NDArray[Any] | list[NDArray[Any]]:
     """Return X as an array of images or a list of arrays."""
     if hasattr(X, "__array__") and not isinstance(X, np.ndarray):
         X = np.asarray(X)
-    images = X if isinstance(X, np.ndarray) and X.dtype != object else [np.asarray(image) for image in X]
+    images = X if isinstance(X, np.ndarray) and X.dtype != object else [np.asanyarray(image) for image in X]
     if len(images) == 0:
         raise ValueError("X holds no images: give an array (N, H, W[, C]) or a list of images")
     if images[0].ndim not in (2, 3):

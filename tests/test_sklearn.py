@@ -146,3 +146,18 @@ def test_python_m_scalenorm_names_every_command():
     lines = done.stdout.splitlines()
     assert lines[0] == f"scalenorm {scalenorm.__version__}"
     assert [line.split()[0] for line in lines if line.startswith("  ")] == list(COMMANDS)
+
+
+def test_masked_arrays_in_a_list_keep_their_masks():
+    image = np.full((40, 40), 10.0)
+    image[15:25, 15:25] = 60
+    image[19:21, 20:38] = 500  # a trail, masked
+    masked = np.ma.masked_where(image == 500, image)
+    expected = scalenorm.crop_many([masked, masked], 16)
+    assert not np.array_equal(expected, scalenorm.crop_many([image, image], 16))
+    np.testing.assert_array_equal(ScaleNormalizer(16).fit_transform([masked, masked]), expected)
+
+
+def test_an_axis_that_there_is_not():
+    with pytest.raises(ValueError, match="channel_axis must be between -3 and 2, got 5"):
+        ScaleNormalizer(channel_axis=5).fit([np.zeros((9, 9, 3))])
