@@ -94,6 +94,8 @@ def _number(name: str, value: object) -> float:
         raise ValueError(f"{name} must be a number, got {value!r}")
     try:
         return float(value)  # type: ignore[arg-type]
+    except OverflowError:
+        raise ValueError(f"{name} is a number too large for a float") from None
     except (TypeError, ValueError):
         raise ValueError(f"{name} must be a number, got {value!r}") from None
 

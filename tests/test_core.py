@@ -432,6 +432,7 @@ def test_true_axes_of_simulated_galaxies(galaxies):
         (np.zeros((5, 5)), {"sigma": math.nan}, "sigma must be a finite number"),
         (np.zeros((5, 5)), {"margin": 0}, "margin must be a positive"),
         (np.eye(5), {"margin": 1e308}, "margin must be at most 1000, got 1e"),
+        (np.eye(5), {"margin": 10**400}, "margin is a number too large"),
         (np.zeros((5, 5)), {"min_area": math.inf}, "min_area must be a positive number of pixels, got inf"),
         (np.zeros((5, 5)), {"min_area": "3"}, "min_area must be a number, got '3'"),
         (np.zeros((5, 5)), {"sigma_clip": "3"}, "sigma_clip must be a number, got '3'"),
