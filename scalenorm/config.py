@@ -37,9 +37,16 @@ def expand_config(parser: argparse.ArgumentParser, arguments: Sequence[str], opt
         If the file cannot be read, or holds something that is no option.
     """
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    finder.add_argument(option, dest="config", action="append", default=[])
+    known_names = [name for action in parser._actions for name in action.option_strings]
+    # As argparse does with all options: what begins no other one stands for this.
+    short = [option[:end] for end in range(3, len(option)) if _begins_one(option[:end], known_names)]
+    finder.add_argument(option, *short, dest="config", action="append", default=[])
     known, rest = finder.parse_known_args(arguments)
     return [word for path in known.config for word in _words(parser, path)] + rest
+
+
+def _begins_one(text: str, names: Sequence[str]) -> bool:
+    return sum(name.startswith(text) for name in names) == 1
 
 
 def _words(parser: argparse.ArgumentParser, path: str) -> list[str]:

@@ -76,3 +76,10 @@ def test_a_missing_file_is_a_wrong_command_line(tmp_path, stack, capsys):
     assert stopped.value.code == 2
     assert "nowhere.toml: No such file or directory" in capsys.readouterr().err
     assert not (tmp_path / "out.h5").exists()
+
+
+def test_a_shortened_option_is_the_option(tmp_path):
+    (tmp_path / "options.toml").write_text("margin = 1.5\n")
+    for words in (["--conf", str(tmp_path / "options.toml")], [f"--con={tmp_path / 'options.toml'}"]):
+        assert expand_config(batch_parser(), [*words, "in", "out.h5"]) == ["--margin=1.5", "in", "out.h5"]
+    assert expand_config(batch_parser(), ["--co", "in"]) == ["--co", "in"]  # --compress begins so too
