@@ -45,7 +45,9 @@ examples:
 def say(*lines: str, error: bool = False) -> None:
     """Write lines for people: results to stdout, what went wrong to stderr."""
     stream = sys.stderr if error else sys.stdout
-    stream.write("".join(f"{line}\n" for line in lines))
+    text, encoding = "".join(f"{line}\n" for line in lines), stream.encoding or "utf-8"
+    # Names of files may hold what the terminal's or pipe's encoding has not.
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()
 
 
@@ -262,6 +264,9 @@ def _guarded(parser: argparse.ArgumentParser, command: Callable[[], int]) -> int
         say(f"{parser.prog}: {str(stopped) or 'stopped'}", error=True)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone; Python would complain at exit
+    except MemoryError as error:
+        said = f" ({error})" if str(error) else ""
+        say(f"{parser.prog}: error: not enough memory{said}", error=True)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         say(f"{parser.prog}: error: {where + error.strerror if error.strerror else error}", error=True)
@@ -424,7 +429,7 @@ def _center(text: str) -> str | tuple[float, ...]:
 
 
 def _hdu(text: str) -> int | str:
-    return int(text) if text.isdigit() else text
+    return int(text) if text.isdecimal() else text
 
 
 def _part(text: str) -> tuple[int, int]:

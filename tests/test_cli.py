@@ -210,6 +210,23 @@ def test_errors_of_the_system_come_without_their_number(images, capsys, monkeypa
         assert (code, err) == (1, [f"scalenorm-inspect: error: {': '.join([*names, 'No space left on device'])}"])
 
 
+def test_no_memory_is_one_clear_line(images, capsys, monkeypatch):
+    def refuse(*_):
+        raise MemoryError("Unable to allocate 335. GiB")
+
+    monkeypatch.setattr("scalenorm.inspection.describe_cache", refuse)
+    code, _, err = run(capsys, "inspect", "out.h5")
+    assert (code, err) == (1, ["scalenorm-inspect: error: not enough memory (Unable to allocate 335. GiB)"])
+
+
+def test_names_that_the_terminal_cannot_show(tmp_path):
+    np.save(tmp_path / "a.npy", np.eye(9))
+    (tmp_path / "\u03a9.npy").write_text("damaged")
+    done = command(tmp_path, tmp_path / "out.h5", env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert (done.returncode, done.stderr) == (3, "")
+    assert "  \\u03a9.npy: " in done.stdout
+
+
 def test_merge_on_a_full_disk(images, tmp_path):
     assert command("images", "whole.h5").returncode == 0
     merge = [sys.executable, "-c", "import sys; from scalenorm.cli import merge; sys.exit(merge())"]
