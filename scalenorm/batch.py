@@ -220,8 +220,8 @@ def _plain(options: MeasureOptions | DecodeOptions) -> dict[str, Any]:
     result = {}
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
-        for kind in (float, int):
-            if isinstance(value, (int, float, np.number)) and str(field.type).split(" ")[0] == kind.__name__:
+        for kind in (bool, float, int):
+            if isinstance(value, (int, float, np.number, np.bool_)) and str(field.type).split(" ")[0] == kind.__name__:
                 value = kind(value)
         result[field.name] = value
     return result

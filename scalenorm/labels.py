@@ -237,7 +237,7 @@ def _readable(path: Path, reader: Any) -> Iterator[list[str]]:
 
 def _is_number(cell: str) -> bool:
     try:
-        float(cell or "nan")
+        float(cell.strip() or "nan")
     except ValueError:
         return False
     return True

@@ -175,6 +175,14 @@ def test_equal_options_are_equal_settings(images, tmp_path):
     assert [type(settings[name]) for name in ("sigma", "margin", "max_pixels", "size")] == [float, float, int, int]
 
 
+def test_on_and_off_are_one_setting_however_they_are_written(images, tmp_path):
+    output = tmp_path / "out.h5"
+    convert(images, output, fill_holes=True, mask_neighbours=False)
+    for on, off in ((np.True_, np.False_), (1, 0)):
+        assert convert(images, output, fill_holes=on, mask_neighbours=off).complete
+    assert open_cache(output).settings["fill_holes"] is True
+
+
 # --- labels
 
 
@@ -217,6 +225,7 @@ def test_columns_without_a_name_are_no_labels(images, tmp_path):
         ("", {}, r"empty"),
         ("id,b\ng0000,1\ng0000,2\n", {}, r"line 3: id 'g0000' comes a second time"),
         ("id,b,c\ng0000,1,spiral\n", {}, r"line 2: column 'c' holds 'spiral', not a number"),
+        ("id,b,c\ng0000, ,spiral\n", {}, r"line 2: column 'c' holds 'spiral', not a number"),
         ("id,b,c\ng0000,1\n", {}, r"line 2: only 2 columns, the header has more"),
         ("id,b\ng0000,1,5\n", {}, r"line 2: 3 columns, the header has 2"),
         ("id,b\ng0000,1\n", {"label_columns": ["b", "b"]}, r"column 'b' is named twice in"),
