@@ -16,7 +16,7 @@ import numpy as np
 from .cache.format import METHOD_VERSION
 from .crop import check_size
 from .engines import BACKENDS
-from .files import filesystem, is_url
+from .files import filesystem, is_url, remote_errors
 from .images import DecodeOptions
 from .labels import read_labels
 from .listing import visible
@@ -282,14 +282,16 @@ def _make_remote(job: Job, url: str) -> Summary:
     local = folder / (path.rstrip("/").rpartition("/")[2] or "cache.h5")
     try:
         unsent = local.exists()
-        if not unsent and system.exists(path):
-            system.get_file(path, str(local))
+        with remote_errors("cannot be read"):
+            if not unsent and system.exists(path):
+                system.get_file(path, str(local))
         summary = _make_local(job, local)
         if job.dry_run:
             return dataclasses.replace(summary, output=url)
         if unsent or not summary.complete:
-            system.put_file(str(local), f"{path}.tmp")
-            system.mv(f"{path}.tmp", path)
+            with remote_errors("cannot be written"):
+                system.put_file(str(local), f"{path}.tmp")
+                system.mv(f"{path}.tmp", path)
     except OSError as error:
         raise BatchError(f"{url}: {error}; what is finished is kept in {folder}") from error
     shutil.rmtree(folder)

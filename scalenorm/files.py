@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import os
 import re
 import stat
+from collections.abc import Iterator
 from typing import IO, Any
 
 from .images import ImageError, reason
 
-__all__ = ["check_bytes", "filesystem", "is_url", "join", "open_file", "read_file", "stat_file"]
+__all__ = ["check_bytes", "filesystem", "is_url", "join", "open_file", "read_file", "remote_errors", "stat_file"]
 
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://")
@@ -52,17 +55,31 @@ def open_file(path: str) -> IO[bytes]:
     return open(path, "rb")
 
 
+@contextlib.contextmanager
+def remote_errors(failed: str) -> Iterator[None]:
+    """Whatever a remote system's package raises becomes an `OSError`: each has exceptions of its own."""
+    try:
+        yield
+    except (OSError, ImportError):
+        raise
+    except Exception as error:
+        raise OSError(f"{failed}: {reason(error)}") from error
+
+
 def stat_file(path: str) -> tuple[int, int]:
     """Size in bytes and time of last change in ns, 0 where a remote system does not say."""
     if not is_url(path):
         info = os.stat(path)
         return info.st_size, info.st_mtime_ns
-    system, inside = filesystem(path)
-    details = system.info(inside)
-    changed = details.get("mtime") or details.get("LastModified") or details.get("created") or 0
-    if hasattr(changed, "timestamp"):
-        changed = changed.timestamp()
-    return int(details.get("size") or 0), int(float(changed) * 1e9)
+    with remote_errors(f"cannot look at {path}"):
+        system, inside = filesystem(path)
+        details = system.info(inside)
+        changed = details.get("mtime") or details.get("LastModified") or details.get("created") or 0
+        if isinstance(changed, str):
+            changed = datetime.datetime.fromisoformat(changed)
+        if hasattr(changed, "timestamp"):
+            changed = changed.timestamp()
+        return int(details.get("size") or 0), int(float(changed) * 1e9)
 
 
 def check_bytes(size: int, limit: int) -> None:
@@ -82,13 +99,8 @@ def read_file(path: str, limit: int) -> bytes:
         The system cannot read it.
     """
     if is_url(path):
-        try:
-            with open_file(path) as file:
-                data = file.read(limit + 1)
-        except (OSError, ImportError):
-            raise
-        except Exception as error:  # each remote system's package has exceptions of its own
-            raise OSError(f"cannot read {path}: {reason(error)}") from error
+        with remote_errors(f"cannot read {path}"), open_file(path) as file:
+            data = file.read(limit + 1)
         check_bytes(len(data), limit)
         return data
     # Without O_NONBLOCK, opening a named pipe waits for a writer that never comes.

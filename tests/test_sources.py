@@ -579,6 +579,20 @@ def test_errors_of_a_remote_system(monkeypatch):
         find(["memory://bucket"])
     with open_reader() as reader, pytest.raises(OSError, match=r"memory://a\.jpg: who are you"):
         reader.read(Source("a", "memory://a.jpg", None, None, "a.jpg"))
+    monkeypatch.setattr(type(memory), "info", fail)
+    with open_reader() as reader, pytest.raises(OSError, match=r"memory://a\.jpg: who are you"):
+        reader.stat(Source("a", "memory://a.jpg", None, None, "a.jpg"))
+
+
+def test_times_of_remote_systems_may_be_text(monkeypatch):
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    times = iter(["2020-01-01T00:00:00Z", "yesterday"])
+    monkeypatch.setattr(type(memory), "info", lambda self, path: {"size": 5, "created": next(times)})
+    source = Source("a", "memory://a.jpg", None, None, "a.jpg")
+    with open_reader() as reader:
+        assert reader.stat(source) == (5, 1_577_836_800 * 10**9)
+        with pytest.raises(OSError, match="yesterday"):
+            reader.stat(source)
 
 
 def test_urls(tree):
