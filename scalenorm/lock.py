@@ -26,7 +26,7 @@ def locked(path: Path) -> Iterator[None]:
     """Hold the lock file `path`; remove it afterwards.
 
     The kernel frees the lock of a run that was killed, so its file is taken over. The file of a run on another
-    machine is not: whether that run lives cannot be seen from here.
+    machine, or on Windows, is not: whether that run lives cannot be seen from here.
 
     Raises
     ------
@@ -41,10 +41,14 @@ def locked(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # Unlinked while still locked, so that nobody locks a file that is about to go.
+        if fcntl is None:  # Windows, which removes no open file
+            os.ftruncate(handle, 0)
+            os.close(handle)
+        # Elsewhere unlinked while still locked, so that nobody locks a file that is about to go.
         with contextlib.suppress(OSError):
             path.unlink()
-        os.close(handle)
+        if fcntl is not None:
+            os.close(handle)
 
 
 def _take(path: Path) -> int | None:
@@ -55,7 +59,7 @@ def _take(path: Path) -> int | None:
         holder = _parse(os.read(handle, 4096))
         here = holder.get("host") == socket.gethostname()
         if kernel_says is False or (holder and not here) or (kernel_says is None and _lives(holder)):
-            raise LockedError(_describe(path, holder, here))
+            raise LockedError(_describe(path, holder, lives=here and kernel_says is False))
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(handle), path.stat()):
                 _write_holder(handle)
@@ -108,9 +112,9 @@ def _lives(holder: dict[str, Any]) -> bool:
     return True
 
 
-def _describe(path: Path, holder: dict[str, Any], here: bool) -> str:
+def _describe(path: Path, holder: dict[str, Any], *, lives: bool) -> str:
     if not holder:
         return f"another run is just starting on this output ({path})"
     who = f"process {holder.get('pid')} on {holder.get('host')}, since {holder.get('since')}"
-    advice = "" if here else f"; if that run no longer lives, delete {path}"
+    advice = "" if lives else f"; if that run no longer lives, delete {path}"
     return f"another run is writing this output: {who}{advice}"

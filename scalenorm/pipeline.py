@@ -153,7 +153,7 @@ def _make(job: Job) -> Summary:
 def _at_hand(job: Job) -> tuple[Cache | None, list[Cache]]:
     """Open the old file and the finished parts, and check that their settings are this run's."""
     old = None
-    if job.output.exists() or job.output.is_symlink():
+    if job.output.exists():
         try:
             old = Cache(job.output)
         except PartError as error:

@@ -30,6 +30,8 @@ def check_place(output: Path) -> None:
     """Raise `BatchError` if there can be no such file."""
     if os.path.isdir(output):
         raise BatchError(f"{output} is a folder: give the name of a file in it")
+    if os.path.islink(output) and not os.path.exists(output):
+        raise BatchError(f"{output} is a symbolic link to a file that does not exist: remove it, or give another name")
     if not os.path.isdir(output.parent):
         raise BatchError(f"{output.parent}: no such folder; make it first")
 

@@ -10,6 +10,7 @@ import re
 import shutil
 import socket
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -735,6 +736,14 @@ def test_second_run_says_who_holds_the_output(images, tmp_path):
     assert beside(output) == []
 
 
+def test_a_link_to_nothing_is_no_output(images, tmp_path):
+    output = tmp_path / "out.h5"
+    output.symlink_to(tmp_path / "nowhere.h5")
+    with pytest.raises(BatchError, match=r"out\.h5 is a symbolic link to a file that does not exist: remove it"):
+        convert(images, output)
+    assert beside(output) == ["out.h5"]
+
+
 def test_complete_where_nothing_can_be_written(images, tmp_path, monkeypatch):
     """What is complete needs no lock; all else says that it cannot be written."""
     folder = tmp_path / "archive"
@@ -776,6 +785,38 @@ def test_locks_of_the_dead_and_of_other_machines(images, tmp_path):
     with pytest.raises(BatchError, match=r"process 1 on elsewhere, since yesterday; .* delete .*out\.h5\.lock"):
         convert(images, output)
     assert lock.exists()
+
+
+def test_locks_on_windows(images, tmp_path, monkeypatch):
+    """Where the kernel has no locks, open files cannot be removed, and nobody can ask whether a process lives."""
+    opened, closed = set(), os.close
+    remove, open_any = Path.unlink, os.open
+
+    def open_noted(path, *rest):
+        handle = open_any(path, *rest)
+        opened.update({handle} if str(path).endswith(".lock") else ())
+        return handle
+
+    def close_noted(handle):
+        opened.discard(handle)
+        closed(handle)
+
+    def remove_closed(path, **options):
+        if path.suffix == ".lock" and opened:
+            raise PermissionError(errno.EACCES, "in use", path)
+        remove(path, **options)
+
+    monkeypatch.setattr("scalenorm.lock.fcntl", None)
+    monkeypatch.setattr("scalenorm.lock._lives", bool)
+    for where, name, new in ((os, "open", open_noted), (os, "close", close_noted), (Path, "unlink", remove_closed)):
+        monkeypatch.setattr(where, name, new)
+    output = tmp_path / "out.h5"
+    for _ in range(2):
+        convert(images, output)
+        assert beside(output) == ["out.h5"]
+    (tmp_path / "out.h5.lock").write_text(json.dumps({"host": socket.gethostname(), "pid": 1, "since": "yesterday"}))
+    with pytest.raises(BatchError, match=r"process 1 on .*, since yesterday; .* delete .*out\.h5\.lock"):
+        convert(images, output)
 
 
 # --- faults
@@ -859,6 +900,20 @@ def test_output_url(images, tmp_path):
     assert fetched() == digest_of([images, more], tmp_path)
     with pytest.raises(OptionError, match="keep_parts needs a local output"):
         convert(images, url, keep_parts=True)
+
+
+def test_output_url_that_refuses(images, monkeypatch):
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+
+    def refuse(*_):
+        raise KeyError("no such bucket")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(memory), "put_file", refuse)
+        with pytest.raises(BatchError, match=r"cannot be written: 'no such bucket'; what is finished is kept in"):
+            convert(images, "memory://refused/out.h5")
+    assert convert(images, "memory://refused/out.h5").complete
+    assert memory.exists("/refused/out.h5")
 
 
 def test_output_url_without_fsspec(images, monkeypatch):
