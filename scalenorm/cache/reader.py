@@ -364,6 +364,8 @@ class StoredView:
         return result
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("the crops are not in memory: np.asarray without copy=False reads them")
         return np.asarray(self[:], dtype)
 
 
