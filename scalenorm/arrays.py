@@ -36,7 +36,7 @@ def npy_header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype, int]:
 
 
 def decode_npy(data: bytes, options: DecodeOptions) -> np.ndarray:
-    """Decode a .npy file of one image (H, W) or (H, W, C), of any real type."""
+    """Decode a .npy file of one image (H, W) or (H, W, C), of any real type; ``longdouble`` becomes float64."""
     shape, fortran, dtype, offset = npy_header(data)
     if len(shape) not in (2, 3):
         raise ImageError(f"a .npy array of shape {shape} is not one image (H, W) or (H, W, C)")
@@ -47,7 +47,8 @@ def decode_npy(data: bytes, options: DecodeOptions) -> np.ndarray:
     if len(data) < offset + count * dtype.itemsize:
         raise ImageError(f"damaged .npy: {len(data)} bytes are too few for an array of shape {shape}")
     image = np.frombuffer(data, dtype, count, offset).reshape(shape, order="F" if fortran else "C")
-    return np.array(image, dtype=dtype.newbyteorder("="), order="C")
+    # What is wider than 8 bytes differs from machine to machine, and holds bytes without meaning.
+    return np.array(image, dtype=np.float64 if dtype.itemsize > 8 else dtype.newbyteorder("="), order="C")
 
 
 class Stack:

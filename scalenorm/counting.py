@@ -149,7 +149,7 @@ def _count_images(
     """Yield image, and size, time of change and number of objects."""
     pending: deque[Future[list[tuple[int, tuple[int, int, int]]]]] = deque()
     blocks = (missing[start : start + _BLOCK] for start in range(0, len(missing), _BLOCK))
-    with reading_pool(jobs) as (pool, own, stop):
+    with reading_pool(jobs, recipe.decode.max_bytes) as (pool, own, stop):
 
         def count(block: list[int]) -> list[tuple[int, tuple[int, int, int]]]:
             return [(image, _count_image(images[image], recipe, own.reader)) for image in block if not stop.is_set()]

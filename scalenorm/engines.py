@@ -38,14 +38,14 @@ class _Building:
 
 
 @contextlib.contextmanager
-def reading_pool(jobs: int) -> Iterator[tuple[ThreadPoolExecutor, threading.local, threading.Event]]:
+def reading_pool(jobs: int, max_bytes: int) -> Iterator[tuple[ThreadPoolExecutor, threading.local, threading.Event]]:
     """Give threads that each have a reader, ``own.reader``, and an event that is set when they are to stop."""
     stop = threading.Event()
     own = threading.local()
     readers: list[Reader] = []
 
     def open_own() -> None:
-        own.reader = open_reader()
+        own.reader = open_reader(max_bytes=max_bytes)
         readers.append(own.reader)
 
     pool = ThreadPoolExecutor(jobs, "scalenorm", open_own)
@@ -77,7 +77,7 @@ def run_threads(tasks: Iterable[Task], recipe: Recipe, jobs: int, report: Report
     pending: dict[Future[int], _Building] = {}
     spare: list[Rows] = []  # fresh memory costs as much as filling it
 
-    with reading_pool(jobs) as (pool, own, stop):
+    with reading_pool(jobs, recipe.decode.max_bytes) as (pool, own, stop):
 
         def fill(building: _Building, start: int, sources: Sources) -> int:
             fill_rows(building.rows, start, sources, recipe, own.reader, stop)

@@ -18,6 +18,10 @@ IMAGE_SUFFIXES = frozenset([".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".
 """Endings (lower case) that folders and archives contribute."""
 
 
+#: Largest file or archive member that is read whatever ``max_pixels`` says.
+MAX_BYTES = 2_000_000_000
+
+
 class ImageError(ValueError):
     """An image that cannot be used; the message is the reason, one line, without the file's name."""
 
@@ -34,7 +38,8 @@ class DecodeOptions:
     bands : {"rgb", "grey"}
         Bands of pictures. Colour becomes grey as in Pillow's ``convert("L")``.
     max_pixels : int > 0
-        Largest height * width, checked in the header before anything is decoded.
+        Largest height * width, checked in the header before anything is decoded. A file may have 4 bytes for each
+        of them, and 2 GB in any case.
     hdu : int, str or None
         FITS: number or EXTNAME of the image; None takes the first HDU that holds a 2-D or 3-D image.
     mask_hdu : int, str or None
@@ -57,6 +62,11 @@ class DecodeOptions:
             raise ValueError(f"bands must be 'rgb' or 'grey', not {self.bands!r}")
         if self.max_pixels < 1:
             raise ValueError(f"max_pixels must be at least 1, not {self.max_pixels}")
+
+    @property
+    def max_bytes(self) -> int:
+        """Largest file or archive member to read."""
+        return max(4 * int(self.max_pixels), MAX_BYTES)
 
 
 def decode(data: bytes, name: str, options: DecodeOptions) -> np.ndarray:

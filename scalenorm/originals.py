@@ -50,7 +50,7 @@ class Originals:
     def __init__(self, cache: Cache, rows: Iterable[int], images: Sequence[str | os.PathLike[str]] | None = None):
         known = {field.name for field in dataclasses.fields(DecodeOptions)}
         self._decode = DecodeOptions(**{name: value for name, value in cache.settings.items() if name in known})
-        self._reader = Reader(2_000_000_000)
+        self._reader = Reader(self._decode.max_bytes)
         self._catalog = cache.catalog
         self._all_objects = bool(cache.settings.get("all_objects"))
         self._last: tuple[bytes, np.ndarray | None] = (b"", None)

@@ -112,7 +112,7 @@ def make(job: Job) -> Summary:
 
 
 def _make(job: Job) -> Summary:
-    with open_reader() as reader:
+    with open_reader(max_bytes=job.decode.max_bytes) as reader:
         old, parts = _at_hand(job)
         plan, layout = _fitting_plan(job, old, parts, reader)
     _check_against_old(job, plan, old)

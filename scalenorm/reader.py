@@ -9,7 +9,7 @@ from typing import IO, Any
 from .archives import ArchiveError, open_archive
 from .arrays import Stack, is_stack, npy_header
 from .files import open_file, read_file, stat_file
-from .images import ImageError
+from .images import MAX_BYTES, ImageError
 from .listing import Source
 
 __all__ = ["Reader", "open_reader"]
@@ -17,7 +17,7 @@ __all__ = ["Reader", "open_reader"]
 _MAX_HANDLES = 8
 
 
-def open_reader(*, max_bytes: int = 2_000_000_000) -> Reader:
+def open_reader(*, max_bytes: int = MAX_BYTES) -> Reader:
     """Open a reader; each thread needs its own.
 
     Parameters

@@ -115,7 +115,7 @@ def make_part(task: Task, recipe: Recipe) -> str:
     part = Path(task.path)
     if not part.exists():
         rows = Rows.empty(recipe.head, len(task.sources))
-        with open_reader() as reader:
+        with open_reader(max_bytes=recipe.decode.max_bytes) as reader:
             fill_rows(rows, 0, task.sources, recipe, reader)
         if not part.exists():
             task.write(recipe, rows)

@@ -184,6 +184,30 @@ def test_on_and_off_are_one_setting_however_they_are_written(images, tmp_path):
     assert open_cache(output).settings["fill_holes"] is True
 
 
+def test_raising_max_pixels_raises_the_limit_on_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr("scalenorm.images.MAX_BYTES", 500)
+    np.save(tmp_path / "a.npy", np.eye(10))  # 928 bytes
+    with pytest.raises(BatchError, match=r"928 bytes are more than the limit of 500 \(raise max_pixels\)"):
+        convert(tmp_path / "a.npy", tmp_path / "out.h5", max_pixels=100)
+    summary = convert(tmp_path / "a.npy", tmp_path / "out.h5", max_pixels=232)
+    assert (summary.made, summary.failed) == (1, 0)
+
+
+def test_long_doubles_are_doubles(tmp_path):
+    """The bytes that pad a long double mean nothing, and would be part of the digest."""
+    rng = np.random.default_rng(3)
+    for name in "ab":
+        np.save(tmp_path / f"{name}.npy", rng.normal(size=(20, 20)).astype(np.longdouble))
+    convert(tmp_path, tmp_path / "long.h5")
+    assert open_cache(tmp_path / "long.h5").layout.dtype == "float64"
+    (tmp_path / "short").mkdir()
+    for name in "ab":
+        np.save(tmp_path / "short" / f"{name}.npy", np.load(tmp_path / f"{name}.npy").astype(float))
+    convert(tmp_path / "short", tmp_path / "short.h5")
+    long, short = (open_cache(tmp_path / f"{name}.h5") for name in ("long", "short"))
+    np.testing.assert_array_equal(long.view("normalized")[:], short.view("normalized")[:])
+
+
 # --- labels
 
 
