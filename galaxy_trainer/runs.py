@@ -30,7 +30,7 @@ import galaxy_trainer.layers  # noqa: F401  (registers the layers that saved net
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.files import sync, write_json, write_whole
 from galaxy_trainer.networks import paper_network
-from galaxy_trainer.recipes import Recipe, recipe_from_json
+from galaxy_trainer.recipes import Recipe, optimizer_of, recipe_from_json
 
 POLICIES: Mapping[str, str] = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 """Keras dtype policies by the name of a precision."""
@@ -230,15 +230,17 @@ class Run:
         state = State.load(self.state_path)
         network.set_weights(state.weights)
         if self.config.recipe.ema is not None:
-            set_average(network, state.optimizer)
+            set_average(network, self.config.recipe, state.optimizer)
         return network
 
 
-def set_average(network: keras.Model, optimizer: Sequence[np.ndarray]) -> None:
-    """Set the trainable weights to their moving averages, the last of the optimizer's variables."""
-    weights = network.trainable_weights
-    for weight, value in zip(weights, optimizer[-len(weights) :], strict=True):
-        weight.assign(value)
+def set_average(network: keras.Model, recipe: Recipe, values: Sequence[np.ndarray]) -> None:
+    """Set the trainable weights to their moving averages, which are among the values of the optimizer's variables."""
+    optimizer = optimizer_of(recipe, [1] * recipe.epochs)
+    optimizer.build(network.trainable_variables)
+    for variable, value in zip(optimizer.variables, values, strict=True):
+        variable.assign(value)
+    type(optimizer).finalize_variable_values(optimizer, network.trainable_variables)  # that of Keras, not the recipe's
 
 
 def create(folder: Path, config: Config, parts: dict[str, str]) -> Run:

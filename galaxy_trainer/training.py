@@ -355,7 +355,7 @@ def _averaged(network: keras.Model, state: State, recipe: Recipe) -> Iterator[No
     if recipe.ema is None:
         yield
         return
-    set_average(network, state.optimizer)
+    set_average(network, recipe, state.optimizer)
     try:
         yield
     finally:
