@@ -52,4 +52,29 @@ def find_component(
         return None
     *sums, origin_row, origin_col = moments.tolist()
     top, left, bottom, right = bbox.tolist()
-    return Component(sums, (origin_row, origin_col), (top, left, bottom, right), mask)
+    return without_overflow(Component(sums, (origin_row, origin_col), (top, left, bottom, right), mask))
+
+
+def without_overflow(component: Component) -> Component:
+    """The component, its moments computed anew if they, or what they are computed from, may be beyond 64 bits."""
+    top, left, bottom, right = component.bbox
+    if 4 * component.moments[0] * max(bottom - top, right - left) ** 2 < 2**63:
+        return component
+    return component._replace(moments=_exact_moments(component))
+
+
+def _exact_moments(component: Component) -> list[int]:
+    """The moments in Python's integers, from the ends of the region's runs, as the kernel computes them."""
+    top, left, bottom, right = component.bbox
+    n = sum_r = sum_c = sum_rr = sum_rc = sum_cc = 0
+    for y in range(top, bottom):
+        member = component.mask[y, left:right] == kernels.component.MEMBER
+        ends = np.flatnonzero(np.diff(member, prepend=False, append=False)) + left - component.origin[1]
+        r = y - component.origin[0]
+        for a, end in ends.reshape(-1, 2).tolist():
+            b, length = end - 1, end - a
+            c = (a + b) * length // 2
+            n, sum_r, sum_c = n + length, sum_r + length * r, sum_c + c
+            sum_rr, sum_rc = sum_rr + length * r * r, sum_rc + r * c
+            sum_cc += (b * (b + 1) * (2 * b + 1) - (a - 1) * a * (2 * a - 1)) // 6
+    return [n, sum_r, sum_c, sum_rr, sum_rc, sum_cc]

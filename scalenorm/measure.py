@@ -16,7 +16,7 @@ from .ellipse import Ellipse, fit_ellipse
 from .flags import Flag
 from .frame import Frame, as_frame, image_center, nearest_pixel
 from .options import Center, MeasureOptions
-from .threshold import Sky, Threshold, find_threshold, measure_sky
+from .threshold import TINY, Sky, Threshold, find_threshold, measure_sky
 from .views import Window
 
 
@@ -68,7 +68,7 @@ class Galaxy(NamedTuple):
     ellipse: Ellipse
     expected: tuple[float, float]  # where the galaxy was looked for
     window: Window
-    grey: Frame  # that was measured: the frame itself, or its smoothed grey level
+    grey: Frame  # that was measured, see `find_foreground`
     objects: int  # in the component that the galaxy is from; 1 without deblending
     limited: bool  # the side is not that of the size asked for
 
@@ -118,15 +118,24 @@ def _find_in_foreground(
 
 
 def find_foreground(frame: Frame, options: MeasureOptions) -> tuple[Frame, Threshold]:
-    """The frame to measure (smoothed, if asked for) and its threshold."""
-    if options.smooth or options.sigma_clip is not None:
-        from .robust import clipped_threshold, smooth_frame
+    """The frame to measure (smoothed, if asked for; scaled down, if need be) and its threshold."""
+    if options.smooth:
+        from .robust import smooth_frame
 
-        if options.smooth:
-            frame = smooth_frame(frame, options.smooth)
-        if options.sigma_clip is not None:
-            return frame, clipped_threshold(frame, options.sigma, options.sigma_clip)
-    return frame, find_threshold(frame, options.sigma)
+        frame = smooth_frame(frame, options.smooth)
+    threshold = _threshold_of(frame, options)
+    if threshold.valid and not (math.isfinite(threshold.value) or frame.exact):  # squares are beyond float64
+        frame = frame._replace(rows=frame.rows * TINY, scale=frame.scale * TINY)
+        threshold = _threshold_of(frame, options)
+    return frame, threshold
+
+
+def _threshold_of(frame: Frame, options: MeasureOptions) -> Threshold:
+    if options.sigma_clip is None:
+        return find_threshold(frame, options.sigma)
+    from .robust import clipped_threshold
+
+    return clipped_threshold(frame, options.sigma, options.sigma_clip)
 
 
 def finish_galaxy(

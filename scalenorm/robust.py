@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import kernels
-from .component import Component
+from .component import Component, without_overflow
 from .frame import Frame
 from .threshold import Sky, Threshold, measure_sky
 
@@ -59,13 +59,14 @@ def clipped_threshold(frame: Frame, sigma: float, clip: float) -> Threshold:
     if values.size == 0:
         return Threshold(math.nan, None, 0)
     kept = values
-    mean, deviation = float(kept.mean()), float(kept.std())
-    while deviation > 0:
-        fewer = kept[np.abs(kept - mean) <= clip * deviation]
-        if fewer.size == kept.size or (fewer == fewer[:1]).all():
-            break
-        kept = fewer
+    with np.errstate(over="ignore", invalid="ignore"):  # overflow ends as a threshold that is not finite
         mean, deviation = float(kept.mean()), float(kept.std())
+        while deviation > 0:
+            fewer = kept[np.abs(kept - mean) <= clip * deviation]
+            if fewer.size == kept.size or (fewer == fewer[:1]).all():
+                break
+            kept = fewer
+            mean, deviation = float(kept.mean()), float(kept.std())
     cutoff = mean + sigma * deviation
     if deviation == 0 or not math.isfinite(cutoff):
         return Threshold(cutoff / frame.scale, None, values.size)
@@ -129,7 +130,8 @@ def component_of(pixels: NDArray[np.bool_], origin: tuple[int, int]) -> Componen
     r, c = rows - origin[0], cols - origin[1]
     moments = [len(r), *(int(np.sum(part)) for part in (r, c, r * r, r * c, c * c))]
     bbox = int(rows.min()), int(cols.min()), int(rows.max()) + 1, int(cols.max()) + 1
-    return Component(moments, origin, bbox, pixels.astype(np.uint8) * np.uint8(kernels.component.MEMBER))
+    mask = pixels.astype(np.uint8) * np.uint8(kernels.component.MEMBER)
+    return without_overflow(Component(moments, origin, bbox, mask))
 
 
 def sky_below(frame: Frame, grey: Frame, threshold: Threshold) -> Sky:

@@ -13,6 +13,7 @@ from . import kernels
 from .frame import Frame
 
 _MOST = 2**31 - 1  # above any exact grey level
+TINY = 2.0**-600  # scales any float64 down, so that squares and sums of them are finite
 
 
 class Threshold(NamedTuple):
@@ -110,7 +111,14 @@ def measure_sky(frame: Frame, threshold: Threshold) -> Sky:
     if not count and threshold.cutoff is not None:
         unused = np.empty(foreground.size, np.uint8)
         count = kernels.grey.split_pixels(*before, _above_all(frame), frame.level, sums, unused)
-    return Sky(sums.sum(axis=1) / max(count, 1), below, foreground)
+    if frame.exact:
+        return Sky(sums.sum(axis=1) / max(count, 1), below, foreground)
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = sums.sum(axis=1) / max(count, 1)
+    if not np.isfinite(values).all():  # sums are beyond float64
+        tiny = None if threshold.cutoff is None else np.float64(threshold.cutoff * TINY)
+        values = measure_sky(frame._replace(rows=frame.rows * TINY), threshold._replace(cutoff=tiny)).values / TINY
+    return Sky(values, below, foreground)
 
 
 def _above_all(frame: Frame) -> np.int32 | np.float64:

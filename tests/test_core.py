@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 
@@ -15,6 +16,7 @@ from PIL import Image
 
 import scalenorm
 from scalenorm import Flag
+from scalenorm.component import _exact_moments
 from scalenorm.frame import as_frame
 from scalenorm.measure import find_galaxy
 from scalenorm.options import MeasureOptions
@@ -159,6 +161,41 @@ def test_infinite_values_of_both_signs_in_one_pixel(options, rng):
     assert np.isfinite(scalenorm.crop(image, **options)).all()
 
 
+@pytest.mark.parametrize("options", [
+    {}, {"smooth": 1.0}, {"sigma_clip": 3.0}, {"mask_neighbours": True, "margin": 3.0}, {"size_from": "petrosian"},
+])  # fmt: skip
+def test_values_near_the_largest(options, rng):
+    """A power of two scales exactly, even where squares or sums of the pixels are beyond float64."""
+    image = galaxy_like(rng, dtype="float64", bands=1)
+    image *= 0.9 / np.abs(image).max()
+    expected, crop = scalenorm.measure(image, **options), scalenorm.crop(image, 16, **options)
+    for scale in (2.0**600, 2.0**1023):
+        found = scalenorm.measure(image * scale, **options)
+        assert dataclasses.replace(
+            found, threshold=found.threshold / scale, sky=tuple(value / scale for value in found.sky)
+        ) == expected  # fmt: skip
+        np.testing.assert_array_equal(scalenorm.crop(image * scale, 16, **options) / scale, crop)
+    assert scalenorm.measure(np.full((200, 200), 1e308)).sky == pytest.approx((1e308,))
+
+
+@needs_jit
+@pytest.mark.parametrize("options", [{}, {"fill_holes": True}])
+def test_second_moments_beyond_64_bits(options):
+    width, length = 4_000_000, 3_000_000
+    image = np.zeros((2, width), np.uint8)
+    image[0, (width - length) // 2 : (width + length) // 2] = 200
+    galaxy = scalenorm.measure(image, sigma=0.1, **options)
+    assert (galaxy.area, galaxy.col, galaxy.minor_axis) == (length, (width - 1) / 2, 0)
+    assert galaxy.major_axis == pytest.approx(4 * math.sqrt((length**2 - 1) / 12), rel=1e-14)
+
+
+def test_exact_moments_are_those_of_the_kernel(rng):
+    options = MeasureOptions(sigma=0.2)
+    for _ in range(5):
+        component = find_galaxy(as_frame(rng.normal(size=(20, 30)), options), options).component
+        assert _exact_moments(component) == component.moments
+
+
 def test_layouts_give_the_same_result(rng):
     image = galaxy_like(rng, dtype="uint16")
     expected, measured = scalenorm.crop(image), scalenorm.measure(image)
@@ -274,11 +311,12 @@ def test_float_sums_keep_precision_on_a_large_offset(rng):
     assert scalenorm.measure(image).threshold - 1e8 == pytest.approx(rest.mean() + rest.std(), rel=1e-6)
 
 
-def test_huge_floats_end_in_a_flag_not_an_error():
+def test_huge_floats():
     image = np.zeros((20, 20))
     image[8:12, 8:12] = 1e200
-    assert scalenorm.measure(image).flags & Flag.NO_FOREGROUND
-    assert scalenorm.measure(image / 1e100).area == 16
+    assert scalenorm.measure(image).area == 16
+    bands = np.repeat(image[..., np.newaxis] * 1e106, 3, axis=2)  # whose scaled grey level is beyond float64
+    assert scalenorm.measure(bands).flags == Flag.NO_FOREGROUND | Flag.NON_FINITE
 
 
 @st.composite
