@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from galaxy_trainer.errors import TrainerError
+from galaxy_trainer.files import check_place
 
 if TYPE_CHECKING:
     from galaxy_trainer.recipes import Recipe
@@ -97,11 +98,12 @@ def evaluate(argv: Sequence[str] | None = None) -> int:
                         help="passes with dropout and augmentation on (10; 0: none)")  # fmt: skip
     _add_answering(parser)
     parser.add_argument("--json", metavar="FILE", help="write all scores, also per question and answer, to FILE")
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
     args = parser.parse_args(argv)
 
     def action() -> int:
         if args.json:
-            _check_place(Path(args.json))
+            check_place(Path(args.json), overwrite=args.overwrite)
         with silent_start():
             import galaxy_trainer
             from galaxy_trainer.files import write_json
@@ -124,17 +126,19 @@ def predict(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("run", metavar="RUN", help="run folder")
     parser.add_argument("cache", metavar="CACHE", help="cache written by scalenorm-batch")
     parser.add_argument("-o", "--output", required=True, metavar="CSV", help="file to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace CSV if it exists")
     _add_answering(parser)
     args = parser.parse_args(argv)
 
     def action() -> int:
-        _check_place(Path(args.output))
+        check_place(Path(args.output), overwrite=args.overwrite)  # before Keras starts, which takes seconds
         with silent_start():
             import galaxy_trainer
             from galaxy_trainer.questions import first_few
         result = galaxy_trainer.predict(
-            args.run, args.cache, args.output, orientations=args.orientations, weights=args.weights
-        )
+            args.run, args.cache, args.output, orientations=args.orientations, weights=args.weights,
+            overwrite=args.overwrite,
+        )  # fmt: skip
         if not args.quiet:
             _print(f"{len(result.ids)} galaxies written to {args.output}")
         if result.failed:
@@ -233,16 +237,6 @@ def _orientations(text: str) -> int:
     if not text.isdecimal() or (int(text) != 1 and (int(text) % 2 or int(text) == 0)):
         raise argparse.ArgumentTypeError(f"1 or an even number (rotations times flip), not {text!r}")
     return int(text)
-
-
-def _check_place(path: Path) -> None:
-    """Refuse a file that cannot be written, before hours of work for it."""
-    from scalenorm.outputs import OutputError, check_output
-
-    try:
-        check_output(path, overwrite=True)
-    except OutputError as error:
-        raise TrainerError(str(error)) from error
 
 
 def _finish(parser: argparse.ArgumentParser, action: Callable[[], int], advice: Callable[[], str] = str) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from galaxy_trainer.augmentation import Augmentation, Augmented, Draws, draw, orientations
 from galaxy_trainer.data import Batches, Galaxies, open_galaxies
 from galaxy_trainer.errors import TrainerError
-from galaxy_trainer.files import write_whole
+from galaxy_trainer.files import check_place, write_whole
 from galaxy_trainer.networks import derived_seed
 from galaxy_trainer.questions import ANSWER_NAMES, QUESTIONS
 from galaxy_trainer.runs import Run, State, load_run
@@ -262,6 +262,7 @@ def predict(
     *,
     orientations: int = 1,
     weights: str = "best",
+    overwrite: bool = False,
 ) -> Predictions:
     """Answer for every galaxy of a cache, with or without labels.
 
@@ -278,6 +279,8 @@ def predict(
         Average over so many rotations and flips; 1, or an even number.
     weights : {"best", "last"}
         As in `Run.network`.
+    overwrite : bool
+        Replace `output` if it exists.
 
     Returns
     -------
@@ -286,16 +289,20 @@ def predict(
     Raises
     ------
     TrainerError
-        If the cache does not fit the run.
+        If the cache does not fit the run or has no good image, or `output` exists or cannot be written.
 
     Examples
     --------
     >>> predict("run", "galaxies.h5", "predictions.csv").answers.shape  # doctest: +SKIP
     """
+    if output is not None:
+        check_place(Path(output), overwrite=overwrite)
     opened = run if isinstance(run, Run) else load_run(run)
     _check_orientations(orientations)
     galaxies = _galaxies_for(opened, cache, None)
     rows = np.flatnonzero(galaxies.good)
+    if not len(rows):
+        raise TrainerError(f"{galaxies.cache.path}: no good image to answer for")
     answers = answers_of(opened.network(weights), galaxies, rows, count=orientations).astype(np.float32)
     failed = tuple(galaxies.ids[i] for i in np.flatnonzero(~galaxies.good))
     predictions = Predictions(tuple(galaxies.ids[i] for i in rows), answers, failed)

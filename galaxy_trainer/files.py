@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from galaxy_trainer.errors import TrainerError
+
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file under a temporary name, flush it to the disk, and rename it.
@@ -24,6 +26,16 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     sync(temporary)
     os.replace(temporary, path)
     sync(path.parent)
+
+
+def check_place(path: Path, *, overwrite: bool) -> None:
+    """Raise `TrainerError` for a file that exists or cannot be written, before hours of work for it."""
+    from scalenorm.outputs import OutputError, check_output
+
+    try:
+        check_output(path, overwrite=overwrite)
+    except OutputError as error:
+        raise TrainerError(str(error)) from None
 
 
 def sync(path: Path) -> None:

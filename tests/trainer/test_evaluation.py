@@ -114,6 +114,27 @@ def test_submission(cache, run, tmp_path, capsys):
     np.testing.assert_array_equal(written, predictions.answers)
 
 
+def test_files_are_replaced_on_request_only(cache, run, tmp_path, capsys):
+    mine = tmp_path / "mine.csv"
+    evaluating = (cli.evaluate, [str(run.folder), "--passes", "0", "--json", str(mine)], 0)
+    for command, arguments, code in ((cli.predict, [str(run.folder), str(cache), "-o", str(mine)], 3), evaluating):
+        mine.write_text("mine")
+        assert command(arguments) == 1
+        assert f"{mine} exists and is not replaced: give another name, or --overwrite\n" in capsys.readouterr().err
+        with pytest.raises(TrainerError, match="is not replaced"):
+            predict(run, cache, mine)
+        assert mine.read_text() == "mine"
+        assert command([*arguments, "--overwrite"]) == code
+        assert "Class11.6" in mine.read_text()
+        capsys.readouterr()
+
+
+def test_a_cache_of_failed_images_has_no_answers(run, tmp_path):
+    path = write_cache(tmp_path / "failed.h5", {"normalized": sky_blobs(2, size=16)[0]}, failed=[0, 1])
+    with pytest.raises(TrainerError, match=r"failed\.h5: no good image to answer for"):
+        predict(run, path)
+
+
 def test_commands(cache, tmp_path, capsys):
     folder = tmp_path / "run"
     arguments = [str(cache), "-o", str(folder), "--width", "0.05", "--epochs", "1", "--no-augmentation"]
