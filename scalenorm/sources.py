@@ -41,7 +41,7 @@ def find(inputs: Sequence[str | Path], *, list_file: str | Path | None = None, i
     list_file : path-like, optional
         A text file with one path a line, or a .csv file with the paths in the column ``path``, else in the
         first, and optionally ids in the column ``id``. Its first row is a header where a cell is ``path`` or
-        the first cell has no image's ending. Paths are relative to the list's folder.
+        the first cell has no image's ending and is neither a URL nor a file. Paths are relative to the list's folder.
     id_from : {"stem", "path"}
         An id is the file's name without ending, or its path as given here.
 
@@ -249,7 +249,7 @@ class _Finder:
         missing, shown = 0, ""
         try:
             with open(given, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-                rows = _csv_rows(file) if given.lower().endswith(".csv") else _text_rows(file)
+                rows = _csv_rows(file, folder) if given.lower().endswith(".csv") else _text_rows(file)
                 for path, source_id in rows:
                     if not path.strip():
                         continue
@@ -339,12 +339,12 @@ def _text_rows(file: Iterable[str]) -> Iterator[tuple[str, str]]:
         yield line.rstrip("\r\n"), ""
 
 
-def _csv_rows(file: Iterable[str]) -> Iterator[tuple[str, str]]:
+def _csv_rows(file: Iterable[str], folder: str) -> Iterator[tuple[str, str]]:
     rows = csv.reader(file)
     first = next(rows, [])
     names = [cell.strip().lower() for cell in first]
     path_at, id_at = 0, None
-    if "path" in names or (first and suffix_of(first[0]) not in IMAGE_SUFFIXES):
+    if "path" in names or (first and not _is_image_path(first[0], folder)):
         path_at = names.index("path") if "path" in names else 0
         id_at = names.index("id") if "id" in names and names.index("id") != path_at else None
     elif first:
@@ -352,3 +352,7 @@ def _csv_rows(file: Iterable[str]) -> Iterator[tuple[str, str]]:
     for row in rows:
         if len(row) > path_at:
             yield row[path_at], row[id_at] if id_at is not None and len(row) > id_at else ""
+
+
+def _is_image_path(cell: str, folder: str) -> bool:
+    return suffix_of(cell) in IMAGE_SUFFIXES or is_url(cell) or os.path.isfile(join(folder, cell))

@@ -564,6 +564,17 @@ def test_one_image_of_a_large_stack_costs_one_image(tmp_path):
 # --- URLs
 
 
+def test_a_first_row_that_is_an_image_is_no_header(tmp_path, monkeypatch):
+    monkeypatch.setattr("scalenorm.sources._Finder.check_protocol", lambda *_: None)
+    (tmp_path / "spiral").write_bytes(b"")
+    (tmp_path / "b.jpg").write_bytes(b"")
+    for first in ("spiral", "https://example.org/cutout?object=spiral"):
+        (tmp_path / "list.csv").write_text(f"{first},1\nb.jpg,2\n")
+        assert len(find([], list_file=tmp_path / "list.csv").sources) == 2
+    (tmp_path / "list.csv").write_text("image,number\nb.jpg,2\n")
+    assert ids(find([], list_file=tmp_path / "list.csv")) == ["b"]
+
+
 def test_errors_of_a_remote_system(monkeypatch):
     memory = pytest.importorskip("fsspec").filesystem("memory")
 
