@@ -2,7 +2,7 @@
 
 An experiment folder::
 
-    experiment.json   the arms, the test sets and all options             written first
+    experiment.json   the arms, all options, digests of what they name     written first
     test-0.txt        ids of the first test set; more where there are several
     runs/             one run folder per arm, seed and test set; see `galaxy_trainer.runs`
     answers/          what each finished run answers for its test galaxies
@@ -142,8 +142,12 @@ def arms_of(path: str | Path, *, views: Sequence[str] | None, recipe: Recipe) ->
         raise TrainerError(f"{path} names its views itself: leave out --views")
     try:
         listed = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(listed, list) or not all(isinstance(item, dict) for item in listed):
+            raise TypeError("expected a list of objects")
         return [_arm(item, path.parent, recipe) for item in listed]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except TrainerError as error:
+        raise TrainerError(f"{path}: {error}") from None
+    except (ValueError, KeyError, TypeError) as error:
         raise TrainerError(f"{path}: not a list of arms with name, cache and views: {error!r}") from None
 
 
@@ -153,13 +157,15 @@ def _arm(item: dict[str, Any], folder: Path, recipe: Recipe) -> Arm:
     unknown = set(item) - {"name", "cache", "views", "recipe", "changes"}
     if unknown:
         raise TrainerError(f"arm {item.get('name')!r}: unknown keys {', '.join(sorted(unknown))}")
+    name, views = item["name"], item["views"]
+    if not isinstance(name, str) or not views:
+        raise TrainerError(f"arm {name!r}: needs a text as name, and at least one view")
     changes = dict(item.get("changes", {}))
     if "augmentation" in changes:
         values = changes["augmentation"]
         changes["augmentation"] = NO_AUGMENTATION if values is None else Augmentation(**values)
-    views = item["views"]
     return Arm(
-        name=item["name"],
+        name=name,
         cache=str(folder / item["cache"]),
         views=(views,) if isinstance(views, str) else tuple(views),
         recipe=recipe_of(item.get("recipe", recipe), changes),
@@ -186,13 +192,15 @@ def test_sets(ids: Sequence[str], settings: Settings, count: int) -> list[list[s
     Raises
     ------
     TrainerError
-        If there are too few candidates.
+        If there are too few candidates, or the fraction is none.
 
     Examples
     --------
     >>> [len(ids) for ids in test_sets([str(i) for i in range(10)], Settings(test_fraction=0.2), 5)]
     [2, 2, 2, 2, 2]
     """
+    if not 0 < settings.test_fraction < 1:
+        raise TrainerError(f"the test fraction must be between 0 and 1, got {settings.test_fraction}")
     ordered = sorted(ids, key=lambda name: hashlib.sha256(f"{settings.split_seed}/{name}".encode()).digest())
     edges = [round(i * settings.test_fraction * len(ids)) for i in range(count + 1)]
     if edges[-1] > len(ids) or any(a == b for a, b in itertools.pairwise(edges)):
@@ -250,7 +258,7 @@ def compare(
     """
     folder = Path(output)
     settings = settings or Settings()
-    for name, value in (("seeds", seeds), ("folds", folds), ("jobs", jobs)):
+    for name, value in (("seeds", seeds), ("folds", folds), ("jobs", jobs), ("passes", settings.passes)):
         if value < 1:
             raise TrainerError(f"{name} must be positive, got {value}")
     sets = _prepare(arms, folder, settings, folds)
@@ -307,9 +315,15 @@ def _prepare(arms: Sequence[Arm], folder: Path, settings: Settings, folds: int) 
         wanted = set(read_ids(settings.test_candidates, galaxies.ids))
         ids = [name for name in ids if name in wanted]
     sets = test_sets(ids, settings, folds)
+    batch = max(arm.recipe.batch_size for arm in arms)
+    # Of the candidates, as the last epochs of a recipe with a finish see only these.
+    left = len(ids) - max(map(len, sets))
+    if left < batch:
+        raise TrainerError(f"{left} of {len(ids)} candidates are left to train on, less than a batch of {batch}")
     record: dict[str, Any] = {
         "arms": {arm.name: {**dataclasses.asdict(arm), "cache_digest": digests[arm.cache]} for arm in arms},
         "settings": dataclasses.asdict(settings),
+        "contents": {name: _digest(path) for name, path in _files(settings).items()},
     }
     record = json.loads(json.dumps(record))
     path = folder / "experiment.json"
@@ -319,6 +333,8 @@ def _prepare(arms: Sequence[Arm], folder: Path, settings: Settings, folds: int) 
         common = {name: _completed(value) for name, value in before["arms"].items() if name in record["arms"]}
         now = {name: record["arms"][name] for name in common}
         differing = _differences(before["settings"], record["settings"], "") + _differences(common, now, "")
+        # The same names, but other ids or answers in them. (Not on record where an earlier version began.)
+        differing += _differences(before.get("contents", record["contents"]), record["contents"], "contents")
         if differing:
             what = "; ".join(differing)
             raise TrainerError(f"{folder} began otherwise: {what}. Give the same options, or another name")
@@ -330,6 +346,15 @@ def _prepare(arms: Sequence[Arm], folder: Path, settings: Settings, folds: int) 
     for name in ("runs", "answers", "figures"):
         (folder / name).mkdir(exist_ok=True)
     return sets
+
+
+def _files(settings: Settings) -> dict[str, str]:
+    named = {"labels": settings.labels, "test_candidates": settings.test_candidates}
+    return {name: path for name, path in named.items() if path is not None}
+
+
+def _digest(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def _completed(arm: dict[str, Any]) -> dict[str, Any]:

@@ -105,6 +105,9 @@ class Recipe:
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise TrainerError(f"{name} must be positive, got {value}")
+        for name in ("pieces", "epochs", "batch_size", "drop_epoch"):
+            if not isinstance(getattr(self, name), int):
+                raise TrainerError(f"{name} must be a whole number, got {getattr(self, name)!r}")
         if self.rotations not in (1, 4):
             raise TrainerError(f"rotations must be 1 or 4, got {self.rotations}")
         if not 0 <= self.finish <= 1:

@@ -16,6 +16,7 @@ import galaxy_trainer
 import scalenorm
 from galaxy_trainer import TrainerError, cli, experiment, statistics
 from galaxy_trainer.experiment import Arm, Settings, arms_of, compare
+from galaxy_trainer.questions import ANSWER_NAMES
 from galaxy_trainer.recipes import Recipe
 
 TINY = Recipe(width=0.05, epochs=3, batch_size=32, learning_rate=0.05)
@@ -226,6 +227,25 @@ def test_arms_from_a_file(tmp_path):
         arms_of(path, views=["normalized"], recipe=TINY)
 
 
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (b'{"name": "plain"}', "expected a list of objects"),
+        (b'["plain"]', "expected a list of objects"),
+        (b"\xff\xfe", "not a list of arms"),
+        (b'[{"name": 1, "cache": "a.h5", "views": "normalized"}]', "arm 1: needs a text as name"),
+        (b'[{"name": "a", "cache": "a.h5", "views": []}]', "arm 'a': needs .* at least one view"),
+        (b'[{"name": "a", "cache": "a.h5", "views": "b", "changes": {"epochs": 2.5}}]', "epochs must be a whole"),
+        (b'[{"name": "a", "cache": "a.h5", "views": "b", "changes": {"augmentation": {"zoom": 0.5}}}]', "zoom >= 1"),
+    ],
+)
+def test_files_of_arms_that_do_not_fit(content, error, tmp_path):
+    path = tmp_path / "arms.json"
+    path.write_bytes(content)
+    with pytest.raises(TrainerError, match=rf"arms\.json: .*{error}"):
+        arms_of(path, views=None, recipe=TINY)
+
+
 def test_what_does_not_fit_is_refused_before_anything_is_made(cache, galaxies, tmp_path):
     def arm(name, path):
         return Arm(name=name, cache=str(path), views=("normalized",), recipe=TINY)
@@ -241,8 +261,51 @@ def test_what_does_not_fit_is_refused_before_anything_is_made(cache, galaxies, t
         compare([arm("a/b", cache), arm("b", cache)], output)
     with pytest.raises(TrainerError, match="seeds must be positive, got 0"):
         compare([arm("a", cache), arm("b", cache)], output, seeds=0)
+    for settings, error in (
+        (Settings(passes=0), "passes must be positive, got 0"),
+        (Settings(test_fraction=-0.5), "test fraction must be between 0 and 1, got -0.5"),
+        (Settings(test_fraction=float("nan")), "test fraction must be between 0 and 1, got nan"),
+        (Settings(test_fraction=0.9), "9 of 94 candidates are left to train on, less than a batch of 32"),
+    ):
+        with pytest.raises(TrainerError, match=error):
+            compare([arm("a", cache), arm("b", cache)], output, settings=settings)
     assert not output.exists()
     output.mkdir()
     (output / "mine.txt").touch()
     with pytest.raises(TrainerError, match="exists and is not an experiment"):
         compare([arm("a", cache), arm("b", cache)], output)
+
+
+@pytest.mark.parametrize("named", ["labels", "test_candidates"])
+def test_files_that_changed_since_an_experiment_began_are_refused(named, cache, tmp_path, monkeypatch):
+    """Runs with other test galaxies or answers would stand in one table."""
+    with h5py.File(cache) as file:
+        ids, labels = [row.decode() for row in file["catalog"]["id"]], file["labels"][:]
+    path, output = tmp_path / "named.txt", tmp_path / "experiment"
+
+    def write(count):
+        rows = [(name, *map(float, row)) for name, row in zip(ids, labels, strict=True) if row[0] == row[0]][:count]
+        head = [("GalaxyID", *ANSWER_NAMES)] if named == "labels" else []
+        lines = [",".join(map(str, row)) if named == "labels" else row[0] for row in [*head, *rows]]
+        path.write_text("\n".join(lines), encoding="utf-8")
+
+    def stop(calls, jobs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(experiment, "side_by_side", stop)
+    arms = [Arm(name=name, cache=str(cache), views=(name,), recipe=TINY) for name in ("normalized", "center-64")]
+    write(80)
+    for _ in "begun", "given again":
+        with pytest.raises(KeyboardInterrupt):
+            compare(arms, output, settings=Settings(**{named: str(path)}))
+    tested = (output / "test-0.txt").read_bytes()
+    write(90)
+    with pytest.raises(TrainerError, match=rf"experiment began otherwise: contents\.{named} was \w+, now \w+\. "):
+        compare(arms, output, settings=Settings(**{named: str(path)}))
+    assert (output / "test-0.txt").read_bytes() == tested
+    # Begun by a version that did not record what the files hold.
+    record = json.loads((output / "experiment.json").read_text(encoding="utf-8"))
+    del record["contents"]
+    (output / "experiment.json").write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(KeyboardInterrupt):
+        compare(arms, output, settings=Settings(**{named: str(path)}))

@@ -78,6 +78,7 @@ def test_recipes_survive_json():
         {"ema": 1.0},
         {"rotations": 3},
         {"finish": 1.1},
+        {"epochs": 2.5},
     ],
 )
 def test_values_out_of_range(changes):
