@@ -214,9 +214,13 @@ def read_ids(path: str | Path, known: Sequence[str]) -> list[str]:
     Raises
     ------
     TrainerError
-        If ids are not in the cache.
+        If it is not UTF-8, or ids are not in the cache.
     """
-    lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise TrainerError(f"{path}: not a text in UTF-8; expected one id per line") from None
+    lines = [line.strip() for line in text.splitlines()]
     ids = [line for line in lines if line and not line.startswith("#")]
     unknown = sorted(set(ids) - set(known))
     if unknown:

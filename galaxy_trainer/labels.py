@@ -43,7 +43,8 @@ def read_labels(path: str | Path) -> Labels:
     Raises
     ------
     TrainerError
-        If columns are missing, a value is no number, an id stands twice, or answers break the tree.
+        If it is not CSV in UTF-8, columns are missing, a value is no number, an id stands twice, or answers break the
+        tree.
     OSError
         If the file cannot be read.
 
@@ -52,8 +53,11 @@ def read_labels(path: str | Path) -> Labels:
     >>> read_labels("labels.csv").values.shape  # doctest: +SKIP
     (7952, 37)
     """
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.reader(file))
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.reader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise TrainerError(f"{path}: not a CSV file in UTF-8: {error}") from None
     if len(rows) < 2:
         raise TrainerError(f"{path}: no labels; expected a header and one row per galaxy")
     columns = columns_of(rows[0][1:], source=str(path))

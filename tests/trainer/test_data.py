@@ -52,6 +52,11 @@ def test_files_of_ids(tmp_path):
     assert read_ids(path, ["a", "b"]) == ["b", "a"]
     with pytest.raises(TrainerError, match="1 ids are not in the cache: b"):
         read_ids(path, ["a"])
+    path.write_bytes(b"\xef\xbb\xbfa\nb\n")  # as editors on Windows begin a file
+    assert read_ids(path, ["a", "b"]) == ["a", "b"]
+    path.write_bytes(b"\xff\xd8\xff\xe0")
+    with pytest.raises(TrainerError, match=r"ids\.txt: not a text in UTF-8"):
+        read_ids(path, ["a"])
 
 
 def test_order_is_a_function_of_seed_and_epoch():

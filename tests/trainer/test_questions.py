@@ -79,13 +79,15 @@ def test_label_files_that_do_not_fit(tmp_path):
         read_labels(write_csv(path, "xyz", values, ["wrong", *ANSWER_NAMES[1:]]))
     with pytest.raises(TrainerError, match="more than once: x"):
         read_labels(write_csv(path, "xyx", values))
-    path.write_text(path.read_text().replace("z", "z,"))
     write_csv(path, "xyz", values)
     path.write_text(path.read_text().rstrip("\n") + ",1\n")
     with pytest.raises(TrainerError, match="line 4: 39 fields, the header has 38"):
         read_labels(path)
     path.write_text("GalaxyID\n")
     with pytest.raises(TrainerError, match="no labels"):
+        read_labels(path)
+    path.write_bytes(b"\xff\xd8\xff\xe0")
+    with pytest.raises(TrainerError, match=r"a\.csv: not a CSV file in UTF-8"):
         read_labels(path)
 
 
