@@ -16,10 +16,11 @@ from .threshold import Sky, Threshold, measure_sky
 
 def grey_image(frame: Frame) -> NDArray[np.float64]:
     """Scaled grey levels, shape (H, W); NaN where a pixel is masked or not finite."""
-    values = frame.rows.reshape(frame.height, frame.width, frame.bands)
-    luma = frame.kind in (1, 2)  # kernels.grey.RGB, RGBA
-    with np.errstate(over="ignore", invalid="ignore"):  # infinite less infinite is as bad as either
-        grey = values[..., :3] @ np.array([2125.0, 7154.0, 721.0]) if luma else values @ frame.weights
+    # By the kernel, because a sum in another order may not find the same foreground.
+    level = np.empty(frame.height * frame.width, frame.level.dtype)
+    planes = np.empty((3, len(level)), frame.rows.dtype)
+    kernels.grey.grey_levels(frame.pixels, frame.kind, frame.weights, planes, level)
+    grey = level.reshape(frame.height, frame.width).astype(np.float64, copy=False)
     if frame.valid is not None:
         grey[frame.valid == 0] = np.nan
     if not frame.exact:

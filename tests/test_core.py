@@ -199,6 +199,16 @@ def test_exact_moments_are_those_of_the_kernel(rng):
         assert _exact_moments(component) == component.moments
 
 
+def test_two_values_of_which_one_is_the_threshold(rng):
+    """Of two values on half of the pixels each, the threshold is the greater one: the last bit decides."""
+    for _ in range(100):
+        dark, bright = sorted(rng.random((2, 3)), key=lambda color: color @ (2125, 7154, 721))
+        image = np.tile(dark, (8, 8, 1))
+        image[2:6, 2:6] = image[0] = image[7] = bright
+        areas = [galaxy.area for galaxy in scalenorm.crop_all(image, 8)[0]]
+        assert areas == ([16, 8, 8] if scalenorm.measure(image).area else [])
+
+
 def test_layouts_give_the_same_result(rng):
     image = galaxy_like(rng, dtype="uint16")
     expected, measured = scalenorm.crop(image), scalenorm.measure(image)
