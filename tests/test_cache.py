@@ -166,6 +166,19 @@ def test_view_as_array_and_bad_indices(made, cache):
         view[np.ones(COUNT + 1, bool)]
 
 
+def test_attributes_of_fixed_length(made, tmp_path):
+    """Fortran, MATLAB and many C programs store text so."""
+    path = shutil.copy(made / "solid.h5", tmp_path / "fixed.h5")
+    with h5py.File(path, "r+") as file:
+        for holder in (file, file["labels"]):
+            for name, value in holder.attrs.items():
+                if isinstance(value, str):
+                    holder.attrs[name] = np.bytes_(value.encode())
+    fixed, cache = open_cache(path), open_cache(made / "solid.h5")
+    for name in ("settings", "settings_hash", "attributes", "label_names", "labels_sha256"):
+        assert getattr(fixed, name) == getattr(cache, name)
+
+
 def test_statistics_are_over_good_rows(cache):
     good = cache.catalog["status"] == b"ok"
     assert good.sum() == COUNT - 2

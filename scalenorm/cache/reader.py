@@ -102,7 +102,7 @@ class Cache:
         self._buffer: mmap.mmap | None = None
         self._stamp = _stamp(self.path)
         with _opened(self.path) as file:
-            attributes = {name: file.attrs[name] for name in file.attrs}
+            attributes = {name: _text(value) for name, value in file.attrs.items()}
             if attributes.pop("format", None) != fmt.FORMAT:
                 raise CacheError(f"{self.path}: an HDF5 file, but not one that scalenorm-batch wrote")
             version = int(attributes.pop("format_version"))
@@ -129,7 +129,7 @@ class Cache:
             self.layout = Layout(dtype.name, int(shape[3]))
             labels = file.get("labels")
             self.label_names: tuple[str, ...] = () if labels is None else tuple(json.loads(labels.attrs["names"]))
-            self.labels_sha256 = "" if labels is None else str(labels.attrs["sha256"])
+            self.labels_sha256 = "" if labels is None else _text(labels.attrs["sha256"])
             self.parts = self._checked_parts(file["parts"][:]) if "parts" in file else []
         if not self.pixels_path.exists():
             raise PartError(f"{self.path}: its pixels, {self.pixels_path}, are missing")
@@ -142,7 +142,7 @@ class Cache:
             if part not in seen:
                 try:
                     with _opened(part) as file:
-                        seen[part] = str(file.attrs.get("stamp", ""))
+                        seen[part] = _text(file.attrs.get("stamp", ""))
                 except FileNotFoundError:
                     raise PartError(f"{self.path}: its part {part} is missing: make the cache again") from None
             if seen[part] != row["stamp"].decode():
@@ -367,6 +367,11 @@ class StoredView:
         if copy is False:
             raise ValueError("the crops are not in memory: np.asarray without copy=False reads them")
         return np.asarray(self[:], dtype)
+
+
+def _text(value: Any) -> Any:
+    """An attribute; as str if it is text, which other writers may store in a fixed length."""
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:
