@@ -12,13 +12,19 @@ from galaxy_trainer.errors import TrainerError
 
 
 def name() -> str:
-    """Return the Keras backend in use: "tensorflow", "jax" or "torch"."""
+    """Return the Keras backend in use, for instance "tensorflow"."""
     return str(keras.backend.backend())
 
 
 def version() -> str:
     """Return the version of the backend's package."""
     return str(importlib.import_module(name()).__version__)
+
+
+def check_can_train() -> None:
+    """Raise `TrainerError` on a backend of Keras that only predicts."""
+    if name() not in ("tensorflow", "jax", "torch"):
+        raise TrainerError(f"Keras does not train on the backend {name()}: set KERAS_BACKEND=tensorflow, jax or torch")
 
 
 def make_deterministic() -> None:

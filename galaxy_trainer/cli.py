@@ -302,11 +302,20 @@ def silent_start() -> Iterator[None]:
     try:
         os.dup2(nowhere, 2)
         # Here, as the names of this package are imported on first use; a first tensor looks for devices.
-        import keras
+        try:
+            import keras
 
-        keras.ops.zeros(())
+            keras.ops.zeros(())
+        except (ImportError, ValueError) as error:
+            raise TrainerError(_no_keras(error)) from None
         yield
     finally:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+def _no_keras(error: Exception) -> str:
+    chosen = os.environ.get("KERAS_BACKEND")
+    advice = f"KERAS_BACKEND is {chosen}" if chosen else "pip install 'scalenorm[train]' brings it and TensorFlow"
+    return f"Keras does not start: {str(error).splitlines()[0]} ({advice})"

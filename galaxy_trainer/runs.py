@@ -18,6 +18,7 @@ import csv
 import dataclasses
 import json
 import shutil
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ class Config:
     devices : int
         Devices each batch is split over.
     in_memory : bool or None
-        As in `open_examples`.
+        As in `galaxy_trainer.data.open_galaxies`.
     tensorboard, augmented_validation : bool
         What is logged.
     size, channels : int
@@ -148,19 +149,23 @@ class State:
 
     @classmethod
     def load(cls, path: Path) -> "State":
-        """Read a state."""
-        with np.load(path) as file:
-            names = sorted(file.files)
-            return cls(
-                json.loads(str(file["history"])),
-                [file[name] for name in names if name.startswith("weight_")],
-                [file[name] for name in names if name.startswith("optimizer_")],
-            )
+        """Read a state; `TrainerError` if it is damaged."""
+        try:
+            # Opened here, as np.load leaves a file open that is no archive.
+            with open(path, "rb") as opened, np.load(opened) as file:
+                names = sorted(file.files)
+                return cls(
+                    json.loads(str(file["history"])),
+                    [file[name] for name in names if name.startswith("weight_")],
+                    [file[name] for name in names if name.startswith("optimizer_")],
+                )
+        except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
+            raise TrainerError(f"{path} is damaged: {error}") from None
 
 
 @dataclass(frozen=True)
 class Run:
-    """A training: finished, or interrupted after at least one epoch.
+    """A training, finished or interrupted.
 
     Parameters
     ----------
@@ -217,7 +222,7 @@ class Run:
         Raises
         ------
         TrainerError
-            If there is no finished epoch yet, or `weights` is neither.
+            If there is no finished epoch yet, its file is damaged, or `weights` is neither.
         """
         if weights not in ("best", "last"):
             raise TrainerError(f"weights must be best or last, got {weights!r}")
@@ -225,7 +230,10 @@ class Run:
         if not path.exists():
             raise TrainerError(f"{self.folder} has no finished epoch yet; go on with --resume {self.folder}")
         if weights == "best":
-            return keras.saving.load_model(path, compile=False)
+            try:
+                return keras.saving.load_model(path, compile=False)
+            except (ValueError, zipfile.BadZipFile):
+                raise TrainerError(f"{path} cannot be read: damaged, or of another version of Keras") from None
         network = self.config.network()
         state = State.load(self.state_path)
         network.set_weights(state.weights)
@@ -286,7 +294,7 @@ def load_run(folder: str | Path) -> Run:
     Raises
     ------
     TrainerError
-        If it is not a run folder.
+        If it is not a run folder, or damaged.
 
     Examples
     --------
@@ -297,11 +305,13 @@ def load_run(folder: str | Path) -> Run:
         values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         with open(folder / "split.csv", newline="", encoding="utf-8") as file:
             parts = {row["id"]: row["part"] for row in csv.DictReader(file)}
-    except FileNotFoundError:
+        values["views"] = tuple(values["views"])
+        values["recipe"] = recipe_from_json(values["recipe"])
+        return Run(folder, Config(**values), parts)
+    except (FileNotFoundError, NotADirectoryError):
         raise TrainerError(f"{folder} is not a run folder: no config.json and split.csv in it") from None
-    values["views"] = tuple(values["views"])
-    values["recipe"] = recipe_from_json(values["recipe"])
-    return Run(folder, Config(**values), parts)
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainerError(f"{folder} is damaged, or of another program or version: {error!r}") from None
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:

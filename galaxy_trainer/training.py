@@ -129,6 +129,9 @@ def train(
         raise TrainerError(f"unknown precision {precision!r}; known: {', '.join(POLICIES)}")
     if not 0 < test_fraction < 1:
         raise TrainerError(f"test_fraction must be between 0 and 1, got {test_fraction}")
+    backend.check_can_train()
+    if seed < 0:
+        raise TrainerError(f"seed must not be negative, got {seed}")
     if tensorboard:
         backend.check_can_log()
     views = (view,) if isinstance(view, str) else tuple(view)

@@ -5,7 +5,10 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+
+from galaxy_trainer.errors import TrainerError
 
 _THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 
@@ -19,6 +22,11 @@ def side_by_side(calls: Sequence[Callable[[], object]], jobs: int) -> None:
         Picklable where `jobs` is above 1.
     jobs : int
         Processes. 1 makes the calls in this one.
+
+    Raises
+    ------
+    TrainerError
+        If the system ended a process.
     """
     if jobs == 1 or not calls:
         for call in calls:
@@ -36,6 +44,11 @@ def side_by_side(calls: Sequence[Callable[[], object]], jobs: int) -> None:
         try:
             for future in as_completed(futures):
                 future.result()
+        except BrokenProcessPool:
+            raise TrainerError(
+                "a process was ended from outside, by the system if memory ran out: "
+                "the same command goes on, with less of it if --jobs is lower"
+            ) from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -69,4 +82,9 @@ def _start() -> None:
 
     threading.Thread(target=watch, daemon=True).start()
     with silent_start():
+        from tqdm import tqdm
+
         import galaxy_trainer.experiment  # noqa: F401
+
+    # Its own lock is a semaphore of the system, which Python complains of if this process is killed.
+    tqdm.set_lock(threading.RLock())

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import re
 import subprocess
 import sys
 
@@ -229,6 +231,25 @@ def test_labels_from_a_file(cache, tmp_path):
     path.write_text("\n".join([lines[0], lines[-1]]) + "\n")
     with pytest.raises(TrainerError, match=r"none of its ids \(elsewhere\) is in the cache \(000000, 000001"):
         train(cache, tmp_path / "other", labels=path)
+
+
+@pytest.mark.parametrize(
+    ("before", "error"),
+    [
+        ("import sys; sys.modules['keras'] = None", r"import of keras halted; None in sys\.modules \(pip install .*\)"),
+        (
+            "import os; os.environ['KERAS_BACKEND'] = 'none'",
+            r"Unable to import backend : none \(KERAS_BACKEND is none\)",
+        ),
+    ],
+)
+def test_without_keras_is_one_line(before, error, tmp_path):
+    code = f"{before}; import sys; from galaxy_trainer import cli; sys.exit(cli.evaluate(sys.argv[1:]))"
+    environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    options = {"capture_output": True, "text": True, "check": False, "env": environment}
+    result = subprocess.run([sys.executable, "-c", code, str(tmp_path)], **options)
+    assert result.returncode == 1
+    assert re.fullmatch(rf"galaxy-evaluate: error: Keras does not start: {error}\n", result.stderr)
 
 
 def test_quiet_commands_print_nothing(cache, tmp_path):

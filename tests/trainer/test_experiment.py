@@ -1,7 +1,9 @@
 """galaxy-compare: test sets, arms, numbers against slow twins, resume after a kill, wrong input."""
 
 import csv
+import functools
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -18,6 +20,7 @@ from galaxy_trainer import TrainerError, cli, experiment, statistics
 from galaxy_trainer.experiment import Arm, Settings, arms_of, compare
 from galaxy_trainer.questions import ANSWER_NAMES
 from galaxy_trainer.recipes import Recipe
+from galaxy_trainer.workers import side_by_side
 
 TINY = Recipe(width=0.05, epochs=3, batch_size=32, learning_rate=0.05)
 RUN = "import sys; from galaxy_trainer.cli import compare; sys.exit(compare(sys.argv[1:]))"
@@ -309,3 +312,9 @@ def test_files_that_changed_since_an_experiment_began_are_refused(named, cache, 
     (output / "experiment.json").write_text(json.dumps(record), encoding="utf-8")
     with pytest.raises(KeyboardInterrupt):
         compare(arms, output, settings=Settings(**{named: str(path)}))
+
+
+@pytest.mark.slow
+def test_a_process_that_the_system_ends_is_one_line():
+    with pytest.raises(TrainerError, match="a process was ended from outside"):
+        side_by_side([functools.partial(os._exit, 1)] * 2, 2)

@@ -270,6 +270,7 @@ def test_what_does_not_fit_is_one_line(cache, undisturbed, tmp_path, monkeypatch
         "no view 'side'": {"view": "side"},
         "training images are less than a batch": {"batch_size": 100},
         "test_fraction must be between 0 and 1": {"test_fraction": 1.5},
+        "seed must not be negative, got -1": {"seed": -1},
     }.items():
         with pytest.raises(TrainerError, match=error) as caught:
             train(cache, tmp_path / "run", **arguments)
@@ -283,6 +284,30 @@ def test_what_does_not_fit_is_one_line(cache, undisturbed, tmp_path, monkeypatch
     with pytest.raises(TrainerError, match="multiple of 8"):
         train(odd, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_backend_that_only_predicts(cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(training.backend, "name", lambda: "numpy")
+    with pytest.raises(TrainerError, match="does not train on the backend numpy"):
+        train(cache, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_damaged_runs_are_one_line(undisturbed, tmp_path):
+    folder = shutil.copytree(undisturbed.folder, tmp_path / "run")
+    for name, read in (
+        ("best.keras", lambda: load_run(folder).network("best")),
+        ("state.npz", lambda: load_run(folder).network("last")),
+        ("config.json", lambda: load_run(folder)),
+    ):
+        whole = (folder / name).read_bytes()
+        for damaged in (whole[: len(whole) // 2], b"", b"{}"):
+            (folder / name).write_bytes(damaged)
+            with pytest.raises(TrainerError, match=r"run\b.* (is damaged|cannot be read)") as caught:
+                read()
+            assert "\n" not in str(caught.value)
+    with pytest.raises(TrainerError, match=r"state\.npz is not a run folder"):
+        load_run(folder / "state.npz")
 
 
 def test_resume_refuses_another_cache_or_backend(undisturbed, cache, tmp_path):
