@@ -281,12 +281,6 @@ def _from(grid: Array, place: float) -> Array:
     return grid - np.float32(place)
 
 
-def _window(grid: Array, place: Array, reach: float) -> tuple[slice, slice]:
-    """Give the part of the grid within `reach` of a place."""
-    (r0, c0), (r1, c1) = np.searchsorted(grid, place - reach), np.searchsorted(grid, place + reach)
-    return slice(r0, r1), slice(c0, c1)
-
-
 def _stretch(light: Array) -> Array:
     """Give grey levels from 0 to 255: Lupton et al. (2004) with the softening of the SDSS pictures."""
     total = light[0] + light[1] + light[2] + np.float32(1e-9)

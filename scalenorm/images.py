@@ -34,7 +34,7 @@ class DecodeOptions:
     ----------
     dtype : {"uint8", "uint16"}
         Type of pictures. 16-bit samples become 8-bit ones as ``round(v / 257)``, 8-bit ones 16-bit ones as
-        ``v * 257``. FITS and .npy keep their own type.
+        ``v * 257``. FITS and .npy keep their own type; ``longdouble`` becomes float64.
     bands : {"rgb", "grey"}
         Bands of pictures. Colour becomes grey as in Pillow's ``convert("L")``.
     max_pixels : int > 0
