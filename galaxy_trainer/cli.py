@@ -45,21 +45,24 @@ def train(argv: Sequence[str] | None = None) -> int:
     data.add_argument("--test-ids", metavar="FILE", help="the test set, one id per line (default: by hash)")
     data.add_argument("--finish-ids", metavar="FILE",
                       help="of the others, those seen by the last epochs of a recipe with a finish")  # fmt: skip
-    data.add_argument("--test-fraction", type=float, default=0.1, metavar="X", help="share of the test set (0.1)")
+    data.add_argument("--test-fraction", type=_share, default=0.1, metavar="X", help="share of the test set (0.1)")
     data.add_argument("--split-seed", type=int, default=0, metavar="N", help="another one, another test set (0)")
     data.add_argument("--in-memory", action=argparse.BooleanOptionalAction, default=None,
                       help="read the view into memory first (default: if it takes less than 1 GiB)")  # fmt: skip
     _add_recipe(parser)
     computing = parser.add_argument_group("computing")
-    computing.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, order and draws (0)")
+    computing.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="of weights, order and draws (0)")
     computing.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="(float32)")
-    computing.add_argument("--devices", type=int, default=1, metavar="N", help="split every batch over them (1)")
+    computing.add_argument("--devices", type=_at_least(1), default=1, metavar="N", help="split every batch over them (1)")
     computing.add_argument("--tensorboard", action="store_true", help="write logs to RUN/tensorboard")
     computing.add_argument("--augmented-validation", action="store_true",
                            help="also log validation with augmentation and dropout on")  # fmt: skip
     args = parser.parse_args(argv)
-    if args.resume is not None and (args.cache or args.output):
-        parser.error("--resume takes its cache and options from the run: leave out CACHE and -o")
+    given = [name for name, value in vars(args).items() if value != parser.get_default(name)]
+    surplus = [name for name in given if name not in ("resume", "quiet")]
+    if args.resume is not None and surplus:
+        named = ", ".join("CACHE" if name == "cache" else f"--{name.replace('_', '-')}" for name in surplus)
+        parser.error(f"--resume takes its cache and options from the run: leave out {named}")
     if args.resume is None and not (args.cache and args.output):
         parser.error("name a CACHE and, with -o, a folder for the run; or --resume RUN")
 
@@ -94,7 +97,7 @@ def evaluate(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("run", metavar="RUN", help="run folder")
     parser.add_argument("cache", nargs="?", metavar="CACHE", help="another cache than the run's own")
     parser.add_argument("--labels", metavar="CSV", help="answers, in place of those in the cache")
-    parser.add_argument("--passes", type=int, default=10, metavar="N",
+    parser.add_argument("--passes", type=_at_least(0), default=10, metavar="N",
                         help="passes with dropout and augmentation on (10; 0: none)")  # fmt: skip
     _add_answering(parser)
     parser.add_argument("--json", metavar="FILE", help="write all scores, also per question and answer, to FILE")
@@ -159,19 +162,19 @@ def compare(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("cache", metavar="CACHE", help="cache with labels, or a JSON file that lists what to compare")
     parser.add_argument("-o", "--output", required=True, metavar="EXPERIMENT", help="folder for everything")
     parser.add_argument("--views", nargs="+", metavar="VIEW", help="views to compare (default: all of the cache)")
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings per view and test set (3)")
-    parser.add_argument("--folds", type=int, default=1, metavar="N", help="disjoint test sets (1)")
+    parser.add_argument("--seeds", type=_at_least(1), default=3, metavar="N", help="trainings per view and test set (3)")
+    parser.add_argument("--folds", type=_at_least(1), default=1, metavar="N", help="disjoint test sets (1)")
     parser.add_argument("--labels", metavar="CSV", help="answers, in place of those in the cache")
     parser.add_argument("--test-candidates", metavar="FILE",
                         help="ids to draw test galaxies from, and to finish on if the recipe does (all)")  # fmt: skip
-    parser.add_argument("--test-fraction", type=float, default=0.1, metavar="X",
+    parser.add_argument("--test-fraction", type=_share, default=0.1, metavar="X",
                         help="share of the candidates in a test set (0.1)")  # fmt: skip
     parser.add_argument("--split-seed", type=int, default=0, metavar="N", help="another one, other test sets (0)")
-    parser.add_argument("--passes", type=int, default=10, metavar="N",
+    parser.add_argument("--passes", type=_at_least(1), default=10, metavar="N",
                         help="passes with dropout and augmentation on (10)")  # fmt: skip
     _add_recipe(parser)
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="(float32)")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="trainings side by side (1)")
+    parser.add_argument("--jobs", type=_at_least(1), default=1, metavar="N", help="trainings side by side (1)")
     args = parser.parse_args(argv)
 
     def action() -> int:
@@ -231,6 +234,29 @@ def _add_answering(parser: argparse.ArgumentParser) -> None:
                         help="average over K rotations and flips; 1 (default) or an even number")  # fmt: skip
     parser.add_argument("--weights", choices=("best", "last"), default="best",
                         help="of the epoch with the lowest validation loss (default), or of the last")  # fmt: skip
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"a whole number of at least {least}, not {text!r}")
+        return value
+
+    return parse
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"a number between 0 and 1, not {text!r}")
+    return value
 
 
 def _orientations(text: str) -> int:

@@ -163,7 +163,11 @@ def test_commands(cache, tmp_path, capsys):
     [
         ([], "name a CACHE"),
         (["c.h5"], "name a CACHE"),
-        (["c.h5", "-o", "x", "--resume", "y"], "leave out CACHE"),
+        (["c.h5", "-o", "x", "--resume", "y"], "leave out CACHE, --output"),
+        (["--resume", "y", "--epochs", "50", "--no-augmentation"], "leave out --epochs, --no-augmentation"),
+        (["c.h5", "-o", "x", "--test-fraction", "nan"], "--test-fraction: a number between 0 and 1, not 'nan'"),
+        (["c.h5", "-o", "x", "--seed", "-1"], "--seed: a whole number of at least 0, not '-1'"),
+        (["c.h5", "-o", "x", "--devices", "two"], "--devices: a whole number of at least 1, not 'two'"),
         (["c.h5", "-o", "x", "--recipe", "fast"], "unknown recipe 'fast'"),
         (["c.h5", "-o", "x", "--head", "none"], "unknown head 'none'"),
         (["c.h5", "-o", "x", "--epochs", "many"], "invalid int value"),
