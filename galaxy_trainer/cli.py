@@ -53,7 +53,7 @@ def train(argv: Sequence[str] | None = None) -> int:
     computing = parser.add_argument_group("computing")
     computing.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="of weights, order and draws (0)")
     computing.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="(float32)")
-    computing.add_argument("--devices", type=_at_least(1), default=1, metavar="N", help="split every batch over them (1)")
+    computing.add_argument("--devices", type=_at_least(1), default=1, metavar="N", help="share every batch (1)")
     computing.add_argument("--tensorboard", action="store_true", help="write logs to RUN/tensorboard")
     computing.add_argument("--augmented-validation", action="store_true",
                            help="also log validation with augmentation and dropout on")  # fmt: skip
@@ -162,7 +162,7 @@ def compare(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("cache", metavar="CACHE", help="cache with labels, or a JSON file that lists what to compare")
     parser.add_argument("-o", "--output", required=True, metavar="EXPERIMENT", help="folder for everything")
     parser.add_argument("--views", nargs="+", metavar="VIEW", help="views to compare (default: all of the cache)")
-    parser.add_argument("--seeds", type=_at_least(1), default=3, metavar="N", help="trainings per view and test set (3)")
+    parser.add_argument("--seeds", type=_at_least(1), default=3, metavar="N", help="trainings per view and test (3)")
     parser.add_argument("--folds", type=_at_least(1), default=1, metavar="N", help="disjoint test sets (1)")
     parser.add_argument("--labels", metavar="CSV", help="answers, in place of those in the cache")
     parser.add_argument("--test-candidates", metavar="FILE",
