@@ -36,11 +36,12 @@ def expand_config(parser: argparse.ArgumentParser, arguments: Sequence[str], opt
     ConfigError
         If the file cannot be read, or holds something that is no option.
     """
-    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    finder = argparse.ArgumentParser(parser.prog, parser.usage, add_help=False, allow_abbrev=False)
     known_names = [name for action in parser._actions for name in action.option_strings]
     # As argparse does with all options: what begins no other one stands for this.
     short = [option[:end] for end in range(3, len(option)) if _begins_one(option[:end], known_names)]
-    finder.add_argument(option, *short, dest="config", action="append", default=[])
+    for name in (option, *short):  # each for itself, so that an error names what was typed
+        finder.add_argument(name, dest="config", action="append", default=[])
     known, rest = finder.parse_known_args(arguments)
     return [word for path in known.config for word in _words(parser, path)] + rest
 

@@ -78,8 +78,13 @@ def test_a_missing_file_is_a_wrong_command_line(tmp_path, stack, capsys):
     assert not (tmp_path / "out.h5").exists()
 
 
-def test_a_shortened_option_is_the_option(tmp_path):
+def test_a_shortened_option_is_the_option(tmp_path, capsys):
     (tmp_path / "options.toml").write_text("margin = 1.5\n")
     for words in (["--conf", str(tmp_path / "options.toml")], [f"--con={tmp_path / 'options.toml'}"]):
         assert expand_config(batch_parser(), [*words, "in", "out.h5"]) == ["--margin=1.5", "in", "out.h5"]
+    with pytest.raises(SystemExit):
+        expand_config(batch_parser(), ["in", "out.h5", "--conf"])
+    err = capsys.readouterr().err
+    assert err.startswith("usage: scalenorm-batch [options] INPUT")
+    assert "argument --conf: expected one argument" in err
     assert expand_config(batch_parser(), ["--co", "in"]) == ["--co", "in"]  # --compress begins so too
