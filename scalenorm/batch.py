@@ -22,7 +22,7 @@ from .labels import read_labels
 from .listing import visible
 from .options import MeasureOptions
 from .pipeline import Interrupted, Job, make
-from .place import check_place
+from .place import check_place, place_of
 from .sources import find
 from .summary import Summary
 from .views import parse_view
@@ -193,7 +193,7 @@ def convert(
         raise OptionError(f"part {part[0]} of {part[1]} has no images: there are only {len(job.given)}")
     if is_url(os.fspath(output)):
         return _make_remote(job, os.fspath(output))
-    return _make_local(job, Path(output).absolute())
+    return _make_local(job, place_of(output))
 
 
 def split_options(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -17,7 +17,7 @@ from .cache.format import CacheError, PartError
 from .cache.merge import Labels, Selection, write_merged
 from .cache.part import TEMPORARY, Head
 from .cache.reader import Cache
-from .place import check_place, held
+from .place import check_place, held, place_of
 from .work import BatchError
 
 _ROWS = 4096
@@ -66,7 +66,7 @@ def join_caches(
         _check_alike(caches[0], other)
     labels = _joined_labels(caches)
     selection = _in_order(caches)
-    output = Path(output).absolute()
+    output = place_of(output)
     check_place(output)
     with held(output):
         if output.exists():

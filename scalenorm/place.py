@@ -26,6 +26,12 @@ _DISK_ERRORS = {
 }
 
 
+def place_of(output: str | os.PathLike[str]) -> Path:
+    """Return the file that an output names: of a link the one that it leads to, so that the link stays one."""
+    path = Path(output).absolute()
+    return path.resolve() if path.is_symlink() and path.exists() else path
+
+
 def check_place(output: Path) -> None:
     """Raise `BatchError` if there can be no such file."""
     if os.path.isdir(output):

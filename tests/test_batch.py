@@ -21,6 +21,7 @@ import scalenorm
 from scalenorm.batch import BatchError, OptionError
 from scalenorm.cache import CacheError, open_cache
 from scalenorm.images import IMAGE_SUFFIXES
+from scalenorm.joining import join_caches
 from scalenorm.labels import LabelsError
 from scalenorm.lock import locked
 from scalenorm.sources import InputError
@@ -766,6 +767,21 @@ def test_a_link_to_nothing_is_no_output(images, tmp_path):
     with pytest.raises(BatchError, match=r"out\.h5 is a symbolic link to a file that does not exist: remove it"):
         convert(images, output)
     assert beside(output) == ["out.h5"]
+
+
+def test_output_that_is_a_link_stays_one(images, tmp_path):
+    (tmp_path / "disk").mkdir()
+    target, link = tmp_path / "disk" / "out.h5", tmp_path / "link.h5"
+    some = sorted(images.iterdir())
+    scalenorm.convert(some[:2], target, **SMALL)
+    link.symlink_to(target)
+    scalenorm.convert(some[:3], link, append=True, **SMALL)
+    assert len(open_cache(target)) == 3
+    scalenorm.convert(some[3:5], tmp_path / "other.h5", **SMALL)
+    join_caches([tmp_path / "other.h5"], link, overwrite=True)
+    assert len(open_cache(target)) == 2
+    assert link.is_symlink()
+    assert beside(target) == ["out.h5"]
 
 
 def test_complete_where_nothing_can_be_written(images, tmp_path, monkeypatch):
