@@ -219,7 +219,9 @@ def warp(images: Any, sky: Any, transform: Any, gain: Any) -> Any:
     sky = ops.reshape(sky, (-1, 1, 1, ops.shape(sky)[-1]))
     # The fill is one number for all images, so the sky is taken off first and the outside filled with 0.
     above = ops.cast(images, "float32") - sky
-    above = ops.image.affine_transform(above, transform, interpolation="bilinear", fill_mode="constant", fill_value=0.0)
+    above = ops.image.affine_transform(
+        above, transform, interpolation="bilinear", fill_mode="constant", fill_value=0.0, data_format="channels_last"
+    )
     return above * ops.reshape(gain, (-1, 1, 1, 1)) + sky
 
 
@@ -238,7 +240,7 @@ class Augmented(keras.Model):
     """
 
     def __init__(self, network: keras.Model, *, stochastic: bool = False) -> None:
-        super().__init__(name="augmented")
+        super().__init__(name="augmented", dtype="float32")  # whatever the user's keras.json says
         self.network = network
         self.stochastic = stochastic
 

@@ -18,6 +18,9 @@ COMPACT: tuple[tuple[int, ...], ...] = ((64, 64), (128, 128), (256, 256))
 DENSE_UNITS = 256
 """Units of each of the two maxout layers at width 1."""
 
+LAST = "channels_last"
+"""Said to every layer, as a user's keras.json may have another default."""
+
 
 def derived_seed(*keys: int) -> int:
     """Return a 31-bit seed that depends on all keys: every random draw is a function of where it is used.
@@ -136,7 +139,10 @@ def paper_network(
     def scaled(count: int) -> int:
         return max(1, round(count * width))
 
-    layers = [*TRUNKS[trunk](scaled, seeds, dtype), keras.layers.Flatten(name="features", dtype=dtype)]
+    layers = [
+        *TRUNKS[trunk](scaled, seeds, dtype),
+        keras.layers.Flatten(name="features", data_format=LAST, dtype=dtype),
+    ]
     inputs = {f"view_{i}": keras.Input((size, size, channels), name=f"view_{i}") for i in range(views)}
     features = []
     for i, image in enumerate(inputs.values()):
@@ -166,13 +172,13 @@ def _paper_trunk(scaled: Callable[[int], int], seeds: Iterator[int], dtype: str)
     layers: list[Any] = []
     for group, filters in enumerate(CONVOLUTIONS):
         if group:
-            layers.append(keras.layers.MaxPooling2D(2, name=f"pool_{group}", dtype=dtype))
+            layers.append(keras.layers.MaxPooling2D(2, name=f"pool_{group}", data_format=LAST, dtype=dtype))
         for i, count in enumerate(filters):
             name = f"{group + 1}_{i + 1}"
             layers += [
                 keras.layers.Conv2D(
                     scaled(count), 3, padding="same", use_bias=False, name=f"conv_{name}", dtype=dtype,
-                    kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
+                    data_format=LAST, kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
                 ),
                 UntiedBias(name=f"bias_{name}", dtype=dtype),
                 keras.layers.ReLU(name=f"relu_{name}", dtype=dtype),
@@ -184,12 +190,13 @@ def _compact_trunk(scaled: Callable[[int], int], seeds: Iterator[int], dtype: st
     layers: list[Any] = []
     for group, filters in enumerate(COMPACT):
         if group:
-            layers.append(keras.layers.MaxPooling2D(2, name=f"pool_{group}", dtype=dtype))
+            layers.append(keras.layers.MaxPooling2D(2, name=f"pool_{group}", data_format=LAST, dtype=dtype))
         for i, count in enumerate(filters):
             kernel, stride = (3, 1) if group or i else (5, 2)
             layers.append(
                 keras.layers.Conv2D(
                     scaled(count), kernel, strides=stride, padding="same", activation="relu", dtype=dtype,
+                    data_format=LAST,
                     kernel_initializer=keras.initializers.HeNormal(seed=next(seeds)), name=f"conv_{group + 1}_{i + 1}",
                 )
             )  # fmt: skip
