@@ -63,6 +63,11 @@ class Galaxies:
         return int(self.sky.shape[1])
 
     @property
+    def dtype(self) -> str:
+        """Name of the pixels' type."""
+        return str(self.cache.view(self.views[0]).dtype)
+
+    @property
     def labelled(self) -> np.ndarray:
         """Rows of good images with all answers."""
         return np.flatnonzero(self.good & np.isfinite(self._known()).all(axis=1))

@@ -336,10 +336,9 @@ def _galaxies_for(run: Run, cache: str | Path | None, labels: str | Path | None)
     galaxies = open_galaxies(
         config.cache if cache is None else cache, config.views, labels=labels, in_memory=config.in_memory
     )
-    shape, expected = (galaxies.size, galaxies.channels), (config.size, config.channels)
-    if shape != expected:
-        raise TrainerError(
-            f"{galaxies.cache.path} has images of {shape[0]} x {shape[0]} with {shape[1]} bands; {run.folder} was "
-            f"trained on {expected[0]} x {expected[0]} with {expected[1]}"
-        )
+    found, expected = (
+        f"{images.size} x {images.size} with {images.channels} bands of {images.dtype}" for images in (galaxies, config)
+    )
+    if found != expected:
+        raise TrainerError(f"{galaxies.cache.path} has images of {found}; {run.folder} was trained on {expected}")
     return galaxies

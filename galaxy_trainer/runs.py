@@ -75,6 +75,8 @@ class Config:
         Keras backend.
     versions : dict of str to str
         Of Python and the packages that matter.
+    dtype : str
+        Of the images. Runs that do not say are from before any but 8-bit ones were told apart.
     """
 
     cache: str
@@ -96,6 +98,7 @@ class Config:
     mean_answers: list[float]
     backend: str
     versions: dict[str, str]
+    dtype: str = "uint8"
 
     def network(self) -> keras.Model:
         """Return the network with its initial weights."""

@@ -170,6 +170,7 @@ def train(
         mean_answers=galaxies.answers(rows[~test]).mean(axis=0).tolist(),
         backend=backend.name(),
         versions=_versions(),
+        dtype=galaxies.dtype,
     )
     # Building once here shows what does not fit before the folder is made.
     try:

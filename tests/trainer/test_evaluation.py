@@ -89,9 +89,12 @@ def test_another_cache_is_scored_on_what_was_not_trained_on(cache, run, tmp_path
 
 
 def test_caches_that_do_not_fit_the_run(run, tmp_path):
-    for size, channels, error in ((24, 3, "24 x 24 with 3 bands; .* 16 x 16 with 3"), (16, 1, "with 1 bands")):
+    for size, channels, dtype, error in (
+        (24, 3, "uint8", "24 x 24 with 3 bands of uint8; .* 16 x 16 with 3"), (16, 1, "uint8", "with 1 bands"),
+        (16, 3, "uint16", "16 x 16 with 3 bands of uint16; .* of uint8"),
+    ):  # fmt: skip
         images, labels = sky_blobs(20, size=size, channels=channels)
-        path = write_cache(tmp_path / f"{size}{channels}.h5", {"normalized": images}, labels=labels)
+        path = write_cache(tmp_path / f"{size}{dtype}.h5", {"normalized": images.astype(dtype)}, labels=labels)
         with pytest.raises(TrainerError, match=error):
             evaluate(run, path)
     images, labels = sky_blobs(20, size=16)
