@@ -21,8 +21,8 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from scalenorm.crop import measure_and_crop
-from scalenorm.options import MeasureOptions
+from scalenorm.cropping.crop import measure_and_crop
+from scalenorm.measuring.options import MeasureOptions
 
 BATCH = Path(sys.executable).parent / "scalenorm-batch"
 GOALS = {

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 import scalenorm
-from scalenorm.datasets import GalaxySample
+from scalenorm.simulation.galaxies import GalaxySample
 
 
 @functools.cache

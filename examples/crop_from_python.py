@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 import scalenorm
-from scalenorm.flags import describe
+from scalenorm.measuring.flags import describe
 
 image = np.asarray(Image.open(sys.argv[1])) if len(sys.argv) > 1 else scalenorm.make_galaxies(1, seed=7).images[0]
 

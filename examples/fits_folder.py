@@ -12,8 +12,8 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 import scalenorm
-from scalenorm.export import write_catalog, write_images
-from scalenorm.report import write_report
+from scalenorm.exporting.export import write_catalog, write_images
+from scalenorm.reporting.page import write_report
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "fits-example")
 (folder / "images").mkdir(parents=True, exist_ok=True)

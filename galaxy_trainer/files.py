@@ -30,7 +30,8 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 def check_place(path: Path, *, overwrite: bool) -> None:
     """Raise `TrainerError` for a file that exists or cannot be written, before hours of work for it."""
-    from scalenorm.outputs import OutputError, check_output
+    from scalenorm.files.errors import OutputError
+    from scalenorm.files.writing import check_output
 
     try:
         check_output(path, overwrite=overwrite)

@@ -132,8 +132,8 @@ def _picture(name: str, data: bytes, caption: str) -> str:
 
 def _galaxies(arms: "Sequence[Arm]", results: Sequence[Result]) -> dict[str, tuple[Figure, str]]:
     """Draw a few test galaxies with their views, and more of them in the first view."""
-    from scalenorm.drawing import as_picture, ellipse_points, limits_of
-    from scalenorm.originals import Originals
+    from scalenorm.reporting.drawing import as_picture, ellipse_points, limits_of
+    from scalenorm.reporting.originals import Originals
 
     caches = {arm.cache: scalenorm.open_cache(arm.cache) for arm in arms}
     shown: dict[str, tuple[str, str]] = {}

@@ -39,7 +39,8 @@ from galaxy_trainer.runs import (
     set_average,
     write_table,
 )
-from scalenorm.lock import LockedError, locked
+from scalenorm.files.errors import LockedError
+from scalenorm.files.lock import locked
 
 Report = Callable[[str], object]
 

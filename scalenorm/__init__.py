@@ -11,15 +11,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
-from .crop import crop, crop_all, crop_many, views
-from .flags import Flag
-from .measure import Measurement, measure
+from .cropping.crop import crop, crop_many, views
+from .cropping.fields import crop_all
+from .measuring.flags import Flag
+from .measuring.measure import Measurement, measure
 
 if TYPE_CHECKING:
-    from .batch import convert
+    from .batch.convert import convert
     from .cache import open_cache
-    from .datasets import make_galaxies
-    from .sklearn import ScaleNormalizer
+    from .cropping.transformer import ScaleNormalizer
+    from .simulation.galaxies import make_galaxies
 
 __all__ = [
     "Flag",
@@ -38,9 +39,9 @@ __all__ = [
 
 # Names whose modules import what a plain crop does not need (h5py, scikit-learn, ...): loaded when first asked for.
 _LATE = {
-    "ScaleNormalizer": "sklearn",
-    "convert": "batch",
-    "make_galaxies": "datasets",
+    "ScaleNormalizer": "cropping.transformer",
+    "convert": "batch.convert",
+    "make_galaxies": "simulation.galaxies",
     "open_cache": "cache",
 }
 

@@ -27,8 +27,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from scalenorm.images import DecodeOptions, ImageError, decode_masked
-from scalenorm.sources import InputError, find, open_reader
+from scalenorm.files.errors import ImageError, InputError
+from scalenorm.images.decoding import decode_masked
+from scalenorm.images.options import DecodeOptions
+from scalenorm.sources.finding import find
+from scalenorm.sources.reader import open_reader
 
 OPTIONS = DecodeOptions(max_pixels=1_000_000)
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tar.xz", ".tar.bz2")

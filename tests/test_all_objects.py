@@ -13,15 +13,15 @@ from pictures import beside
 from PIL import Image
 
 import scalenorm
-from scalenorm import cli, counting, work
-from scalenorm.batch import BatchError, OptionError
-from scalenorm.config import to_toml
-from scalenorm.drawing import surroundings
-from scalenorm.joining import join_caches
-from scalenorm.labels import LabelsError
-from scalenorm.listing import MOST_OBJECTS, image_id, object_id
-from scalenorm.originals import Originals
-from scalenorm.sources import InputError, find
+from scalenorm.batch import counting, work
+from scalenorm.cache.joining import join_caches
+from scalenorm.commands import cli
+from scalenorm.commands.config import to_toml
+from scalenorm.files.errors import BatchError, InputError, LabelsError, OptionError
+from scalenorm.reporting.drawing import surroundings
+from scalenorm.reporting.originals import Originals
+from scalenorm.sources.finding import find
+from scalenorm.sources.listing import MOST_OBJECTS, image_id, object_id
 
 SMALL = {"size": 12, "part_size": 4, "min_area": 20, "all_objects": True}
 NUMBERS = ("threshold", "row", "col", "major_axis", "minor_axis", "orientation", "area", "window_row", "window_col",
@@ -172,7 +172,7 @@ def test_archives_and_stacks(images, tmp_path):
 
 
 def stop_after(monkeypatch, parts):
-    from scalenorm.plan import Plan
+    from scalenorm.batch.plan import Plan
 
     original = Plan.add_part
     left = [parts]
@@ -436,7 +436,7 @@ def test_tasks_keep_the_numbers_of_objects_and_are_small(images, tmp_path):
 
 
 def test_rows_take_little_memory():
-    images = scalenorm.listing.Sources([scalenorm.listing.Root("folder", "/a/folder/of/fields", "")])
+    images = scalenorm.sources.listing.Sources([scalenorm.sources.listing.Root("folder", "/a/folder/of/fields", "")])
     for number in range(200):
         images.append(0, f"survey-field-{number:06d}.fits.gz", f"survey-field-{number:06d}")
     gc.collect()

@@ -18,13 +18,11 @@ from pictures import beside, picture, write_pictures
 from PIL import Image
 
 import scalenorm
-from scalenorm.batch import BatchError, OptionError
-from scalenorm.cache import CacheError, open_cache
-from scalenorm.images import IMAGE_SUFFIXES
-from scalenorm.joining import join_caches
-from scalenorm.labels import LabelsError
-from scalenorm.lock import locked
-from scalenorm.sources import InputError
+from scalenorm.cache import open_cache
+from scalenorm.cache.joining import join_caches
+from scalenorm.files.errors import BatchError, CacheError, InputError, LabelsError, OptionError
+from scalenorm.files.lock import locked
+from scalenorm.images.options import IMAGE_SUFFIXES
 
 SMALL = {"size": 12, "part_size": 4}
 
@@ -186,7 +184,7 @@ def test_on_and_off_are_one_setting_however_they_are_written(images, tmp_path):
 
 
 def test_raising_max_pixels_raises_the_limit_on_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr("scalenorm.images.MAX_BYTES", 500)
+    monkeypatch.setattr("scalenorm.images.options.MAX_BYTES", 500)
     np.save(tmp_path / "a.npy", np.eye(10))  # 928 bytes
     with pytest.raises(BatchError, match=r"928 bytes are more than the limit of 500 \(raise max_pixels\)"):
         convert(tmp_path / "a.npy", tmp_path / "out.h5", max_pixels=100)
@@ -332,7 +330,7 @@ def test_other_settings_are_refused_by_name(images, tmp_path, options, words):
 
 def stop_after(monkeypatch, parts):
     """Have the next run stopped, as by Ctrl-C, when `parts` parts are finished."""
-    from scalenorm import plan
+    from scalenorm.batch import plan
 
     original = plan.Plan.add_part
     count = 0
@@ -485,7 +483,7 @@ def test_rows_made_again_keep_their_labels(images, tmp_path):
 
 
 def test_added_rows_get_the_labels_of_the_same_file_later(images, tmp_path):
-    from scalenorm.joining import join_caches
+    from scalenorm.cache.joining import join_caches
 
     output = tmp_path / "out.h5"
     labels = labels_file(tmp_path, "id,b\n" + "".join(f"g{n:04d},{n}\n" for n in range(0, 20)))
@@ -599,7 +597,7 @@ def test_solid_file_has_no_parts_to_keep(images, tmp_path):
 
 @pytest.mark.parametrize("of", [1, 3, 5])
 def test_slices_join_to_the_whole(images, tmp_path, of):
-    from scalenorm.joining import join_caches
+    from scalenorm.cache.joining import join_caches
 
     labels = labels_file(tmp_path, "id,b\n" + "".join(f"g{n:04d},{n}\n" for n in range(0, 30)))
     slices = []
@@ -612,7 +610,7 @@ def test_slices_join_to_the_whole(images, tmp_path, of):
 
 
 def test_slice_without_any_label(images, tmp_path):
-    from scalenorm.joining import join_caches
+    from scalenorm.cache.joining import join_caches
 
     labels = labels_file(tmp_path, "id,b\ng0000,1\nnobody,2\n")
     for number in (1, 2):
@@ -625,7 +623,7 @@ def test_slice_without_any_label(images, tmp_path):
 
 
 def test_slices_agree_on_the_layout(tmp_path):
-    from scalenorm.joining import join_caches
+    from scalenorm.cache.joining import join_caches
 
     folder = tmp_path / "arrays"
     folder.mkdir()
@@ -640,7 +638,7 @@ def test_slices_agree_on_the_layout(tmp_path):
 
 
 def test_caches_that_do_not_join(images, tmp_path):
-    from scalenorm.joining import join_caches
+    from scalenorm.cache.joining import join_caches
 
     more = write_pictures(tmp_path / "more", [1, 3])
     convert(images, tmp_path / "a.h5")
@@ -846,8 +844,8 @@ def test_locks_on_windows(images, tmp_path, monkeypatch):
             raise PermissionError(errno.EACCES, "in use", path)
         remove(path, **options)
 
-    monkeypatch.setattr("scalenorm.lock.fcntl", None)
-    monkeypatch.setattr("scalenorm.lock._lives", bool)
+    monkeypatch.setattr("scalenorm.files.lock.fcntl", None)
+    monkeypatch.setattr("scalenorm.files.lock._lives", bool)
     for where, name, new in ((os, "open", open_noted), (os, "close", close_noted), (Path, "unlink", remove_closed)):
         monkeypatch.setattr(where, name, new)
     output = tmp_path / "out.h5"
@@ -898,10 +896,10 @@ def test_disk_that_fails(images, tmp_path, monkeypatch, number, message):
 
 
 def test_image_that_vanishes(images, tmp_path, monkeypatch):
-    import scalenorm.batch
+    import scalenorm.batch.convert
 
     output = tmp_path / "out.h5"
-    original = scalenorm.batch.find
+    original = scalenorm.batch.convert.find
 
     def find(*args, **kwargs):
         listing = original(*args, **kwargs)
@@ -909,7 +907,7 @@ def test_image_that_vanishes(images, tmp_path, monkeypatch):
         return listing
 
     with monkeypatch.context() as patch:
-        patch.setattr(scalenorm.batch, "find", find)
+        patch.setattr(scalenorm.batch.convert, "find", find)
         with pytest.raises(BatchError, match=r"g0016\.png: it has vanished .*; 8 finished images are kept"):
             convert(images, output, jobs=1)
     summary = convert(images, output)

@@ -15,10 +15,11 @@ import pytest
 from pictures import picture, write_pictures
 
 import scalenorm
-from scalenorm.cache import CacheError, open_cache
-from scalenorm.cache.format import Layout, PartError, digest
+from scalenorm.cache import open_cache
+from scalenorm.cache.format import Layout, digest
 from scalenorm.cache.merge import Selection, write_merged
 from scalenorm.cache.part import Head, band_sums
+from scalenorm.files.errors import CacheError, PartError
 
 COUNT = 23
 

@@ -15,7 +15,8 @@ import pytest
 from pictures import beside, write_pictures
 from PIL import Image
 
-from scalenorm import cli, open_cache
+from scalenorm import open_cache
+from scalenorm.commands import cli
 
 
 @pytest.fixture
@@ -76,8 +77,8 @@ def test_every_option_reaches_the_settings(images, capsys):
 def test_every_option_of_measuring_and_decoding_has_its_argument():
     from dataclasses import fields
 
-    from scalenorm.images import DecodeOptions
-    from scalenorm.options import MeasureOptions
+    from scalenorm.images.options import DecodeOptions
+    from scalenorm.measuring.options import MeasureOptions
 
     known = {action.dest for action in cli.batch_parser()._actions}
     wanted = {field.name for options in (MeasureOptions, DecodeOptions) for field in fields(options)}
@@ -204,7 +205,7 @@ def test_errors_of_the_system_come_without_their_number(images, capsys, monkeypa
         raise OSError(errno.ENOSPC, "No space left on device", *names)
 
     run(capsys, "batch", "images", "out.h5")
-    monkeypatch.setattr("scalenorm.inspection.describe_cache", refuse)
+    monkeypatch.setattr("scalenorm.reporting.inspection.describe_cache", refuse)
     for names in ((), ("there",)):
         code, _, err = run(capsys, "inspect", "out.h5")
         assert (code, err) == (1, [f"scalenorm-inspect: error: {': '.join([*names, 'No space left on device'])}"])
@@ -214,7 +215,7 @@ def test_no_memory_is_one_clear_line(images, capsys, monkeypatch):
     def refuse(*_):
         raise MemoryError("Unable to allocate 335. GiB")
 
-    monkeypatch.setattr("scalenorm.inspection.describe_cache", refuse)
+    monkeypatch.setattr("scalenorm.reporting.inspection.describe_cache", refuse)
     code, _, err = run(capsys, "inspect", "out.h5")
     assert (code, err) == (1, ["scalenorm-inspect: error: not enough memory (Unable to allocate 335. GiB)"])
 
@@ -229,7 +230,7 @@ def test_names_that_the_terminal_cannot_show(tmp_path):
 
 def test_merge_on_a_full_disk(images, tmp_path):
     assert command("images", "whole.h5").returncode == 0
-    merge = [sys.executable, "-c", "import sys; from scalenorm.cli import merge; sys.exit(merge())"]
+    merge = [sys.executable, "-c", "import sys; from scalenorm.commands.cli import merge; sys.exit(merge())"]
     done = subprocess.run(
         [*merge, "whole.h5", "joined.h5"], capture_output=True, text=True, check=False,
         preexec_fn=lambda: _limit_size(20_000),
@@ -279,7 +280,7 @@ def test_help_imports_no_more_than_the_package():
     script = (
         "import sys, scalenorm\n"
         "before = set(sys.modules)\n"
-        "from scalenorm.cli import batch_parser\n"
+        "from scalenorm.commands.cli import batch_parser\n"
         "batch_parser().format_help()\n"
         "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))\n"
     )
@@ -289,7 +290,7 @@ def test_help_imports_no_more_than_the_package():
 
 
 def command(*arguments, **options):
-    arguments = [sys.executable, "-m", "scalenorm.cli", *map(str, arguments)]
+    arguments = [sys.executable, "-m", "scalenorm.commands.cli", *map(str, arguments)]
     return subprocess.run(arguments, capture_output=True, text=True, check=False, **options)
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import scalenorm
-from scalenorm import cli
-from scalenorm.cli import batch_parser
-from scalenorm.config import ConfigError, expand_config, to_toml
+from scalenorm.commands import cli
+from scalenorm.commands.cli import batch_parser
+from scalenorm.commands.config import expand_config, to_toml
+from scalenorm.files.errors import ConfigError
 
 
 @pytest.fixture

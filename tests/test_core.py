@@ -16,10 +16,10 @@ from PIL import Image
 
 import scalenorm
 from scalenorm import Flag
-from scalenorm.component import _exact_moments
-from scalenorm.frame import as_frame
-from scalenorm.measure import find_galaxy
-from scalenorm.options import MeasureOptions
+from scalenorm.measuring.component import _exact_moments
+from scalenorm.measuring.frame import as_frame
+from scalenorm.measuring.measure import find_galaxy
+from scalenorm.measuring.options import MeasureOptions
 
 DTYPES = ("uint8", "uint16", "int16", "float32", "float64")
 BIG_ENDIAN = (">u2", ">i2", ">f4", ">f8")
@@ -404,8 +404,8 @@ def test_translation_moves_the_measurement(seed, down, right):
 )
 def test_windows_anywhere_match_pillow(seed, size, side, row, col):
     """Windows inside, around and beyond the frame, shrinking and enlarging, 8-bit against Pillow's own 8-bit path."""
-    from scalenorm.resample import resample
-    from scalenorm.views import Window
+    from scalenorm.cropping.resampling import resample
+    from scalenorm.measuring.window import Window
 
     rng = np.random.default_rng(seed)
     image = rng.integers(0, 256, (60, 80, 3), dtype=np.uint8)

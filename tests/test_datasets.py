@@ -8,7 +8,8 @@ import pytest
 from skimage.color import rgb2gray
 from skimage.measure import label, regionprops
 
-from scalenorm import datasets, make_galaxies
+from scalenorm import make_galaxies
+from scalenorm.simulation import galaxies as datasets
 
 # Mean answers to Galaxy Zoo 2 over 3,669 galaxies drawn without selection.
 SURVEY_MEANS = """

@@ -9,11 +9,11 @@ import pytest
 
 import scalenorm
 from scalenorm import Flag
-from scalenorm.component import find_component
-from scalenorm.deblending import deblend, find_basins, object_pixels
-from scalenorm.frame import as_frame
-from scalenorm.options import MeasureOptions
-from scalenorm.threshold import find_threshold
+from scalenorm.measuring.component import find_component
+from scalenorm.measuring.deblending import deblend, find_basins, object_pixels
+from scalenorm.measuring.frame import as_frame
+from scalenorm.measuring.options import MeasureOptions
+from scalenorm.measuring.threshold import find_threshold
 
 
 def found(image, row=None, col=None, mask=None):

@@ -15,14 +15,14 @@ import pytest
 from pictures import beside, write_pictures
 
 import scalenorm
-from scalenorm import engines
-from scalenorm.batch import BatchError
+from scalenorm.batch import engines
+from scalenorm.batch.work import Recipe, Task, make_part
 from scalenorm.cache import Layout, open_cache
 from scalenorm.cache.part import Head, Store
-from scalenorm.images import DecodeOptions
-from scalenorm.options import MeasureOptions
-from scalenorm.sources import find
-from scalenorm.work import Recipe, Task, make_part
+from scalenorm.files.errors import BatchError
+from scalenorm.images.options import DecodeOptions
+from scalenorm.measuring.options import MeasureOptions
+from scalenorm.sources.finding import find
 
 SMALL = {"size": 12, "part_size": 4}
 

@@ -12,10 +12,10 @@ from hostile import BROKEN, IDS, answers_of, make_cache
 from PIL import Image
 
 import scalenorm
-from scalenorm import cli
-from scalenorm.export import UNITS, UNLABELLED, write_catalog, write_images
-from scalenorm.filenames import file_names
-from scalenorm.outputs import OutputError
+from scalenorm.commands import cli
+from scalenorm.exporting.export import UNITS, UNLABELLED, write_catalog, write_images
+from scalenorm.files.errors import OutputError
+from scalenorm.files.names import file_names
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_parquet(cache, tmp_path):
 @pytest.mark.parametrize("ending", ["csv", "ecsv", "fits", "parquet"])
 def test_blocks_make_the_same_file(cache, tmp_path, monkeypatch, ending):
     write_catalog(cache, tmp_path / f"whole.{ending}")
-    monkeypatch.setattr("scalenorm.export._ROWS", 3)
+    monkeypatch.setattr("scalenorm.exporting.export._ROWS", 3)
     write_catalog(cache, tmp_path / f"blocks.{ending}")
     if ending == "parquet":
         pandas = pytest.importorskip("pandas")
@@ -91,7 +91,7 @@ def test_blocks_make_the_same_file(cache, tmp_path, monkeypatch, ending):
 
 
 def test_memory_does_not_grow_with_the_catalogue(cache, tmp_path, monkeypatch):
-    monkeypatch.setattr("scalenorm.export._ROWS", 5)
+    monkeypatch.setattr("scalenorm.exporting.export._ROWS", 5)
     rows, real = cache.catalog, len(cache)
 
     class Long:

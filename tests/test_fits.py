@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from mutate import picture, samples
 
-from scalenorm.images import DecodeOptions, ImageError, decode, decode_masked
+from scalenorm.files.errors import ImageError
+from scalenorm.images.decoding import decode, decode_masked
+from scalenorm.images.options import DecodeOptions
 
 fits = pytest.importorskip("astropy.io.fits")
-from scalenorm.fits import sky_coordinates  # noqa: E402
+from scalenorm.images.fits import sky_coordinates  # noqa: E402
 
 DEFAULT = DecodeOptions()
 

@@ -7,7 +7,7 @@ import pytest
 
 import scalenorm
 from scalenorm import Flag
-from scalenorm.flags import describe
+from scalenorm.measuring.flags import describe
 
 
 def blob(shape, row, col, height, width, ratio=1.0):

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from mutate import ARCHIVES, OPTIONS, check_file, check_listing, mutate, samples
 
-from scalenorm.images import ImageError, decode
+from scalenorm.files.errors import ImageError
+from scalenorm.images.decoding import decode
 
 CASES = int(os.environ.get("SCALENORM_FUZZ_CASES", "4000"))
 SECONDS = int(os.environ.get("SCALENORM_FUZZ_SECONDS", "60"))

@@ -16,8 +16,10 @@ import simplejpeg
 from mutate import picture, png16, samples, saved
 from PIL import Image, ImageOps
 
-from scalenorm.images import DecodeOptions, ImageError, decode
-from scalenorm.warned import data_warnings_raise
+from scalenorm.files.errors import ImageError
+from scalenorm.images.decoder_warnings import data_warnings_raise
+from scalenorm.images.decoding import decode
+from scalenorm.images.options import DecodeOptions
 
 RGB = DecodeOptions()
 GREY = DecodeOptions(bands="grey")
@@ -443,4 +445,6 @@ def test_warning_filters_stay_as_they_were():
     for data in (saved(Image.fromarray(picture()), "TIFF"), samples()["float.fits"], b"II*\0bad"):
         _refused(data)
     added = [entry for entry in warnings.filters if entry not in before]
-    assert all(type(entry[1]).__module__ == "scalenorm.warned" or entry[2] is ImportWarning for entry in added)
+    assert all(
+        type(entry[1]).__module__ == "scalenorm.images.decoder_warnings" or entry[2] is ImportWarning for entry in added
+    )

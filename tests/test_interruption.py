@@ -46,7 +46,7 @@ def test_signals_say_how_far_it_got(tmp_path, number):
     images = write_pictures(tmp_path / "images", range(40))
     # A stream of images that never ends keeps the run going until the signal: here a slow decoder.
     slow = (
-        "import signal, sys, time, scalenorm.work as work, scalenorm.cli as cli\n"
+        "import signal, sys, time, scalenorm.batch.work as work, scalenorm.commands.cli as cli\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job in the background ignores it
         "decode = work.decode_masked\n"
         "def slowly(*args):\n"

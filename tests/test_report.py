@@ -17,13 +17,14 @@ from PIL import Image
 from skimage.measure import label, regionprops
 
 import scalenorm
-from scalenorm import Flag, cli
-from scalenorm.charts import histogram
-from scalenorm.choosing import good_rows, most_suspicious, offsets, spread_over_sizes, suspicion
-from scalenorm.drawing import ELLIPSE, WINDOW, Limits, as_picture, draw_measurement, ellipse_points, limits_of
-from scalenorm.montage import draw_montage, write_montage
-from scalenorm.originals import Originals
-from scalenorm.report import write_report
+from scalenorm import Flag
+from scalenorm.commands import cli
+from scalenorm.reporting.charts import histogram
+from scalenorm.reporting.choosing import good_rows, most_suspicious, offsets, spread_over_sizes, suspicion
+from scalenorm.reporting.drawing import ELLIPSE, WINDOW, Limits, as_picture, draw_measurement, ellipse_points, limits_of
+from scalenorm.reporting.montage import draw_montage, write_montage
+from scalenorm.reporting.originals import Originals
+from scalenorm.reporting.page import write_report
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 FLAGS = [

@@ -9,7 +9,8 @@ import pytest
 
 import scalenorm
 from scalenorm import Flag
-from scalenorm.images import DecodeOptions, decode, decode_masked
+from scalenorm.images.decoding import decode, decode_masked
+from scalenorm.images.options import DecodeOptions
 
 fits = pytest.importorskip("astropy.io.fits")
 
@@ -119,7 +120,7 @@ def test_crop_pixels_map_back_to_the_original(center):
 def test_sky_coordinates_of_the_centroid():
     from astropy.wcs import WCS
 
-    from scalenorm.fits import sky_coordinates
+    from scalenorm.images.fits import sky_coordinates
 
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]

@@ -124,7 +124,7 @@ sys.modules["sklearn"] = None
 import numpy as np, scalenorm
 model = scalenorm.ScaleNormalizer(size=8, margin=2.0)
 assert model.set_params(sigma=0.5).get_params()["sigma"] == 0.5
-assert type(model).__mro__[1].__module__ == "scalenorm.sklearn"
+assert type(model).__mro__[1].__module__ == "scalenorm.cropping.transformer"
 image = np.zeros((2, 30, 30), np.uint8)
 image[:, 10:20, 12:18] = 200
 assert (model.fit_transform(image)[1] == scalenorm.crop(image[1], 8, margin=2.0, sigma=0.5)).all()

@@ -15,9 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scalenorm.archives import open_archive
-from scalenorm.images import DecodeOptions, ImageError, decode
-from scalenorm.sources import InputError, Source, find, open_reader
+from scalenorm.files.errors import ImageError, InputError
+from scalenorm.images.decoding import decode
+from scalenorm.images.options import DecodeOptions
+from scalenorm.sources.archives import open_archive
+from scalenorm.sources.finding import find
+from scalenorm.sources.listing import Source
+from scalenorm.sources.reader import open_reader
 
 
 def ids(listing):
@@ -565,7 +569,7 @@ def test_one_image_of_a_large_stack_costs_one_image(tmp_path):
 
 
 def test_a_first_row_that_is_an_image_is_no_header(tmp_path, monkeypatch):
-    monkeypatch.setattr("scalenorm.sources._Finder.check_protocol", lambda *_: None)
+    monkeypatch.setattr("scalenorm.sources.finding._Finder.check_protocol", lambda *_: None)
     (tmp_path / "spiral").write_bytes(b"")
     (tmp_path / "b.jpg").write_bytes(b"")
     for first in ("spiral", "https://example.org/cutout?object=spiral"):
@@ -641,7 +645,7 @@ def test_urls(tree):
 def test_urls_without_fsspec():
     code = (
         "import sys; sys.modules['fsspec'] = None\n"
-        "from scalenorm.sources import find, InputError\n"
+        "from scalenorm.sources.finding import find, InputError\n"
         "try: find(['s3://bucket/a.jpg'])\n"
         "except InputError as error: print(error)"
     )
@@ -710,7 +714,7 @@ def test_memory_of_a_long_list(tmp_path):
 
 
 def test_import_is_cheap():
-    code = "import sys, scalenorm.sources; print(sorted({'PIL', 'astropy', 'simplejpeg', 'fsspec'} & set(sys.modules)))"
+    code = "import sys, scalenorm.sources.finding; print(sorted({'PIL', 'astropy', 'simplejpeg', 'fsspec'} & set(sys.modules)))"
     text = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert text.strip() == "[]"
 

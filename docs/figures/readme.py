@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import scalenorm
-from scalenorm.drawing import Limits, as_picture, draw_measurement
+from scalenorm.reporting.drawing import Limits, as_picture, draw_measurement
 
 SEED, GALAXIES = 2016, (53, 77, 56)
 VIEWS = ("normalized", "center-64", "center-256")

@@ -26,14 +26,6 @@ TEXT_COLUMNS = ("id", "source", "status", "message")
 INPUTS_DTYPE = np.dtype([("size", "<i8"), ("mtime_ns", "<i8")])
 
 
-class CacheError(ValueError):
-    """A file is not a cache, is damaged, or does not fit to another one."""
-
-
-class PartError(CacheError):
-    """A part of a virtual cache is missing or was replaced."""
-
-
 @dataclass(frozen=True)
 class Layout:
     """What all crops of one cache share.

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ..files.errors import CacheError
 from . import format as fmt
-from .format import CacheError
 from .part import Head, Store, band_sums, compressed, create, finish, new_file, publish, write_at
 from .reader import BLOCK_ROWS, Cache
 

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..files.errors import CacheError, PartError, one_line
 from . import format as fmt
-from .format import CacheError, Layout, PartError
+from .format import Layout
 from .hdf5 import open_hdf5, reading
 
 if TYPE_CHECKING:
@@ -421,8 +422,3 @@ def _what_it_is(path: Path, error: Exception) -> str:
     if length := re.search(r"truncated file: eof = (\d+), .*stored_eof = (\d+)", str(error)):
         return f"damaged: it ends after {length[1]} of {length[2]} bytes; copy it again, or make it anew"
     return f"not a scalenorm cache, or damaged ({one_line(error)})"
-
-
-def one_line(error: Exception) -> str:
-    """Return the text of an error of HDF5, which may have several lines."""
-    return " ".join(str(error).split())

@@ -1,0 +1,293 @@
+"""From images to a cache file: `convert`, which ``scalenorm-batch`` calls."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..cache.format import METHOD_VERSION
+from ..cropping.crop import check_size
+from ..cropping.views import parse_view
+from ..files.errors import BatchError, OptionError
+from ..files.names import visible
+from ..files.output import check_place, place_of
+from ..files.reading import filesystem, is_url, remote_errors
+from ..images.options import DecodeOptions
+from ..measuring.options import MeasureOptions
+from ..sources.finding import find
+from ..sources.labels import read_labels
+from .engines import BACKENDS
+from .job import Job
+from .pipeline import make
+from .summary import Summary
+
+VIEWS = ("normalized", "center-64", "center-256")
+PART_SIZE = 512
+
+PathLike = str | os.PathLike[str]
+
+
+def convert(
+    inputs: PathLike | Sequence[PathLike],
+    output: PathLike,
+    *,
+    views: Sequence[str] | None = None,
+    size: int = 64,
+    all_objects: bool = False,
+    labels: PathLike | None = None,
+    id_column: str | None = None,
+    label_columns: Sequence[str] | None = None,
+    list_file: PathLike | None = None,
+    id_from: str = "stem",
+    part: tuple[int, int] | None = None,
+    overwrite: bool = False,
+    append: bool = False,
+    retry_failed: bool = False,
+    verify: bool = False,
+    keep_parts: bool = False,
+    compress: bool = False,
+    dry_run: bool = False,
+    jobs: int | None = None,
+    backend: str | None = None,
+    scheduler: str | None = None,
+    part_size: int = PART_SIZE,
+    progress: bool = False,
+    **options: Any,
+) -> Summary:
+    """Measure images, crop them and write crops and catalogue to a cache file.
+
+    Called again after an interruption, it goes on from the parts that were finished; called again after
+    success, it does nothing. The values in the file depend on the images and on the options that its
+    ``settings`` record only, never on workers, engine or interruptions.
+
+    Parameters
+    ----------
+    inputs : path or sequence of paths
+        Folders, files, archives, globs, .npy stacks, URLs: see `scalenorm.sources.find`.
+    output : path
+        The cache to write, usually ``.h5``; or an fsspec URL, made in a local temporary folder first.
+    views : sequence of str, optional
+        ``"normalized"`` and ``"center-N"``; by default `VIEWS`, with `all_objects` ``"normalized"``, which is then
+        the only one there is.
+    size : int > 0
+        Height and width of all crops, pixels.
+    all_objects : bool
+        A row for each object of an image, as `scalenorm.crop_all` gives them, with the ids ``<id>/000000``, ...;
+        an image without any is a failed row. All images are measured twice, to count and to crop. Excludes ``center``;
+        give ``min_area``, or noise counts as objects.
+    labels : path, optional
+        A CSV file of answers.
+    id_column : str, optional
+        Its column of ids; without it the first of GalaxyID, id, dr7objid, objid that there is.
+    label_columns : sequence of str, optional
+        Its columns of answers; without it all others that have a name.
+    list_file : path, optional
+        A text or CSV file that lists further inputs.
+    id_from : {"stem", "path"}
+        What an image's id is.
+    part : (int, int), optional
+        (k, n): make only the k-th of n slices, k from 1; `scalenorm-merge` joins them.
+    overwrite : bool
+        Replace the output if there is one.
+    append : bool
+        Add images to the output; its other rows stay.
+    retry_failed : bool
+        Make the rows of failed images again.
+    verify : bool
+        Notice changed images by their hash, not by size and time of change.
+    keep_parts : bool
+        Leave the pixels in the parts; the output refers to them.
+    compress : bool
+        Store each crop compressed (gzip); smaller, but slower to write and to read.
+    dry_run : bool
+        Only say what would be made.
+    jobs : int > 0, optional
+        Number of threads or processes; by default one for each core that this process may use.
+    backend : {None, "threads", "loky", "dask"}
+        None: that of an active ``joblib.parallel_config``, else threads.
+    scheduler : str, optional
+        Address of a Dask scheduler, with ``backend="dask"``; else a cluster is started on this machine.
+    part_size : int > 0
+        Images per part: what an interruption can lose per worker.
+    progress : bool
+        Show a progress bar if stderr is a terminal.
+    **options
+        The measuring options of `scalenorm.measure`, and the options of `scalenorm.images.DecodeOptions`
+        (``dtype``, ``bands``, ``max_pixels``, ...).
+
+    Returns
+    -------
+    Summary
+        Counts of images, failures by reason, flags.
+
+    Raises
+    ------
+    TypeError
+        If there is no such option.
+    OptionError
+        If an option is out of its range.
+    InputError, LabelsError, CacheError
+        If inputs, labels or the old output do not fit; these and `OptionError` are kinds of ValueError.
+    BatchError
+        If the run cannot start or go on.
+
+    Examples
+    --------
+    >>> import scalenorm
+    >>> summary = scalenorm.convert("images", "galaxies.h5", margin=1.5)  # doctest: +SKIP
+    >>> summary.images, summary.failed                                    # doctest: +SKIP
+    (7952, 0)
+    """
+    given = [os.fspath(name) for name in ([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)]
+    list_path = None if list_file is None else os.fspath(list_file)
+    measuring, decoding = split_options(options)
+    if views is None:
+        views = VIEWS[:1] if all_objects else VIEWS
+    try:
+        if all_objects:
+            _check_object_options(views, measuring)
+            measuring["center"] = "galaxy"
+        measure, decode = MeasureOptions(channel_axis=-1, **measuring), DecodeOptions(**decoding)
+        check_size(size)
+        view_names = _checked_views(views)
+        _check_choices(part, overwrite, append, retry_failed, jobs, backend, scheduler, part_size)
+        if labels is None and (id_column is not None or label_columns is not None):
+            raise ValueError(f"{'label_columns' if id_column is None else 'id_column'} needs labels")
+        if is_url(os.fspath(output)) and keep_parts:
+            raise ValueError("keep_parts needs a local output: a URL gets one whole file")
+    except ValueError as error:
+        raise OptionError(str(error)) from None
+    settings = {
+        "views": view_names, "size": int(size), "id_from": id_from, "method": METHOD_VERSION,
+        **_plain(measure), **_plain(decode),
+    }  # fmt: skip
+    del settings["channel_axis"]  # decoding puts bands last, whatever the file has
+    if all_objects:
+        settings["all_objects"] = True
+        del settings["center"]  # not a choice then
+    label_file = None if labels is None else read_labels(labels, id_column=id_column, columns=label_columns)
+    listing = find(given, list_file=list_path, id_from=id_from)
+    names = [visible(name) for name in [*given, *([] if list_path is None else [list_path])]]
+    job = Job(
+        output=Path(), given=listing.sources, settings=settings, measure=measure, decode=decode,
+        all_objects=all_objects, labels=label_file,
+        source=", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else ""),
+        skipped=listing.skipped, part=part, overwrite=overwrite, append=append, retry_failed=retry_failed,
+        verify=verify, keep_parts=keep_parts, compress=compress, dry_run=dry_run, jobs=jobs, backend=backend,
+        scheduler=scheduler, part_size=part_size, progress=progress,
+    )  # fmt: skip
+    if part is not None and not len(job.sources):
+        raise OptionError(f"part {part[0]} of {part[1]} has no images: there are only {len(job.given)}")
+    if is_url(os.fspath(output)):
+        return _make_remote(job, os.fspath(output))
+    return _make_local(job, place_of(output))
+
+
+def split_options(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Sort the options of measuring and of decoding.
+
+    Raises
+    ------
+    TypeError
+        For an option that is neither.
+    """
+    measuring = {field.name for field in dataclasses.fields(MeasureOptions)} - {"channel_axis"}
+    decoding = {field.name for field in dataclasses.fields(DecodeOptions)}
+    for name in options:
+        if name not in measuring | decoding:
+            raise TypeError(f"there is no option {name!r}; options are {', '.join(sorted(measuring | decoding))}")
+    return (
+        {name: value for name, value in options.items() if name in measuring},
+        {name: value for name, value in options.items() if name in decoding},
+    )
+
+
+def _plain(options: MeasureOptions | DecodeOptions) -> dict[str, Any]:
+    """Return options as Python's own types, the same for 1 and 1.0 and NumPy's numbers."""
+    result = {}
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        for kind in (bool, float, int):
+            if isinstance(value, (int, float, np.number, np.bool_)) and str(field.type).split(" ")[0] == kind.__name__:
+                value = kind(value)
+        result[field.name] = value
+    return result
+
+
+def _checked_views(views: Sequence[str]) -> list[str]:
+    if isinstance(views, str):
+        raise ValueError(f"views must be a list of names, got the string {views!r}: use {views.split(',')!r}")
+    for name in views:
+        parse_view(name)
+    if not views or len(set(views)) < len(views):
+        raise ValueError(f"views must name one or more different views, got {list(views)}")
+    return list(views)
+
+
+def _check_object_options(views: Sequence[str], measuring: dict[str, Any]) -> None:
+    if "center" in measuring:
+        raise ValueError("all_objects centres each window on its object: leave center out")
+    if list(views) != ["normalized"]:
+        raise ValueError(
+            f"all_objects crops each object by its own size, so the only view is normalized, got {','.join(views)}"
+        )
+
+
+def _check_choices(
+    part: tuple[int, int] | None, overwrite: bool, append: bool, retry_failed: bool,
+    jobs: int | None, backend: str | None, scheduler: str | None, part_size: int,
+) -> None:  # fmt: skip
+    if part is not None and not 1 <= part[0] <= part[1]:
+        raise ValueError(f"part must be K/N with 1 <= K <= N, got {part[0]}/{part[1]}")
+    if overwrite and (append or retry_failed):
+        raise ValueError(f"overwrite makes the file anew, so it excludes {'append' if append else 'retry_failed'}")
+    if append and part is not None:
+        raise ValueError("append adds to a whole file, so it excludes part")
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"jobs must be at least 1, got {jobs}")
+    if part_size < 1:
+        raise ValueError(f"part_size must be at least 1, got {part_size}")
+    if backend is not None and backend not in BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
+    if scheduler is not None and backend != "dask":
+        raise ValueError("scheduler needs backend 'dask'")
+
+
+def _make_local(job: Job, output: Path) -> Summary:
+    check_place(output)
+    return make(dataclasses.replace(job, output=output))
+
+
+def _make_remote(job: Job, url: str) -> Summary:
+    """Make the file in a local folder that the same URL finds again, then send it whole."""
+    try:
+        system, path = filesystem(url)
+    except (ImportError, ValueError) as error:
+        raise BatchError(f"{url}: {error}") from error
+    folder = Path(tempfile.gettempdir()) / f"scalenorm-{hashlib.sha256(url.encode()).hexdigest()[:16]}"
+    folder.mkdir(exist_ok=True)
+    local = folder / (path.rstrip("/").rpartition("/")[2] or "cache.h5")
+    try:
+        unsent = local.exists()
+        with remote_errors("cannot be read"):
+            if not unsent and system.exists(path):
+                system.get_file(path, str(local))
+        summary = _make_local(job, local)
+        if job.dry_run:
+            return dataclasses.replace(summary, output=url)
+        if unsent or not summary.complete:
+            with remote_errors("cannot be written"):
+                system.put_file(str(local), f"{path}.tmp")
+                system.mv(f"{path}.tmp", path)
+    except OSError as error:
+        raise BatchError(f"{url}: {error}; what is finished is kept in {folder}") from error
+    shutil.rmtree(folder)
+    return dataclasses.replace(summary, output=url)

@@ -1,0 +1,1 @@
+"""The command line: one module a command; ``config`` reads options from TOML files."""

@@ -1,0 +1,93 @@
+"""Options of a command from a TOML file, and the settings of a cache as one."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..files.errors import ConfigError
+
+
+def expand_config(parser: argparse.ArgumentParser, arguments: Sequence[str], option: str = "--config") -> list[str]:
+    """Replace ``--config FILE`` by the options in FILE, put first so that those of the command line win.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        Its options are what the file may hold, by their names or by the names that caches store.
+    arguments : sequence of str
+        The command line.
+    option : str
+        Name of the option that names the file.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, or holds something that is no option.
+    """
+    finder = argparse.ArgumentParser(parser.prog, parser.usage, add_help=False, allow_abbrev=False)
+    known_names = [name for action in parser._actions for name in action.option_strings]
+    # As argparse does with all options: what begins no other one stands for this.
+    short = [option[:end] for end in range(3, len(option)) if _begins_one(option[:end], known_names)]
+    for name in (option, *short):  # each for itself, so that an error names what was typed
+        finder.add_argument(name, dest="config", action="append", default=[])
+    known, rest = finder.parse_known_args(arguments)
+    return [word for path in known.config for word in _words(parser, path)] + rest
+
+
+def _begins_one(text: str, names: Sequence[str]) -> bool:
+    return sum(name.startswith(text) for name in names) == 1
+
+
+def _words(parser: argparse.ArgumentParser, path: str) -> list[str]:
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not a TOML file: {error}") from error
+    names = {}
+    for action in parser._actions:
+        for name in action.option_strings:
+            if name.startswith("--") and name not in ("--help", "--version", "--config"):
+                names[action.dest] = names[name.removeprefix("--").replace("-", "_")] = action
+    words: list[str] = []
+    for key, value in values.items():
+        found = names.get(key.replace("-", "_"))
+        if isinstance(value, dict):
+            raise ConfigError(f"{path}: [{key}] begins a table: write options as name = value, without tables")
+        if found is None:
+            similar = difflib.get_close_matches(key.replace("-", "_"), names, 1)
+            advice = f"did you mean {similar[0]}?" if similar else f"options are {', '.join(sorted(names))}"
+            raise ConfigError(f"{path}: there is no option {key!r}; {advice}")
+        name = found.option_strings[-1]
+        if found.nargs == 0:
+            if not isinstance(value, bool):
+                raise ConfigError(f"{path}: {key} is on or off: write true or false, not {value!r}")
+            words += [name] if value else []
+        else:
+            items = value if isinstance(value, list) else [value]
+            words.append(f"{name}={','.join(str(item) for item in items)}")
+    return words
+
+
+def to_toml(settings: Mapping[str, Any]) -> str:
+    """Settings of a cache as a TOML file that ``--config`` takes; what is at its default of None is left out.
+
+    Examples
+    --------
+    >>> print(to_toml({"margin": 1.5, "views": ["normalized"], "hdu": None}), end="")
+    margin = 1.5
+    views = ["normalized"]
+    """
+    written = {key: value for key, value in settings.items() if value is not None and key != "method"}
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in sorted(written.items()))

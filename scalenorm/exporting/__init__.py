@@ -1,0 +1,1 @@
+"""A cache in other formats: its catalogue as a table, its crops as image files."""

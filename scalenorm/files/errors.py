@@ -1,0 +1,94 @@
+"""Every exception that scalenorm raises of its own, and the words for those of the system."""
+
+from __future__ import annotations
+
+import errno
+
+#: The machine fails, not one image: a run stops, and resumes from its finished parts later.
+MACHINE_ERRORS = {
+    errno.ENOENT: "it has vanished since the inputs were listed",
+    errno.ESTALE: "its file system has gone away",
+    errno.EMFILE: "too many open files (see ulimit -n)",
+    errno.ENFILE: "too many open files on this machine",
+    errno.ENOMEM: "the machine is out of memory",
+}
+
+#: A file cannot be written.
+DISK_ERRORS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file is larger than the system allows",
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "no permission to write there",
+    errno.EPERM: "no permission to write there",
+    errno.EMFILE: "too many open files (see ulimit -n)",
+    errno.ENFILE: "too many open files on this machine",
+    errno.ENOENT: "no such folder",
+    errno.ENOTDIR: "no such folder",
+}
+
+
+class OptionError(ValueError):
+    """An option is out of its range, or does not go with another one."""
+
+
+class ConfigError(ValueError):
+    """A settings file cannot be read, or holds what is no option; the message says which."""
+
+
+class InputError(ValueError):
+    """The inputs cannot be used; found before any image is read."""
+
+
+class LabelsError(ValueError):
+    """A labels file cannot be used; the message says why."""
+
+
+class ArchiveError(ValueError):
+    """The archive as a whole cannot be read; the message is the reason, without its name."""
+
+
+class ImageError(ValueError):
+    """An image that cannot be used; the message is the reason, one line, without the file's name."""
+
+
+class CacheError(ValueError):
+    """A file is not a cache, is damaged, or does not fit to another one."""
+
+
+class PartError(CacheError):
+    """A part of a virtual cache is missing or was replaced."""
+
+
+class OutputError(ValueError):
+    """A file cannot be written, or what it needs is not installed; the message says what to do."""
+
+
+class LockedError(RuntimeError):
+    """Another run holds the lock of an output; the message says which."""
+
+
+class BatchError(RuntimeError):
+    """A run cannot start or continue. What is finished is kept; the message says what to do."""
+
+
+class Stopped(Exception):
+    """Raised in worker threads when the run is being stopped."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run was stopped by a signal; the message says how far it got and how to resume it."""
+
+
+def one_line(error: Exception) -> str:
+    """Return the text of an exception, which may have several lines, on one."""
+    return " ".join(str(error).split())
+
+
+def reason(error: Exception) -> str:
+    """Return the text of a decoder's exception, as one line of bounded length."""
+    if isinstance(error, MemoryError):
+        return "not enough memory to decode it"
+    said = (error.strerror if isinstance(error, OSError) else None) or str(error)  # without number and path
+    text = " ".join(said.split()) or type(error).__name__
+    return text if len(text) <= 200 else text[:197] + "..."

@@ -1,0 +1,55 @@
+"""File names from ids, on every system."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+
+_LONGEST = 120  # bytes; the usual limit is 255, and an ending and a mark follow
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE)
+
+
+def file_names(ids: Sequence[str]) -> list[str]:
+    r"""Return a different file name (without ending) for each id, valid on Linux, macOS and Windows.
+
+    Letters and digits of any script and ``._-+=@,`` stay; anything else (slashes, line breaks, spaces, ...) becomes
+    ``_``, as does a dot at the start or the end; what Windows reserves gets a ``_`` in front, and what is too long is
+    cut. A name that was changed, or that another id has too where upper and lower case are one, gets ``~`` and 8
+    digits of the id's SHA-256 at its end.
+
+    Examples
+    --------
+    >>> file_names(["J1234+56", "field/7", "NUL"])
+    ['J1234+56', 'field_7~9c7b93b4', '_NUL~ae6de182']
+    """
+    plain = [_plain(name) for name in ids]
+    shared = Counter(name.casefold() for name in plain)
+    return [
+        name if name == given and shared[name.casefold()] == 1 else _marked(name, given)
+        for name, given in zip(plain, ids, strict=True)
+    ]
+
+
+def _plain(name: str) -> str:
+    name = unicodedata.normalize("NFC", name)
+    name = "".join(sign if sign.isalnum() or sign in "._-+=@," else "_" for sign in name)
+    name = name.encode()[:_LONGEST].decode(errors="ignore")
+    name = re.sub(r"^\.|\.$", "_", name) or "_"
+    return f"_{name}" if _RESERVED.fullmatch(name) else name
+
+
+def _marked(name: str, given: str) -> str:
+    return f"{name}~{hashlib.sha256(given.encode()).hexdigest()[:8]}"
+
+
+def visible(text: str) -> str:
+    r"""Give `text` as valid UTF-8 without NUL: what is neither in a file name is written as ``\xNN``."""
+    if not text.isascii():
+        try:
+            text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        except UnicodeEncodeError:
+            text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text.replace("\0", "\\x00")

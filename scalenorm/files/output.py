@@ -1,0 +1,59 @@
+"""Where a cache is written: whether that can be done, who holds it, and the system's errors in words."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from .errors import DISK_ERRORS, BatchError, LockedError, one_line
+from .lock import locked
+
+
+def place_of(output: str | os.PathLike[str]) -> Path:
+    """Return the file that an output names: of a link the one that it leads to, so that the link stays one."""
+    path = Path(output).absolute()
+    return path.resolve() if path.is_symlink() and path.exists() else path
+
+
+def check_place(output: Path) -> None:
+    """Raise `BatchError` if there can be no such file."""
+    if os.path.isdir(output):
+        raise BatchError(f"{output} is a folder: give the name of a file in it")
+    if os.path.islink(output) and not os.path.exists(output):
+        raise BatchError(f"{output} is a symbolic link to a file that does not exist: remove it, or give another name")
+    if not os.path.isdir(output.parent):
+        raise BatchError(f"{output.parent}: no such folder; make it first")
+
+
+@contextlib.contextmanager
+def held(output: Path) -> Iterator[None]:
+    """Hold the lock of an output while it is written.
+
+    Raises
+    ------
+    BatchError
+        If another run holds it, or the system says no, to the lock or in the block.
+    """
+    try:
+        with locked(_lock(output)):
+            yield
+    except LockedError as error:
+        raise BatchError(str(error)) from error
+    except OSError as error:
+        raise told(error, output) from error
+
+
+def told(error: OSError, output: Path) -> BatchError:
+    """Return an error of the system in words."""
+    where = str(error.filename or output)
+    if where == str(_lock(output)) and not os.path.lexists(where):
+        where = str(output)  # who has never seen a lock is not told of one
+    if error.errno in DISK_ERRORS:
+        return BatchError(f"cannot write {where}: {DISK_ERRORS[error.errno]}")
+    return BatchError(f"{where}: {error.strerror or one_line(error)}")
+
+
+def _lock(output: Path) -> Path:
+    return output.with_name(output.name + ".lock")

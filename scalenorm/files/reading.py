@@ -1,0 +1,117 @@
+"""Files on this machine and behind fsspec URLs (extra ``remote``), opened and read with a limit."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import re
+import stat
+from collections.abc import Iterator
+from typing import IO, Any
+
+from .errors import ImageError, reason
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://")
+
+
+def is_url(path: str) -> bool:
+    """Whether `path` goes to fsspec: it begins with ``protocol://``."""
+    return "://" in path and _URL.match(path) is not None
+
+
+def join(folder: str, name: str) -> str:
+    """Join a folder, or URL of one, and a name in it."""
+    if not folder:
+        return name
+    return f"{folder}/{name}" if is_url(folder) else os.path.join(folder, name)
+
+
+def filesystem(url: str) -> tuple[Any, str]:
+    """Give the fsspec file system of `url` and the path on it.
+
+    Raises
+    ------
+    ImportError
+        fsspec, or the package it needs for this protocol, is not installed; the message says what to do.
+    """
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError:
+        raise ImportError("URLs need fsspec: pip install 'scalenorm[remote]'") from None
+    system, path = url_to_fs(url)
+    return system, path
+
+
+def open_file(path: str) -> IO[bytes]:
+    """Open a path or URL for reading bytes; the caller closes it."""
+    if is_url(path):
+        system, inside = filesystem(path)
+        file: IO[bytes] = system.open(inside, "rb")
+        return file
+    return open(path, "rb")
+
+
+@contextlib.contextmanager
+def remote_errors(failed: str) -> Iterator[None]:
+    """Whatever a remote system's package raises becomes an `OSError`: each has exceptions of its own."""
+    try:
+        yield
+    except (OSError, ImportError):
+        raise
+    except Exception as error:
+        raise OSError(f"{failed}: {reason(error)}") from error
+
+
+def stat_file(path: str) -> tuple[int, int]:
+    """Size in bytes and time of last change in ns, 0 where a remote system does not say."""
+    if not is_url(path):
+        info = os.stat(path)
+        return info.st_size, info.st_mtime_ns
+    with remote_errors(f"cannot look at {path}"):
+        system, inside = filesystem(path)
+        details = system.info(inside)
+        changed = details.get("mtime") or details.get("LastModified") or details.get("created") or 0
+        if isinstance(changed, str):
+            changed = datetime.datetime.fromisoformat(changed)
+        if hasattr(changed, "timestamp"):
+            changed = changed.timestamp()
+        return int(details.get("size") or 0), int(float(changed) * 1e9)
+
+
+def check_bytes(size: int, limit: int) -> None:
+    """Raise `ImageError` for more than `limit` bytes."""
+    if size > limit:
+        raise ImageError(f"{size} bytes are more than the limit of {limit} (raise max_pixels)")
+
+
+def read_file(path: str, limit: int) -> bytes:
+    """Read a whole file of at most `limit` bytes.
+
+    Raises
+    ------
+    ImageError
+        It is larger, or not a regular file.
+    OSError
+        The system cannot read it.
+    """
+    if is_url(path):
+        with remote_errors(f"cannot read {path}"), open_file(path) as file:
+            data = file.read(limit + 1)
+        check_bytes(len(data), limit)
+        return data
+    # Without O_NONBLOCK, opening a named pipe waits for a writer that never comes.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        info = os.fstat(handle)
+        if not stat.S_ISREG(info.st_mode):
+            raise ImageError("not a regular file")
+        check_bytes(info.st_size, limit)
+        data = os.read(handle, info.st_size + 1)
+        # A read may stop short (Linux: at 2 GiB), and a file that is being written may have grown.
+        while chunk := os.read(handle, 1 << 20) if len(data) != info.st_size else b"":
+            data += chunk
+            check_bytes(len(data), limit)
+        return data
+    finally:
+        os.close(handle)

@@ -1,0 +1,84 @@
+"""From the bytes of a file to an array: JPEG through simplejpeg, other pictures through Pillow, FITS, .npy.
+
+The format is told from the content, never from the name. Every decoder runs in its strictest mode: what it
+reports about damaged data, warning or error, is an `ImageError`, and no second decoder has a try.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..files.errors import ImageError
+from .options import DecodeOptions
+
+
+def decode(data: bytes, name: str, options: DecodeOptions) -> np.ndarray:
+    """Decode one image.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file. Of a file with several pages or frames the first is taken.
+    name : str
+        Its name. The format is told from the content, so this is not used to decode.
+    options : DecodeOptions
+        What to decode to.
+
+    Returns
+    -------
+    ndarray, (H, W) or (H, W, C)
+        Contiguous, native byte order. Pictures: uint8 or uint16, (H, W, 3) or with ``bands="grey"`` (H, W);
+        alpha dropped, EXIF orientation applied (a damaged EXIF block turns nothing). FITS and .npy: their own
+        type, bands last.
+
+    Raises
+    ------
+    ImageError
+        The file is empty, of no known format, damaged, or larger than `options` allow.
+
+    Examples
+    --------
+    >>> import io, numpy as np
+    >>> from scalenorm.images.decoding import DecodeOptions, decode
+    >>> file = io.BytesIO()
+    >>> np.save(file, np.eye(4, dtype=np.float32))
+    >>> decode(file.getvalue(), "eye.npy", DecodeOptions()).shape
+    (4, 4)
+    """
+    return decode_masked(data, name, options)[0]
+
+
+def decode_masked(data: bytes, name: str, options: DecodeOptions) -> tuple[np.ndarray, np.ndarray | None]:
+    """Decode one image and its mask.
+
+    As `decode`; the second value is a bool array (H, W), True = excluded, where `options` name a mask or
+    weight map and the file is FITS, else None.
+    """
+    # Imported here because they import this module, and most runs need only one of them.
+    if data[:2] == b"\xff\xd8":
+        from .pictures import decode_jpeg
+
+        return decode_jpeg(data, options), None
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        from .pictures import decode_png
+
+        return decode_png(data, options), None
+    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        from .pictures import decode_tiff
+
+        return decode_tiff(data, options), None
+    if data[:2] == b"BM":
+        from .pictures import decode_bmp
+
+        return decode_bmp(data, options), None
+    if data[:6] == b"\x93NUMPY":
+        from .npy import decode_npy
+
+        return decode_npy(data, options), None
+    if data[:6] == b"SIMPLE" or data[:2] == b"\x1f\x8b":
+        from .fits import decode_fits
+
+        return decode_fits(data, options)
+    if not data:
+        raise ImageError("the file is empty")
+    raise ImageError(f"not a JPEG, PNG, TIFF, BMP, FITS or .npy file (it begins with {bytes(data[:8])!r})")

@@ -1,0 +1,48 @@
+"""Images in .npy files, one to a file or a stack of them."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+
+from ..files.errors import ImageError, reason
+from .options import DecodeOptions, check_size
+
+
+def npy_header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+    """Shape, Fortran order, type and offset of the values of a .npy file, from its first 64 kB or more.
+
+    Raises
+    ------
+    ImageError
+        It is not a .npy file of real numbers.
+    """
+    file = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(file)
+        if version == (1, 0):
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        else:
+            shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
+    except Exception as error:  # literal_eval of a hostile header raises nearly anything
+        raise ImageError(f"damaged .npy header: {reason(error)}") from error
+    if dtype.kind not in "uif":
+        raise ImageError(f"a .npy file of {dtype} is not an image; give it a real number type")
+    return shape, fortran, dtype, file.tell()
+
+
+def decode_npy(data: bytes, options: DecodeOptions) -> np.ndarray:
+    """Decode a .npy file of one image (H, W) or (H, W, C), of any real type; ``longdouble`` becomes float64."""
+    shape, fortran, dtype, offset = npy_header(data)
+    if len(shape) not in (2, 3):
+        raise ImageError(f"a .npy array of shape {shape} is not one image (H, W) or (H, W, C)")
+    check_size(shape[0], shape[1], options)
+    count = int(np.prod(shape, dtype=object))
+    if count < 1:
+        raise ImageError(f"a .npy array of shape {shape} holds no values")
+    if len(data) < offset + count * dtype.itemsize:
+        raise ImageError(f"damaged .npy: {len(data)} bytes are too few for an array of shape {shape}")
+    image = np.frombuffer(data, dtype, count, offset).reshape(shape, order="F" if fortran else "C")
+    # What is wider than 8 bytes differs from machine to machine, and holds bytes without meaning.
+    return np.array(image, dtype=np.float64 if dtype.itemsize > 8 else dtype.newbyteorder("="), order="C")

@@ -1,0 +1,160 @@
+"""From any array to the rows that the kernels read: the one place where an image is checked."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import kernels
+from .options import MeasureOptions
+
+# Kernels are compiled for these; other real dtypes are measured and resampled in the one named here.
+_WORKING = {
+    np.dtype(given): np.dtype(working)
+    for given, working in (
+        ("bool", "uint8"), ("int8", "int16"), ("uint8", "uint8"), ("int16", "int16"), ("uint16", "uint16"),
+        ("float16", "float32"), ("float32", "float32"),
+    )
+}  # fmt: skip
+
+
+class Frame(NamedTuple):
+    """An image as the kernels read it."""
+
+    rows: NDArray[Any]  # (height, width * bands), C-contiguous, native byte order
+    height: int
+    width: int
+    bands: int
+    kind: int  # how bands make grey, a constant of kernels.grey
+    weights: NDArray[np.float64]  # (bands,)
+    scale: float  # grey level in input units = scaled grey level / scale
+    level: NDArray[Any]  # scratch of kernels.grey, whose dtype decides the arithmetic: int32 exact, float64 otherwise
+    valid: NDArray[np.uint8] | None  # (height, width), 1 where not masked
+    dtype: np.dtype[Any]  # of the input, native byte order: the dtype of crops
+    flat: bool  # no axis of bands in the input, nor in crops
+
+    @property
+    def pixels(self) -> NDArray[Any]:
+        """All values as one sequence."""
+        return self.rows.reshape(-1)
+
+    @property
+    def valid_pixels(self) -> NDArray[np.uint8] | None:
+        """``valid`` as one sequence."""
+        return None if self.valid is None else self.valid.reshape(-1)
+
+    @property
+    def exact(self) -> bool:
+        """Grey levels are integers, their sums exact."""
+        return self.level.dtype.kind == "i"
+
+
+def as_frame(image: ArrayLike, options: MeasureOptions, mask: ArrayLike | None = None) -> Frame:
+    """Check an image and its mask, and lay them out for the kernels, without a copy where the layout allows.
+
+    Parameters
+    ----------
+    image : array_like, shape (H, W) or (H, W, C), or with the axis of bands where ``options.channel_axis`` says
+        Any real dtype, byte order and strides. Never modified.
+    options : MeasureOptions
+    mask : array_like of bool, shape (H, W), optional
+        True = excluded. Joined with the image's own mask if it is a masked array.
+
+    Raises
+    ------
+    TypeError
+        If the image is not of a real dtype.
+    ValueError
+        If shapes, ``channel_axis`` or ``weights`` do not fit.
+    """
+    if isinstance(image, np.ma.MaskedArray):
+        own = np.ma.getmaskarray(image)
+        image = image.data
+    else:
+        own = None
+    array = np.asarray(image)
+    if array.dtype.kind not in "buif":
+        raise TypeError(f"image must be an array of real numbers, got dtype {array.dtype}")
+    axis = options.channel_axis
+    if array.ndim == 3:
+        if axis is None:
+            if array.shape[0] <= 4 < array.shape[2]:
+                raise ValueError(
+                    f"an image of shape {array.shape} looks like bands first: "
+                    "pass channel_axis=0 (or channel_axis=-1 if the last axis does hold the bands)"
+                )
+        elif not -3 <= axis < 3:
+            raise ValueError(f"channel_axis must be between -3 and 2, got {axis}")
+        elif axis not in (-1, 2):
+            array = np.moveaxis(array, axis, -1)
+            own = None if own is None else np.moveaxis(own, axis, -1)
+    elif array.ndim != 2:
+        raise ValueError(f"image must have shape (H, W) or (H, W, C), got {array.shape}")
+    if array.size == 0:
+        raise ValueError(f"image has no pixels: shape {array.shape}")
+
+    height, width = array.shape[:2]
+    bands = array.shape[2] if array.ndim == 3 else 1
+    dtype = array.dtype.newbyteorder("=")
+    working = _WORKING.get(dtype) or np.dtype("float64")
+    rows = np.ascontiguousarray(array.reshape(height, width * bands), dtype=working)
+    if not rows.flags.writeable:
+        rows = np.asarray(_Writeable(rows))
+    kind, weights, scale = _grey_kind(bands, dtype, options.weights)
+    exact = kind < 3 and working.itemsize <= 2 and bands <= 32767
+    level = np.empty(min(kernels.grey.CHUNK, height * width), np.int32 if exact else np.float64)
+    valid = None if mask is None and own is None else _valid(mask, own, (height, width))
+    return Frame(rows, height, width, bands, kind, weights, scale, level, valid, dtype, array.ndim == 2)
+
+
+class _Writeable:
+    """A read-only array seen as a writeable one: Numba would compile every kernel again for read-only arrays."""
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self.array = array  # keeps the memory alive
+        interface = array.__array_interface__
+        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
+
+
+_ONES = tuple(np.ones(n) for n in range(5))
+
+
+def _grey_kind(
+    bands: int, dtype: np.dtype[Any], weights: tuple[float, ...] | None
+) -> tuple[int, NDArray[np.float64], float]:
+    """How the bands make grey: (kind, weights, scale) as in Frame. The constants are those of kernels.grey."""
+    if weights is not None:
+        if len(weights) != bands:
+            raise ValueError(f"weights must be one number for each of the {bands} bands, got {len(weights)}: {weights}")
+        return 3, np.array(weights), 1.0
+    ones = _ONES[bands] if bands < len(_ONES) else np.ones(bands)
+    if bands == 3:
+        return 1, ones, 10000.0
+    if bands == 4 and dtype == np.uint8:
+        return 2, ones, 10000.0
+    return 0, ones, float(bands)
+
+
+def _valid(mask: ArrayLike | None, own: NDArray[np.bool_] | None, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    valid = np.ones(shape, np.uint8)
+    if mask is not None:
+        given = np.asarray(mask)
+        if given.shape != shape:
+            raise ValueError(f"mask must have the image's shape {shape}, got {given.shape}")
+        valid[given.astype(bool)] = 0
+    if own is not None:
+        valid[own if own.ndim == 2 else own.any(axis=2)] = 0
+    return valid
+
+
+def image_center(height: int, width: int) -> tuple[float, float]:
+    """(row, col) of the image's centre, pixel centres at integers."""
+    return (height - 1) / 2, (width - 1) / 2
+
+
+def nearest_pixel(position: float) -> int:
+    """The pixel that a coordinate selects."""
+    return math.floor(position + 0.5)

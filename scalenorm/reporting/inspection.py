@@ -1,0 +1,79 @@
+"""What ``scalenorm-inspect`` prints."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..cache import Cache, open_cache
+from ..cache.contents import count_contents
+from ..cache.format import FAILED, OK
+from .wording import rows_and_failed
+
+_PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
+_COLUMNS = ("major_axis", "minor_axis", "side", "area")
+
+
+def describe_cache(path: str | os.PathLike[str]) -> Iterator[str]:
+    """Yield lines that describe a cache: counts, settings, digest, flags, distribution of sizes."""
+    cache = open_cache(path)
+    contents = count_contents(cache)
+    rows = rows_and_failed(len(cache), contents.failed, bool(cache.settings.get("all_objects")))
+    yield f"{cache.path}: {rows}"
+    yield f"views       {', '.join(cache.view_names)}: {cache.size} x {cache.size}, {cache.layout}"
+    yield f"layout      {_layout(cache)}"
+    if cache.label_names:
+        shown = ", ".join(cache.label_names[:4]) + (", ..." if len(cache.label_names) > 4 else "")
+        yield f"labels      {len(cache.label_names)} answers ({shown})"
+    yield f"digest      {cache.digest()}"
+    made = cache.attributes
+    yield f"made by     scalenorm {made['scalenorm_version']}, {made['created']}, from {made['source']}"
+    yield "settings    " + ", ".join(f"{name}={_text(value)}" for name, value in sorted(cache.settings.items()))
+    for name in cache.view_names:
+        mean, std = cache.view_statistics(name)
+        yield f"{name}: mean {_list(mean)}, standard deviation {_list(std)}"
+    yield from _sizes(cache)
+    if contents.flags:
+        yield "flags"
+        for flag, count in contents.flags.items():
+            yield f"  {flag:22s} {count:8d} {100 * count / len(cache):6.1f}%"
+    if contents.reasons:
+        yield "failures by reason (--failures lists the images)"
+        for reason, count in contents.reasons.items():
+            yield f"  {count:8d}  {reason}"
+
+
+def failures(path: str | os.PathLike[str]) -> Iterator[str]:
+    """Yield one line per failed image: id, source, reason, separated by tabs."""
+    cache = open_cache(path)
+    for start in range(0, len(cache), 4096):
+        rows = cache.read("catalog", start, start + 4096)
+        for row in rows[rows["status"] == FAILED.encode()]:
+            fields = (row[name].decode() for name in ("id", "source", "message"))
+            yield "\t".join(field.replace("\t", "\\t").replace("\n", "\\n") for field in fields)
+
+
+def _layout(cache: Cache) -> str:
+    if cache.is_virtual:
+        return f"virtual, over {len({part for _, part, _, _ in cache.parts})} parts"
+    return "compressed" if cache.is_compressed else "contiguous"
+
+
+def _sizes(cache: Cache) -> Iterator[str]:
+    good = cache.catalog[cache.catalog["status"] == OK.encode()]
+    if not len(good):
+        return
+    yield "pixels      " + "".join(f"{f'{percent}%':>9s}" for percent in _PERCENTILES)
+    for name in _COLUMNS:
+        values = np.percentile(good[name], _PERCENTILES)
+        yield f"{name.replace('_', ' '):12s}" + "".join(f"{value:9.1f}" for value in values)
+
+
+def _text(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _list(values: np.ndarray) -> str:
+    return ", ".join(f"{value:.4g}" for value in values)

@@ -1,0 +1,191 @@
+"""A picture of originals with ellipse and window beside their views: ``scalenorm-report --montage``."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..cache import Cache
+from ..files.errors import OutputError
+from ..files.writing import check_output, whole_file
+from ..measuring.flags import describe
+from .choosing import most_suspicious, offsets, rows_of, spread_over_sizes
+from .drawing import ELLIPSE, WINDOW, as_picture, draw_measurement, fitted, limits_of
+from .originals import Originals
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageDraw, ImageFont
+
+MARKER = b"scalenorm-report"
+
+_WIDTH = 1400  # of the whole, for a laptop's screen
+_MARGIN, _GAP, _GUTTER = 24, 6, 28
+_HEAD, _CAPTION = 64, 42
+_LARGEST_TILE = 176
+_GROUND, _EMPTY, _TEXT, _FAINT, _WARN = "#101318", "#1b2028", "#e8eaed", "#9aa4b2", "#ffb86b"
+
+
+def write_montage(
+    cache: Cache,
+    output: str | os.PathLike[str],
+    *,
+    images: Sequence[str | os.PathLike[str]] | None = None,
+    ids: Sequence[str] | None = None,
+    worst: bool = False,
+    count: int = 12,
+    overwrite: bool = False,
+) -> tuple[int, int]:
+    """Write a montage of some galaxies of a cache as a PNG file.
+
+    Parameters
+    ----------
+    cache : Cache
+        The cache.
+    output : path
+        The file, which ends in ``.png``.
+    images : sequence of path, optional
+        Where the originals are; by default where the batch command found them.
+    ids : sequence of str, optional
+        The galaxies to draw, in this order.
+    worst : bool
+        Draw the most suspicious ones, the worst first (see `choosing.suspicion`); by default galaxies of
+        all sizes, the smallest first.
+    count : int > 0
+        How many to draw, if `ids` does not say so.
+    overwrite : bool
+        Replace a file that is not an earlier montage.
+
+    Returns
+    -------
+    drawn, found : int
+        Galaxies drawn, and how many of their originals were found.
+
+    Raises
+    ------
+    CacheError
+        If there is no such id.
+    InputError
+        If one of `images` cannot be listed.
+    OutputError
+        If the file exists or cannot be written.
+    """
+    path = Path(output)
+    if path.suffix.lower() != ".png":
+        raise OutputError(f"{path}: a montage is a PNG picture, so its name must end in .png")
+    check_output(path, overwrite=overwrite, marker=MARKER)
+    if ids is not None:
+        rows = rows_of(cache, ids)
+    else:
+        rows = most_suspicious(cache, count) if worst else spread_over_sizes(cache, count)
+    if not rows:
+        raise OutputError(f"{cache.path}: there is nothing to draw, all {len(cache)} images failed")
+    with Originals(cache, rows, images) as originals:
+        picture, found = draw_montage(cache, rows, originals)
+    from PIL import PngImagePlugin
+
+    about = PngImagePlugin.PngInfo()
+    about.add_text("Software", MARKER.decode())
+    with whole_file(path) as file:
+        picture.save(file, "PNG", pnginfo=about)
+    return len(rows), found
+
+
+def draw_montage(cache: Cache, rows: Sequence[int], originals: Originals) -> tuple[Image.Image, int]:
+    """Draw some rows of a cache, in two columns; return the picture and how many originals it shows."""
+    from PIL import Image, ImageDraw
+
+    tiles = 1 + len(cache.view_names)
+    columns = 1 if len(rows) == 1 else 2
+    room = (_WIDTH - 2 * _MARGIN - _GUTTER) // 2
+    tile = min(_LARGEST_TILE, (room - (tiles - 1) * _GAP) // tiles)
+    block = tiles * tile + (tiles - 1) * _GAP
+    lines = -(-len(rows) // columns)
+    width = 2 * _MARGIN + columns * block + (columns - 1) * _GUTTER
+    height = _MARGIN + _HEAD + lines * (tile + _CAPTION) + _MARGIN // 2
+    picture = Image.new("RGB", (width, height), _GROUND)
+    draw = ImageDraw.Draw(picture)
+    _draw_head(draw, cache, columns, tile, block)
+    offset = offsets(cache)
+    found = 0
+    for place, row in enumerate(rows):
+        left = _MARGIN + (place % columns) * (block + _GUTTER)
+        top = _MARGIN + _HEAD + (place // columns) * (tile + _CAPTION)
+        found += _draw_galaxy(picture, draw, cache, row, originals, left, top, tile)
+        _draw_caption(draw, cache, row, float(offset[row]), left, top + tile + 5, block)
+    return picture, found
+
+
+def _draw_head(draw: ImageDraw.ImageDraw, cache: Cache, columns: int, tile: int, block: int) -> None:
+    title, small = _font(19), _font(13)
+    draw.text((_MARGIN, _MARGIN - 6), _cut(draw, cache.path.name, title, block), _TEXT, title)
+    x = _MARGIN + (columns - 1) * (block + _GUTTER) + block
+    for text, color in ((" window", WINDOW), ("ellipse   ", ELLIPSE)):
+        x -= round(draw.textlength(text, small))
+        draw.text((x, _MARGIN - 2), text, color, small)
+    for column in range(columns):
+        for place, name in enumerate(("original", *cache.view_names)):
+            left = _MARGIN + column * (block + _GUTTER) + place * (tile + _GAP)
+            draw.text((left, _MARGIN + _HEAD - 21), _cut(draw, name, small, tile), _FAINT, small)
+
+
+def _draw_galaxy(
+    picture: Image.Image, draw: ImageDraw.ImageDraw, cache: Cache, row: int, originals: Originals,
+    left: int, top: int, tile: int,
+) -> bool:  # fmt: skip
+    crops = [cache.view(name)[row] for name in cache.view_names]
+    limits = limits_of(crops[0])
+    original = originals.shown(row)
+    draw.rectangle((left, top, left + tile - 1, top + tile - 1), _EMPTY)
+    if original is None:
+        small = _font(12)
+        draw.multiline_text(
+            (left + tile / 2, top + tile / 2), "original\nnot found", _FAINT, small, anchor="mm", align="center"
+        )
+    else:
+        pixels, entry = original
+        shown = fitted(as_picture(pixels, limits), tile)
+        draw_measurement(shown, entry)
+        picture.paste(shown, (left + (tile - shown.width) // 2, top + (tile - shown.height) // 2))
+    for place, crop in enumerate(crops, 1):
+        picture.paste(fitted(as_picture(crop, limits), tile), (left + place * (tile + _GAP), top))
+    return original is not None
+
+
+def _draw_caption(
+    draw: ImageDraw.ImageDraw, cache: Cache, row: int, offset: float, left: int, top: int, block: int
+) -> None:
+    found = cache.catalog[row]
+    font, small = _font(14), _font(13)
+    sizes = f"axes {found['major_axis']:.0f} x {found['minor_axis']:.0f} px"
+    if not cache.settings.get("all_objects"):
+        sizes += f", offset {offset:.1f} px"
+    flags = ", ".join(describe(int(found["flags"])))
+    name = _cut(draw, cache.ids[row], font, block * 0.34)
+    draw.text((left, top), name, _TEXT, font)
+    x = left + draw.textlength(name, font) + 12
+    draw.text((x, top + 1), sizes, _FAINT, small)
+    x += draw.textlength(sizes, small) + 12
+    draw.text((x, top + 1), _cut(draw, flags, small, left + block - x), _WARN, small)
+
+
+def _cut(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont, room: float) -> str:
+    """Return text on one line, shortened in the middle to the room there is."""
+    # Pillow's own font has ASCII only, and shows boxes for the rest.
+    text = unicodedata.normalize("NFKD", " ".join(text[:300].split()))
+    text = "".join(sign for sign in text if not unicodedata.combining(sign)).encode("ascii", "replace").decode()
+    if draw.textlength(text, font) <= room:
+        return text
+    for keep in range(len(text) - 1, 0, -1):
+        short = f"{text[: (keep + 1) // 2]}...{text[len(text) - keep // 2 :]}"
+        if draw.textlength(short, font) <= room:
+            return short
+    return ""
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    from PIL import ImageFont
+
+    return ImageFont.load_default(size)  # type: ignore[return-value]

@@ -1,0 +1,327 @@
+"""One page, in one file, that shows what is in a cache: ``scalenorm-report --html``."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import os
+from collections.abc import Sequence
+from html import escape
+from importlib import resources
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._version import __version__
+from ..cache import Cache
+from ..cache.contents import count_contents
+from ..files.errors import OutputError
+from ..files.reading import is_url
+from ..files.writing import check_output, whole_file
+from ..measuring.flags import Flag, describe
+from .charts import flag_table, histogram
+from .choosing import good_rows, most_suspicious, offsets, spread_over_sizes, suspicion
+from .drawing import as_picture, fitted, limits_of
+from .montage import MARKER
+from .originals import Originals
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+#: Galaxies shown as pictures at most, and what the pictures may take in all: a page must stay quick to open.
+PICTURES, PICTURE_BYTES = 480, 12_000_000
+#: Galaxies in the table at most.
+LISTED = 100_000
+
+_ORIGINAL, _VIEW = 176, 128
+_EACH_FLAG = 12
+_FAILURES, _REASONS = 5000, 20
+
+
+def check_page(page: str | os.PathLike[str], cache: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Return the page's path.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written, would replace another's file, or `cache` is not a local file.
+    """
+    path = Path(page)
+    if is_url(os.fspath(cache)):
+        raise OutputError(f"{path}: a page needs a local cache, not {cache}")
+    if path.absolute() == Path(cache).absolute():
+        raise OutputError(f"{path}: the page and the cache cannot be one file")
+    check_output(path, overwrite=overwrite, marker=MARKER)
+    return path
+
+
+def write_report(
+    cache: Cache,
+    output: str | os.PathLike[str],
+    *,
+    images: Sequence[str | os.PathLike[str]] | None = None,
+    overwrite: bool = False,
+) -> tuple[int, int]:
+    """Write a page on a cache: summary, failures, distributions, settings, and galaxies to sort and filter.
+
+    Pictures are those of the most suspicious galaxies, of some with each flag, and of galaxies of all sizes, up to
+    480 of them; the table lists up to 100,000 galaxies. The page is one file that loads nothing.
+
+    Parameters
+    ----------
+    cache : Cache
+        The cache.
+    output : path
+        The HTML file.
+    images : sequence of path, optional
+        Where the originals are; by default where the batch command found them.
+    overwrite : bool
+        Replace a file that is not an earlier page.
+
+    Returns
+    -------
+    drawn, found : int
+        Galaxies shown as pictures, and how many of their originals were found.
+
+    Raises
+    ------
+    InputError
+        If one of `images` cannot be listed.
+    OutputError
+        If the file exists or cannot be written.
+    """
+    path = check_page(output, cache.path, overwrite=overwrite)
+    listed = _listed_rows(cache)
+    pictures = _pictures(cache, set(listed), images)
+    found = sum(picture[0] is not None for picture in pictures.values())
+    text = _page(cache, listed, pictures, found)
+    with whole_file(path, "w") as file:
+        file.write(text)
+    return len(pictures), found
+
+
+def _listed_rows(cache: Cache) -> list[int]:
+    rows = good_rows(cache)
+    if len(rows) <= LISTED:
+        return rows.tolist()
+    half = LISTED // 2
+    return sorted({*most_suspicious(cache, half), *spread_over_sizes(cache, half)})
+
+
+def _pictured_rows(cache: Cache, listed: set[int]) -> list[int]:
+    """Return rows worth a picture, the most useful first."""
+    flags, good = cache.catalog["flags"], good_rows(cache)
+    by_flag = [good[(flags[good] & flag) != 0][:_EACH_FLAG].tolist() for flag in Flag]
+    turns = zip_longest(most_suspicious(cache, PICTURES), spread_over_sizes(cache, PICTURES))
+    rows = dict.fromkeys(row for row in chain(*by_flag, *turns) if row in listed)
+    return list(rows)[:PICTURES]
+
+
+def _pictures(
+    cache: Cache, listed: set[int], images: Sequence[str | os.PathLike[str]] | None
+) -> dict[int, tuple[str | None, list[str], list[float]]]:
+    """Return, by row: the original, the views (JPEG in base64), and what to draw on the original."""
+    fields = (
+        "height", "width", "row", "col", "major_axis", "minor_axis", "orientation", "window_row", "window_col", "side",
+    )  # fmt: skip
+    rows = _pictured_rows(cache, listed)
+    pictures = {}
+    size = 0
+    with Originals(cache, rows, images) as originals:
+        for row in rows:
+            crops = [cache.view(name)[row] for name in cache.view_names]
+            limits = limits_of(crops[0])
+            original, entry = originals.shown(row) or (None, cache.catalog[row])
+            shown = None if original is None else _jpeg(fitted(as_picture(original, limits), _ORIGINAL))
+            views = [_jpeg(_at_most(as_picture(crop, limits), _VIEW)) for crop in crops]
+            size += len(shown or "") + sum(map(len, views))
+            if size > PICTURE_BYTES:
+                break
+            pictures[row] = (shown, views, [round(float(entry[field]), 2) for field in fields])
+    return pictures
+
+
+def _at_most(picture: Image.Image, side: int) -> Image.Image:
+    return fitted(picture, side) if max(picture.size) > side else picture
+
+
+def _jpeg(picture: Image.Image) -> str:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=82, optimize=True)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def _page(cache: Cache, listed: list[int], pictures: dict[int, Any], found: int) -> str:
+    contents = count_contents(cache, _FAILURES)
+    flags = cache.catalog["flags"][good_rows(cache)]
+    good = len(flags)
+    by_flag = {str(int(flag)): (describe(flag)[0], int(np.count_nonzero(flags & flag))) for flag in Flag}
+    counts = {value: pair for value, pair in by_flag.items() if pair[1]}
+    none = int(np.count_nonzero(flags == 0))
+    style, script = _template("report.css"), _template("report.js")
+    distributions = "Sizes and flags" if _of_objects(cache) else "Sizes, offsets and flags"
+    sections = {
+        "summary": "Summary", **({"failures": "Failures"} if contents.failed else {}),
+        "distributions": distributions, "galaxies": "Galaxies", "settings": "How it was made",
+    }  # fmt: skip
+    fields = {
+        "policy": _policy(style, script),
+        "title": escape(cache.path.name),
+        "made": _made(cache.attributes),
+        "links": "".join(f'<li><a href="#{name}">{title}</a></li>' for name, title in sections.items()),
+        "tiles": _tiles(cache, contents.failed, good - none),
+        "failures": _failures(contents.failed, contents.reasons),
+        "distributions": distributions,
+        "charts": _charts(cache, {"none": ("no flag", none), **counts}),
+        "sample": _sample(good, len(listed), len(pictures), found),
+        "options": "".join(f'<option value="{value}">{name}</option>' for value, (name, _) in counts.items()),
+        "settings": _settings(cache),
+        "version": __version__,
+        "data": _data(cache, listed, pictures),
+        "style": style,
+        "script": script,
+    }
+    first, *rest = _template("report.html").split("{{")
+    return first + "".join(fields[name] + text for name, text in (piece.split("}}", 1) for piece in rest))
+
+
+def _of_objects(cache: Cache) -> bool:
+    """Whether rows are objects: their windows are centred on them, so there are no offsets."""
+    return bool(cache.settings.get("all_objects"))
+
+
+def _template(name: str) -> str:
+    return resources.files(__package__).joinpath("templates", name).read_text("utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+    """Return a policy with which a browser runs this style and script only, and loads nothing."""
+
+    def digest(text: str) -> str:
+        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+    return (
+        f"default-src 'none'; img-src data:; style-src {digest(style)}; script-src {digest(script)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _made(attributes: dict[str, Any]) -> str:
+    source, version, created = (escape(str(attributes[name])) for name in ("source", "scalenorm_version", "created"))
+    day, _, time = created.partition("T")
+    return f"From <bdi>{source}</bdi>, by scalenorm {version}, {day} {time[:5]} UTC"
+
+
+def _data(cache: Cache, listed: list[int], pictures: dict[int, Any]) -> str:
+    catalog = cache.catalog[listed]
+    major = catalog["major_axis"]
+    columns = {
+        "id": [cache.ids[row] for row in listed],
+        "flags": catalog["flags"].tolist(),
+        "size": _rounded(major, 1),
+        "ratio": _rounded(catalog["minor_axis"] / np.where(major > 0, major, 1), 3),
+        "offset": None if _of_objects(cache) else _rounded(offsets(cache)[listed], 1),
+        "suspicion": _rounded(suspicion(cache)[listed], 2),
+    }
+    place = {row: number for number, row in enumerate(listed)}
+    failed = np.flatnonzero(~np.isin(np.arange(len(cache)), good_rows(cache)))[:_FAILURES]
+    data = {
+        "columns": columns,
+        "flagNames": [[int(flag), describe(flag)[0]] for flag in Flag],
+        "viewNames": list(cache.view_names),
+        "pictures": {place[row]: picture for row, picture in pictures.items()},
+        "failed": [
+            [cache.catalog[name][row].decode() for name in ("id", "source", "message")] for row in failed.tolist()
+        ],
+    }
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    # In a script element only these could end it or begin a comment; in JSON they stand in strings only.
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _rounded(values: np.ndarray, digits: int) -> list[float]:
+    return np.round(values, digits).tolist()
+
+
+def _tiles(cache: Cache, failed: int, flagged: int) -> str:
+    rows = good_rows(cache)
+    good = max(len(rows), 1)
+    tiles = [
+        ("Objects", f"{len(rows):,}", "") if _of_objects(cache) else ("Images", f"{len(cache):,}", ""),
+        ("Failed", f"{failed:,}", "bad" if failed else ""),
+        ("With a flag", f"{flagged:,} <small>{100 * flagged / good:.1f}%</small>", ""),
+    ]
+    if len(rows):
+        axis, offset = np.median(cache.catalog["major_axis"][rows]), np.median(offsets(cache)[rows])
+        tiles += [("Median major axis", f"{axis:.1f} <small>px</small>", "")]
+        if not _of_objects(cache):
+            tiles += [("Median offset", f"{offset:.1f} <small>px</small>", "")]
+    layout = "1 band" if cache.layout.bands == 1 else f"{cache.layout.bands} bands"
+    tiles.append(("Crops", f"{cache.size} × {cache.size} <small>{cache.layout.dtype}, {layout}</small>", ""))  # noqa: RUF001
+    if cache.label_names:
+        tiles.append(("Labels", f"{len(cache.label_names)} <small>answers</small>", ""))
+    return "".join(f'<div class="{kind}"><dt>{name}</dt><dd>{value}</dd></div>' for name, value, kind in tiles)
+
+
+def _failures(failed: int, reasons: dict[str, int]) -> str:
+    if not failed:
+        return ""
+    rows = "".join(
+        f'<tr><td class="number">{count:,}</td><td>{escape(reason)}</td></tr>'
+        for reason, count in list(reasons.items())[:_REASONS]
+    )
+    more = f'<p class="note">and {len(reasons) - _REASONS:,} other reasons</p>' if len(reasons) > _REASONS else ""
+    return (
+        '<section id="failures" aria-labelledby="failures-title"><h2 id="failures-title">Failures</h2>'
+        '<div class="scroll"><table><caption>Reasons, the most frequent first</caption><thead><tr>'
+        '<th scope="col" class="number">Images</th><th scope="col">Reason</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>{more}"
+        '<div id="failed" class="scroll" role="region" aria-label="Failed images" tabindex="0"></div>'
+        '<nav id="failed-pager" class="pager" aria-label="Pages of failed images"></nav></section>'
+    )
+
+
+def _charts(cache: Cache, counts: dict[str, tuple[str, int]]) -> str:
+    rows = good_rows(cache)
+    charts = [histogram(cache.catalog["major_axis"][rows], title="Size", axis="major axis", unit="px")]
+    if not _of_objects(cache):
+        expected = "the image's centre" if isinstance(cache.settings.get("center"), str) else "the given centre"
+        axis = f"distance of the centroid from {expected}"
+        charts.append(histogram(offsets(cache)[rows], title="Offset", axis=axis, unit="px"))
+    return "".join([*charts, flag_table(counts, len(rows))])
+
+
+def _sample(good: int, listed: int, pictured: int, found: int) -> str:
+    if not good:
+        return "There is no galaxy to show."
+    if good == 1:
+        text = "The table lists the only galaxy. "
+    else:
+        text = f"The table lists {'all' if listed == good else f'{listed:,} of the'} {good:,} galaxies. "
+    if pictured == good:
+        text += "It has pictures" if good == 1 else "All of them have pictures"
+    else:
+        text += f"{pictured:,} of them have pictures: the most suspicious, some with each flag, and some of every size"
+    if found < pictured:
+        text += (
+            f". For {pictured - found:,} the original was not found or has changed since: "
+            "scalenorm-report --images says where to look"
+        )
+    return escape(text + ".")
+
+
+def _settings(cache: Cache) -> str:
+    return "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(_shown(value))}</td></tr>'
+        for name, value in {**cache.settings, "settings hash": cache.settings_hash}.items()
+    )
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "not set" if value is None else str(value)

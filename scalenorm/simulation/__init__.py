@@ -1,0 +1,1 @@
+"""Simulated galaxies whose true centres, axes and answers are known."""

@@ -1,0 +1,353 @@
+"""Which images there are, and their bytes: folders, files, globs, archives, lists, .npy stacks, URLs."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import glob
+import os
+from array import array
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from ..files.errors import ArchiveError, InputError, reason
+from ..files.names import visible
+from ..files.reading import filesystem, is_url, join, open_file
+from ..images.options import IMAGE_SUFFIXES
+from .archives import ARCHIVE_SUFFIXES, open_archive
+from .listing import Listing, Root, Source, Sources
+from .stacks import stack_length
+
+# In a compressed tar every step back in the file means decompressing from its start again.
+_MAX_STEPS_BACK = 8
+
+
+def find(inputs: Sequence[str | Path], *, list_file: str | Path | None = None, id_from: str = "stem") -> Listing:
+    """List the images of `inputs`.
+
+    Parameters
+    ----------
+    inputs : sequence of path-like or str
+        Folders (searched recursively), files, .zip and .tar archives (read in place), .npy stacks, glob patterns
+        and fsspec URLs. Folders and archives contribute files with a known ending that are not hidden; a file
+        named here is always tried.
+    list_file : path-like, optional
+        A text file with one path a line, or a .csv file with the paths in the column ``path``, else in the
+        first, and optionally ids in the column ``id``. Its first row is a header where a cell is ``path`` or
+        the first cell has no image's ending and is neither a URL nor a file. Paths are relative to the list's folder.
+    id_from : {"stem", "path"}
+        An id is the file's name without ending, or its path as given here.
+
+    Returns
+    -------
+    Listing
+        Sorted by id.
+
+    Raises
+    ------
+    InputError
+        No such path, nothing found, an unreadable archive or list, or two images with one id.
+
+    Notes
+    -----
+    A .npy file of 2 axes is one image (H, W), of 3 axes with a last one of at most 4 one image (H, W, C), of
+    other 3 axes a stack (N, H, W), of 4 axes a stack (N, H, W, C). The ids in a stack are ``stem/000000``, ...
+    Stacks are recognised as files, not inside archives.
+
+    Examples
+    --------
+    >>> from scalenorm.sources.finding import find
+    >>> import tempfile, pathlib
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = [(folder / name).write_bytes(b"") for name in ("b.jpg", "a.png", "notes.txt")]
+    >>> listing = find([folder])
+    >>> [source.id for source in listing.sources], listing.skipped
+    (['a', 'b'], {'.txt': 1})
+    """
+    if id_from not in ("stem", "path"):
+        raise InputError(f"id_from must be 'stem' or 'path', not {id_from!r}")
+    finder = _Finder(id_from)
+    for given in inputs:
+        finder.add_input(os.fspath(given))
+    if list_file is not None:
+        finder.add_list(os.fspath(list_file))
+    if not len(finder.found):
+        given = ", ".join(visible(os.fspath(g)) for g in [*inputs, *([list_file] if list_file else [])])
+        others = ", ".join(f"{n} {suffix or 'without ending'}" for suffix, n in sorted(finder.skipped.items()))
+        raise InputError(f"no images in {given or 'no input'}" + (f" (other files: {others})" if others else ""))
+    return Listing(finder.sorted(), dict(sorted(finder.skipped.items())))
+
+
+def suffix_of(name: str) -> str:
+    """Ending in lower case; of ``a.fits.gz`` and ``a.tar.xz`` both parts."""
+    stem, suffix = os.path.splitext(name.lower())
+    if suffix in (".gz", ".fz", ".bz2", ".xz"):
+        inner = os.path.splitext(stem)[1]
+        if inner + suffix in IMAGE_SUFFIXES or inner + suffix in ARCHIVE_SUFFIXES:
+            return inner + suffix
+    return suffix
+
+
+class _Finder:
+    """Collects sources; `sorted` gives them in order."""
+
+    def __init__(self, id_from: str) -> None:
+        self.by_path = id_from == "path"
+        self.found = Sources()
+        self.skipped: Counter[str] = Counter()
+        self.root_number: dict[Root, int] = {}
+        self.streams: list[int] = []
+        self.protocols: set[str] = set()
+        self.listed_ids = False
+
+    # --- one source
+
+    def root(self, kind: str, path: str, shown: str = "") -> int:
+        root = Root(kind, path, shown)
+        if root not in self.root_number:
+            self.root_number[root] = len(self.found.roots)
+            self.found.roots.append(root)
+        return self.root_number[root]
+
+    def id_of(self, name: str, given: str) -> str:
+        if self.by_path:
+            return visible(given)
+        last = name[name.rfind("/") + 1 :]
+        suffix = suffix_of(last)
+        return visible(last[: len(last) - len(suffix)] if suffix else last)
+
+    def wanted(self, name: str) -> bool:
+        """Whether a file of a folder or archive is an image; counts the others."""
+        suffix = suffix_of(name[name.rfind("/") + 1 :])
+        if suffix in IMAGE_SUFFIXES:
+            return True
+        self.skipped[visible(suffix) if len(suffix) <= 16 else "(other)"] += 1
+        return False
+
+    def add_file(self, folder: str, name: str, given: str, source_id: str | None = None) -> None:
+        """Add the file `name` in `folder`; a .npy stack adds all its images."""
+        source_id = self.id_of(name, given) if source_id is None else source_id
+        path, count = join(folder, name), None
+        if name[-4:].lower() == ".npy" and (is_url(path) or os.path.isfile(path)):
+            # A file that cannot be read is tried later, fails and is recorded like any other.
+            with contextlib.suppress(OSError):
+                count = stack_length(path)
+        if count is None:
+            self.found.append(self.root("folder", folder), name, source_id)
+            return
+        root = self.root("stack", path, visible(name))
+        for i in range(count):
+            self.found.append(root, "", f"{source_id}/{i:06d}", i)
+
+    # --- one input
+
+    def add_input(self, given: str) -> None:
+        if is_url(given):
+            self.add_url(given)
+        elif os.path.isdir(given):
+            self.add_folder(given)
+        elif os.path.lexists(given):
+            self.add_path(given, os.path.abspath(given))
+        elif glob.has_magic(given):
+            matches = sorted(glob.glob(given, recursive=True))
+            if not matches:
+                raise InputError(f"nothing matches {visible(given)}")
+            for match in matches:
+                self.add_input(match)
+        else:
+            raise InputError(f"no such file or folder: {visible(given)}")
+
+    def add_path(self, given: str, path: str) -> None:
+        if suffix_of(given) in ARCHIVE_SUFFIXES:
+            self.add_archive(given, path)
+        else:
+            folder, _, name = path.rpartition("/" if is_url(path) else os.sep)
+            self.add_file(folder or os.sep, name, _clean(given))
+
+    def add_folder(self, given: str) -> None:
+        top, shown = os.path.abspath(given), _clean(given)
+        seen: set[tuple[int, int]] = set()
+        # Linked folders last: what is reached in two ways is named by the way without links.
+        folders, links = deque([""]), deque[str]()
+        while folders or links:
+            inside = folders.popleft() if folders else links.popleft()
+            here = os.path.join(top, inside)
+            try:
+                info = os.stat(here)
+                if (info.st_dev, info.st_ino) in seen:
+                    continue  # a symbolic link that leads back, or a second way
+                seen.add((info.st_dev, info.st_ino))
+                with os.scandir(here) as entries:
+                    listed = sorted(entries, key=lambda entry: entry.name)
+            except OSError as error:
+                raise InputError(f"cannot list {visible(here)}: {error.strerror}") from error
+            for entry in listed:
+                if _hidden(entry.name):
+                    continue
+                name = f"{inside}{entry.name}"
+                if _is_folder(entry):
+                    (links if entry.is_symlink() else folders).append(name + "/")
+                elif self.wanted(name):
+                    self.add_file(top, name, f"{shown}/{name}")
+
+    def add_archive(self, given: str, path: str) -> None:
+        root, shown = self.root("archive", path), _clean(given)
+        if not (is_url(path) or os.path.isfile(path)):
+            raise InputError(f"the archive {visible(given)} is not a regular file")
+        try:
+            with open_file(path) as file:
+                archive = open_archive(file)
+                if archive.sequential:
+                    self.streams.append(root)
+                for name, place in archive.members():
+                    if not _inside_hidden(name) and self.wanted(name):
+                        self.found.append(root, name, self.id_of(name, f"{shown}/{name}"), place)
+        except (ArchiveError, OSError) as error:
+            raise InputError(f"cannot read the archive {visible(given)}: {reason(error)}") from error
+
+    def add_url(self, given: str) -> None:
+        given = given if given.endswith("://") else given.rstrip("/")
+        try:
+            system, path = filesystem(given)
+            if system.isdir(path):
+                for file in sorted(system.find(path)):
+                    name = file[len(path) :].lstrip("/")
+                    if not _inside_hidden(name) and self.wanted(name):
+                        self.add_file(given, name, f"{given}/{name}")
+            elif system.exists(path):
+                self.add_path(given, given)
+            elif glob.has_magic(path) and (matches := sorted(system.glob(path))):
+                for match in matches:
+                    if not _hidden(match.rpartition("/")[2]):
+                        self.add_url(system.unstrip_protocol(match))
+            else:
+                raise InputError(f"no such file or folder: {given}")
+        except InputError:
+            raise
+        except Exception as error:  # each remote system's package has exceptions of its own
+            raise InputError(f"cannot read {given}: {reason(error)}") from error
+
+    def check_protocol(self, url: str) -> None:
+        protocol = url.partition("://")[0]
+        if protocol in self.protocols:
+            return
+        try:
+            filesystem(url)
+        except (OSError, ImportError, ValueError) as error:
+            raise InputError(f"cannot read {visible(url)}: {error}") from error
+        self.protocols.add(protocol)
+
+    def add_list(self, given: str) -> None:
+        folder = os.path.dirname(os.path.abspath(given))
+        missing, shown = 0, ""
+        try:
+            with open(given, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+                rows = _csv_rows(file, folder) if given.lower().endswith(".csv") else _text_rows(file)
+                for path, source_id in rows:
+                    if not path.strip():
+                        continue
+                    if "\0" in path:
+                        raise InputError(f"the list {visible(given)} is not a text file: it holds NUL bytes")
+                    root = folder
+                    if is_url(path):
+                        root = ""
+                        self.check_protocol(path)
+                    elif not os.path.isfile(join(folder, path)):
+                        missing += 1
+                        shown = shown or visible(path)
+                    source_id = visible(source_id.strip())  # as labels' ids
+                    self.listed_ids |= bool(source_id)
+                    self.add_file(root, path, _clean(path), source_id or None)
+        except (OSError, csv.Error) as error:
+            raise InputError(f"cannot read the list {visible(given)}: {reason(error)}") from error
+        if missing:
+            files = f"{missing} files that do not exist, first" if missing > 1 else "a file that does not exist,"
+            raise InputError(
+                f"the list {visible(given)} names {files} {shown!r}: "
+                "paths are relative to the list's folder; folders and archives are given as INPUT"
+            )
+
+    # --- the end
+
+    def sorted(self) -> Sources:
+        found = self.found
+        # The byte order of UTF-8 is the order of Python's strings.
+        order = array("Q", sorted(range(len(found)), key=found.raw_id))
+        twins = [(i, j) for i, j in pairwise(order) if found.raw_id(i) == found.raw_id(j)]
+        if twins:
+            first, second = (found[i] for i in twins[0])
+            more = f" ({len(twins) - 1} more like this)" if len(twins) > 1 else ""
+            if first.place == second.place:
+                raise InputError(
+                    f"{_where(first)} is among the inputs twice{more}: give it once, or list it with two ids (id,path)"
+                )
+            if first.member is not None and (first.container, first.member) == (second.container, second.member):
+                raise InputError(f"two members of the archive have the name {_where(first)}{more}: pack it anew")
+            hint = "try --id path"
+            if self.by_path or self.listed_ids:
+                hint = "give each its own id in a list with columns id,path"
+            raise InputError(f"two inputs have the id {first.id!r}: {_where(first)} and {_where(second)}{more}; {hint}")
+        found.reorder(order)
+        for root in self.streams:
+            _check_stream(found, root)
+        return found
+
+
+def _where(source: Source) -> str:
+    inside = source.member if source.member is not None else source.index
+    return visible(source.container if inside is None else f"{source.container}[{inside}]")
+
+
+def _check_stream(sources: Sources, root: int) -> None:
+    """Refuse a compressed tar whose members are not in order of id."""
+    places = sources.places(root)
+    if sum(after < before for before, after in pairwise(places)) > _MAX_STEPS_BACK:
+        raise InputError(
+            f"{visible(sources.roots[root].path)} is a compressed tar whose members are not in order of id: it would "
+            "be decompressed again and again; decompress it to a .tar, or unpack it"
+        )
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _clean(given: str) -> str:
+    return given.rstrip("/") if is_url(given) else os.path.normpath(given).replace(os.sep, "/")
+
+
+def _hidden(part: str) -> bool:
+    return part == "__MACOSX" or (part.startswith(".") and part not in (".", ".."))
+
+
+def _inside_hidden(name: str) -> bool:
+    return any(_hidden(part) for part in name.split("/"))
+
+
+def _text_rows(file: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for line in file:
+        yield line.rstrip("\r\n"), ""
+
+
+def _csv_rows(file: Iterable[str], folder: str) -> Iterator[tuple[str, str]]:
+    rows = csv.reader(file)
+    first = next(rows, [])
+    names = [cell.strip().lower() for cell in first]
+    path_at, id_at = 0, None
+    if "path" in names or (first and not _is_image_path(first[0], folder)):
+        path_at = names.index("path") if "path" in names else 0
+        id_at = names.index("id") if "id" in names and names.index("id") != path_at else None
+    elif first:
+        yield first[0], ""
+    for row in rows:
+        if len(row) > path_at:
+            yield row[path_at], row[id_at] if id_at is not None and len(row) > id_at else ""
+
+
+def _is_image_path(cell: str, folder: str) -> bool:
+    return suffix_of(cell) in IMAGE_SUFFIXES or is_url(cell) or os.path.isfile(join(folder, cell))

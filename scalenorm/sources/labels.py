@@ -1,0 +1,241 @@
+"""Labels: a CSV file with one id and its answers per line, read line by line."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from ..files.errors import LabelsError
+
+#: Names that the column of ids is looked for under, in this order; upper and lower case alike.
+ID_COLUMNS = ("GalaxyID", "id", "dr7objid", "objid")
+
+_SHOWN = 5
+_MOST_COLUMNS = 8
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """A labels file whose header was read.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    id_index : int
+        Number of the column of ids.
+    indices : tuple of int
+        Numbers of the answers' columns.
+    names : tuple of str
+        Names of the answers.
+    sha256 : str
+        Hash of the file and of the choice of columns.
+    """
+
+    path: Path
+    id_index: int
+    indices: tuple[int, ...]
+    names: tuple[str, ...]
+    sha256: str
+
+    def rows(self) -> Iterator[tuple[str, list[str], int]]:
+        """Yield id, answers as text, and line number, line by line."""
+        with _opened(self.path) as file:
+            reader = csv.reader(file)
+            width = len(next(reader))
+            for cells in _readable(self.path, reader):
+                if not cells:
+                    continue
+                if len(cells) <= max(self.id_index, *self.indices):
+                    raise LabelsError(
+                        f"{self.path}, line {reader.line_num}: only {len(cells)} columns, the header has more"
+                    )
+                if any(cell.strip() for cell in cells[width:]):  # such as numbers with a decimal comma
+                    raise LabelsError(
+                        f"{self.path}, line {reader.line_num}: {len(cells)} columns, the header has {width}"
+                    )
+                yield cells[self.id_index].strip(), [cells[index] for index in self.indices], reader.line_num
+
+    def joined(self, count: int, id_of: Callable[[int], str]) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (image, answers) for each line whose id is among `count` sorted ids.
+
+        Raises
+        ------
+        LabelsError
+            If an answer is no number, or an id comes twice.
+        """
+        for image, _, cells, line in self._found(count, id_of):
+            if image is not None:
+                yield image, self._numbers(cells, line)
+
+    def compare(self, count: int, id_of: Callable[[int], str], *, required: bool = True) -> Joined:
+        """Count which of `count` images have labels, before any is cropped.
+
+        Raises
+        ------
+        LabelsError
+            As `joined`, or if `required` and no id is in common.
+        """
+        seen = np.zeros(count, bool)
+        surplus = 0
+        surplus_ids: list[str] = []
+        for image, identifier, cells, line in self._found(count, id_of):
+            if image is None:
+                surplus += 1
+                surplus_ids += [identifier] if surplus <= _SHOWN else []
+            else:
+                self._numbers(cells, line)
+                seen[image] = True
+        matched = int(seen.sum())
+        if required and not matched:
+            theirs = f"are such as {surplus_ids[0]!r}" if surplus_ids else "there are none"
+            raise LabelsError(
+                f"{self.path}: no id in common with the images: ids in the file {theirs}, "
+                f"ids of the images are such as {id_of(0)!r}"
+            )
+        missing_ids = [id_of(int(image)) for image in np.flatnonzero(~seen)[:_SHOWN]]
+        return Joined(matched, count - matched, surplus, missing_ids, surplus_ids)
+
+    def _found(self, count: int, id_of: Callable[[int], str]) -> Iterator[tuple[int | None, str, list[str], int]]:
+        seen = np.zeros(count, bool)
+        image = -1
+        for identifier, cells, line in self.rows():
+            # Files are mostly in the order of the ids, so the next one is a good guess.
+            image += 1
+            if image >= count or id_of(image) != identifier:
+                image = bisect_left(range(count), identifier, key=id_of)
+            if image == count or id_of(image) != identifier:
+                yield None, identifier, cells, line
+                image -= 1
+                continue
+            if seen[image]:
+                raise LabelsError(f"{self.path}, line {line}: id {identifier!r} comes a second time")
+            seen[image] = True
+            yield image, identifier, cells, line
+
+    def _numbers(self, cells: Sequence[str], line: int) -> np.ndarray:
+        try:
+            return np.array([float(cell) if cell.strip() else np.nan for cell in cells])
+        except ValueError:
+            wrong = next(number for number, cell in enumerate(cells) if not _is_number(cell))
+            raise LabelsError(
+                f"{self.path}, line {line}: column {self.names[wrong]!r} holds {cells[wrong]!r}, not a number; "
+                "name the columns with answers by --label-columns (label_columns=)"
+            ) from None
+
+
+@dataclass(frozen=True)
+class Joined:
+    """How labels and images fit together.
+
+    Parameters
+    ----------
+    matched : int
+        Images with a label.
+    missing : int
+        Images without one.
+    surplus : int
+        Labels without an image.
+    missing_ids, surplus_ids : list of str
+        The first few of them.
+    """
+
+    matched: int
+    missing: int
+    surplus: int
+    missing_ids: list[str]
+    surplus_ids: list[str]
+
+
+def read_labels(
+    path: str | os.PathLike[str], *, id_column: str | None = None, columns: Sequence[str] | None = None
+) -> LabelFile:
+    """Read the header of a labels file.
+
+    Parameters
+    ----------
+    path : str or path
+        A CSV file with a header line.
+    id_column : str, optional
+        Name of the column of ids; without it the first of GalaxyID, id, dr7objid, objid that there is.
+    columns : sequence of str, optional
+        Names of the columns of answers; without it all others that have a name.
+
+    Raises
+    ------
+    LabelsError
+        If the file cannot be read, or has no such columns.
+    """
+    path = Path(path)
+    try:
+        with _opened(path) as file:
+            header = [cell.strip() for cell in next(_readable(path, csv.reader(file)), [])]
+        with path.open("rb") as binary:
+            sha256 = hashlib.file_digest(binary, "sha256")
+    except OSError as error:
+        raise LabelsError(f"{path}: cannot be read: {error.strerror or error}") from None
+    first = ",".join(header)
+    if any(sign < " " and sign not in "\t\r\n" for sign in first) or "\udc80" <= first[:1] <= "\udcff":
+        raise LabelsError(f"{path}: not a CSV file in UTF-8: its first line is {first[:20]!a}")
+    if not header:
+        raise LabelsError(f"{path}: empty; a header line with an id column is needed")
+    id_index = _id_index(path, header, id_column)
+    others = [name for index, name in enumerate(header) if name and index != id_index]
+    names = tuple(others if columns is None else columns)
+    for name in names:
+        if header.count(name) != 1:
+            found = "twice" if name in header else "not"
+            raise LabelsError(f"{path}: column {name!r} is {found} among its columns: {_some(header)}")
+        if names.count(name) > 1:
+            raise LabelsError(f"{path}: column {name!r} is named twice in --label-columns (label_columns=)")
+    if not names:
+        raise LabelsError(f"{path}: no column but that of the ids")
+    sha256.update("\0".join([header[id_index], *names]).encode())
+    indices = tuple(header.index(name) for name in names)
+    return LabelFile(path, id_index, indices, names, sha256.hexdigest())
+
+
+def _id_index(path: Path, header: list[str], id_column: str | None) -> int:
+    if id_column is not None:
+        if id_column not in header:
+            raise LabelsError(f"{path}: no column {id_column!r}; its columns are {_some(header)}")
+        return header.index(id_column)
+    lower = [name.lower() for name in header]
+    for name in ID_COLUMNS:
+        if name.lower() in lower:
+            return lower.index(name.lower())
+    if len(header) == 1 and (found := next((sign for sign in ";\t|" if sign in header[0]), None)):
+        raise LabelsError(f"{path}: columns are separated by {found!r}; write it with commas")
+    raise LabelsError(f"{path}: no id column ({', '.join(ID_COLUMNS)}) among {_some(header)}; name it with --id-column")
+
+
+def _some(header: list[str]) -> str:
+    more = len(header) - _MOST_COLUMNS
+    return ", ".join(header[:_MOST_COLUMNS]) + (f" and {more} more" if more > 0 else "")
+
+
+def _opened(path: Path) -> TextIO:
+    return path.open(encoding="utf-8-sig", newline="", errors="surrogateescape")
+
+
+def _readable(path: Path, reader: Any) -> Iterator[list[str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise LabelsError(f"{path}, line {reader.line_num}: not CSV: {error}") from None
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell.strip() or "nan")
+    except ValueError:
+        return False
+    return True
