@@ -46,7 +46,7 @@ clean:
 
 coverage: $(VENV)/.dev  ## lines run by the quick tests, kernels as plain Python
 	$(BIN)/coverage erase
-	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -p -m pytest -q -m 'not slow' tests/test_core.py
+	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -p -m pytest -q -m 'not slow' tests/measuring tests/cropping
 	$(BIN)/coverage run -p -m pytest -q -m 'not slow'
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --fail-under=90 --skip-covered

@@ -1,6 +1,6 @@
 """Kill runs of `convert` at every system call that matters and at random instants, and see that nothing is lost.
 
-Run by itself for many kills: ``python tests/kill.py --random 100``. A child process runs `convert` and is killed;
+By itself for many kills: ``python tests/helpers/kill.py --random 100``. A child process runs `convert` and is killed;
 another one runs the same command to its end; digest and folder must be those of an undisturbed run.
 """
 

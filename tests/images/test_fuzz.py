@@ -20,7 +20,7 @@ SECONDS = int(os.environ.get("SCALENORM_FUZZ_SECONDS", "60"))
 
 @pytest.mark.slow
 def test_damaged_files():
-    script = Path(__file__).with_name("mutate.py")
+    script = Path(__file__).parents[1] / "helpers" / "mutate.py"
     command = [sys.executable, str(script), "--cases", str(CASES), "--seconds", str(SECONDS)]
     root = str(script.parents[1])
     done = subprocess.run(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import ast
 import configparser
 import importlib
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import edges
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 FOR_ANNOTATIONS = {"__future__", "collections", "typing"}
 
 
@@ -93,3 +95,27 @@ def test_oldest_versions_tested_are_those_promised():
     text = (ROOT / "tests" / "requirements-oldest.txt").read_text()
     tested = dict(line.split("==") for line in text.splitlines() if "==" in line)
     assert promised.items() <= tested.items()
+
+
+def test_packages_import_downwards_only():
+    assert edges.violations(ROOT / "scalenorm") == []
+
+
+@pytest.mark.parametrize("package", ["scalenorm"])
+def test_no_module_imports_itself_through_others(package):
+    assert edges.circles(ROOT / package) == []
+
+
+def test_a_kernel_that_measures_is_found(tmp_path):
+    """The two tests above can fail: a line of ``kernels`` that imports ``measuring``, even a late one, is named."""
+    package = tmp_path / "scalenorm"
+    shutil.copytree(ROOT / "scalenorm", package, ignore=shutil.ignore_patterns("__pycache__"))
+    with (package / "kernels" / "grey.py").open("a") as file:
+        file.write("\n\ndef late():\n    from ..measuring import measure\n    return measure\n")
+    assert edges.violations(package) == ["scalenorm.kernels.grey imports scalenorm.measuring.measure"]
+    assert ["scalenorm.kernels.grey" in group for group in edges.circles(package)] == [True]
+
+
+def test_few_rooms():
+    entries = [path for path in (ROOT / "scalenorm").iterdir() if path.is_dir() or path.suffix == ".py"]
+    assert len([path for path in entries if path.name != "__pycache__"]) <= 15

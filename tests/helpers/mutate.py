@@ -1,6 +1,6 @@
 """Damaged files on purpose: samples of every supported format, seeded mutations, and a loop over them.
 
-``python tests/mutate.py --cases 10000`` runs the loop by hand; `test_fuzz` runs it in a child process, so that
+``python tests/helpers/mutate.py --cases 10000`` runs the loop by hand; `test_fuzz` runs it in a child process, so that
 a crash, a hang, or a decoder that writes to stderr is seen from outside. Every case must end in a well-formed
 array that the reference decoder confirms without a warning, or in one of the package's own errors.
 """

@@ -14,7 +14,7 @@ from PIL import Image
 
 import scalenorm
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def run(name, folder, *, strict=True):

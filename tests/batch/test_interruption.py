@@ -14,7 +14,7 @@ from pictures import beside, write_pictures
 
 import scalenorm
 
-KILL = Path(__file__).with_name("kill.py")
+KILL = Path(__file__).parents[1] / "helpers" / "kill.py"
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
