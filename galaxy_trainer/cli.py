@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from galaxy_trainer.errors import TrainerError
-from galaxy_trainer.files import check_place
+from galaxy_trainer.files import check_new
 
 if TYPE_CHECKING:
     from galaxy_trainer.recipes import Recipe
@@ -106,7 +106,7 @@ def evaluate(argv: Sequence[str] | None = None) -> int:
 
     def action() -> int:
         if args.json:
-            check_place(Path(args.json), overwrite=args.overwrite)
+            check_new(Path(args.json), overwrite=args.overwrite)
         with silent_start():
             import galaxy_trainer
             from galaxy_trainer.files import write_json
@@ -134,7 +134,7 @@ def predict(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def action() -> int:
-        check_place(Path(args.output), overwrite=args.overwrite)  # before Keras starts, which takes seconds
+        check_new(Path(args.output), overwrite=args.overwrite)  # before Keras starts, which takes seconds
         with silent_start():
             import galaxy_trainer
             from galaxy_trainer.questions import first_few

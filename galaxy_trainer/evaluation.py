@@ -13,7 +13,7 @@ import numpy as np
 from galaxy_trainer.augmentation import Augmentation, Augmented, Draws, draw, orientations
 from galaxy_trainer.data import Batches, Galaxies, open_galaxies
 from galaxy_trainer.errors import TrainerError
-from galaxy_trainer.files import check_place, write_whole
+from galaxy_trainer.files import check_new, write_whole
 from galaxy_trainer.networks import derived_seed
 from galaxy_trainer.questions import ANSWER_NAMES, QUESTIONS
 from galaxy_trainer.runs import Run, State, load_run
@@ -296,7 +296,7 @@ def predict(
     >>> predict("run", "galaxies.h5", "predictions.csv").answers.shape  # doctest: +SKIP
     """
     if output is not None:
-        check_place(Path(output), overwrite=overwrite)
+        check_new(Path(output), overwrite=overwrite)
     opened = run if isinstance(run, Run) else load_run(run)
     _check_orientations(orientations)
     galaxies = _galaxies_for(opened, cache, None)

@@ -29,9 +29,10 @@ import numpy as np
 
 import galaxy_trainer.layers  # noqa: F401  (registers the layers that saved networks name)
 from galaxy_trainer.errors import TrainerError
-from galaxy_trainer.files import sync, write_json, write_whole
+from galaxy_trainer.files import write_json, write_whole
 from galaxy_trainer.networks import paper_network
 from galaxy_trainer.recipes import Recipe, optimizer_of, recipe_from_json
+from scalenorm.files.writing import flush
 
 POLICIES: Mapping[str, str] = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 """Keras dtype policies by the name of a precision."""
@@ -270,7 +271,7 @@ def create(folder: Path, config: Config, parts: dict[str, str]) -> Run:
     write_json(part / "config.json", dataclasses.asdict(config))
     write_table(part / "split.csv", [{"id": name, "part": value} for name, value in parts.items()])
     part.rename(folder)
-    sync(folder.parent)
+    flush(folder.parent)
     return Run(folder, config, parts)
 
 

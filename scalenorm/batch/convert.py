@@ -18,7 +18,7 @@ from ..cropping.crop import check_size
 from ..cropping.views import parse_view
 from ..files.errors import BatchError, OptionError
 from ..files.names import visible
-from ..files.output import check_place, place_of
+from ..files.output import check_output_path, resolve_output
 from ..files.reading import filesystem, is_url, remote_errors
 from ..images.options import DecodeOptions
 from ..measuring.options import MeasureOptions
@@ -188,7 +188,7 @@ def convert(
         raise OptionError(f"part {part[0]} of {part[1]} has no images: there are only {len(job.given)}")
     if is_url(os.fspath(output)):
         return _make_remote(job, os.fspath(output))
-    return _make_local(job, place_of(output))
+    return _make_local(job, resolve_output(output))
 
 
 def split_options(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -262,7 +262,7 @@ def _check_choices(
 
 
 def _make_local(job: Job, output: Path) -> Summary:
-    check_place(output)
+    check_output_path(output)
     return make(dataclasses.replace(job, output=output))
 
 

@@ -18,12 +18,13 @@ from ..cache import format as fmt
 from ..cache.contents import count_contents
 from ..cache.format import Layout
 from ..cache.merge import Labels, write_merged
-from ..cache.part import TEMPORARY, Head, Store, create, new_file
+from ..cache.part import Head, Store, create
 from ..cache.reader import Cache
 from ..cropping.crop import measure_and_crop
 from ..cropping.fields import crop_all
 from ..files.errors import BatchError, CacheError, Interrupted, PartError
-from ..files.output import held, told
+from ..files.output import explain_write_error, lock_output
+from ..files.writing import TEMPORARY, new_file
 from ..sources.listing import Sources
 from ..sources.reader import Reader, open_reader
 from .counting import list_objects
@@ -62,7 +63,7 @@ def make(job: Job) -> Summary:
         found = _make(dataclasses.replace(job, dry_run=True))
         if found.complete:
             return dataclasses.replace(found, **vars(count_contents(Cache(job.output))))
-    with held(job.output):
+    with lock_output(job.output):
         return _make(job)
 
 
@@ -364,7 +365,7 @@ def _telling_how_far(job: Job) -> Iterator[None]:
     except BatchError as error:
         raise BatchError(f"{error}{_how_far(job)}") from error
     except OSError as error:
-        raise BatchError(f"{told(error, job.output)}{_how_far(job)}") from error
+        raise BatchError(f"{explain_write_error(error, job.output)}{_how_far(job)}") from error
 
 
 def _how_far(job: Job) -> str:

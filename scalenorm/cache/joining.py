@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from ..files.errors import BatchError, CacheError, PartError
-from ..files.output import check_place, held, place_of
+from ..files.output import check_output_path, lock_output, resolve_output
+from ..files.writing import TEMPORARY
 from . import format as fmt
 from .merge import Labels, Selection, write_merged
-from .part import TEMPORARY, Head
+from .part import Head
 from .reader import Cache
 
 _ROWS = 4096
@@ -65,9 +66,9 @@ def join_caches(
         _check_alike(caches[0], other)
     labels = _joined_labels(caches)
     selection = _in_order(caches)
-    output = place_of(output)
-    check_place(output)
-    with held(output):
+    output = resolve_output(output)
+    check_output_path(output)
+    with lock_output(output):
         if output.exists():
             _check_replaceable(output, overwrite)
         for litter in output.parent.glob(f"{glob.escape(output.name)}.*{TEMPORARY}"):

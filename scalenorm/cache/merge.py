@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from ..files.errors import CacheError
+from ..files.writing import new_file, publish
 from . import format as fmt
-from .part import Head, Store, band_sums, compressed, create, finish, new_file, publish, write_at
+from .part import Head, Store, band_sums, compressed, create, finish, write_at
 from .reader import BLOCK_ROWS, Cache
 
 _CATALOG_ROWS = 4096

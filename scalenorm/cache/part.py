@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import json
-import os
-import secrets
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,12 +13,10 @@ from typing import Any
 import numpy as np
 
 from .._version import __version__
+from ..files.writing import flush, new_file
 from . import format as fmt
 from .format import Layout
 from .hdf5 import writing
-
-#: Files end so until they are complete.
-TEMPORARY = ".tmp"
 
 #: Pixels start on a page of memory, so that a file system may share blocks instead of copying them.
 ALIGNMENT = 4096
@@ -175,41 +170,6 @@ def _write_pixels(path: Path, places: Mapping[str, int], head: Head, rows: Rows)
     with path.open("r+b") as file:
         for name, pixels in zip(head.view_names, rows.views, strict=True):
             write_at(file, places[name], pixels)
-
-
-@contextlib.contextmanager
-def new_file(path: Path, folder: Path, *, publish_it: bool = True) -> Iterator[Path]:
-    """Give a temporary name in `folder`; afterwards publish that file as `path`, or else remove it."""
-    temporary = folder / f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY}"
-    try:
-        yield temporary
-        if publish_it:
-            publish(temporary, path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-
-
-def publish(temporary: Path, path: Path) -> None:
-    """Have a file on the disk, and then under its final name."""
-    flush(temporary)
-    os.replace(temporary, path)
-    flush(path.parent)
-
-
-def flush(path: Path) -> None:
-    """Have a file's or folder's content on the disk before this returns."""
-    try:
-        handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
-    except PermissionError:
-        # Windows cannot open a folder, and needs no flush of it after a rename.
-        if path.is_dir():
-            return
-        raise
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def create(

@@ -11,13 +11,13 @@ from .errors import DISK_ERRORS, BatchError, LockedError, one_line
 from .lock import locked
 
 
-def place_of(output: str | os.PathLike[str]) -> Path:
+def resolve_output(output: str | os.PathLike[str]) -> Path:
     """Return the file that an output names: of a link the one that it leads to, so that the link stays one."""
     path = Path(output).absolute()
     return path.resolve() if path.is_symlink() and path.exists() else path
 
 
-def check_place(output: Path) -> None:
+def check_output_path(output: Path) -> None:
     """Raise `BatchError` if there can be no such file."""
     if os.path.isdir(output):
         raise BatchError(f"{output} is a folder: give the name of a file in it")
@@ -28,7 +28,7 @@ def check_place(output: Path) -> None:
 
 
 @contextlib.contextmanager
-def held(output: Path) -> Iterator[None]:
+def lock_output(output: Path) -> Iterator[None]:
     """Hold the lock of an output while it is written.
 
     Raises
@@ -42,10 +42,10 @@ def held(output: Path) -> Iterator[None]:
     except LockedError as error:
         raise BatchError(str(error)) from error
     except OSError as error:
-        raise told(error, output) from error
+        raise explain_write_error(error, output) from error
 
 
-def told(error: OSError, output: Path) -> BatchError:
+def explain_write_error(error: OSError, output: Path) -> BatchError:
     """Return an error of the system in words."""
     where = str(error.filename or output)
     if where == str(_lock(output)) and not os.path.lexists(where):

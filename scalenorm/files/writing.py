@@ -1,4 +1,4 @@
-"""Files that the report and export commands write: whole or not at all, and never over anyone else's."""
+"""Files that are there whole or not at all, and never replace anyone else's."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 from .errors import OutputError
+
+#: Files end so until they are complete.
+TEMPORARY = ".tmp"
 
 
 def check_output(path: Path, *, overwrite: bool, marker: bytes = b"") -> None:
@@ -43,22 +46,70 @@ def check_output(path: Path, *, overwrite: bool, marker: bytes = b"") -> None:
 
 
 @contextlib.contextmanager
+def new_file(
+    path: Path, folder: Path | None = None, *, temporary: Path | None = None, publish_it: bool = True
+) -> Iterator[Path]:
+    """Give a temporary name; afterwards publish that file as `path`, or else remove it.
+
+    An interruption at any instant leaves the old file, or none, in place.
+
+    Parameters
+    ----------
+    path : Path
+        The file to make.
+    folder : Path, optional
+        Where the temporary file lies, on the same disk; by default beside `path`.
+    temporary : Path, optional
+        Its name, where that matters; by default one that no other process has, which ends in `TEMPORARY`.
+    publish_it : bool
+        Whether to publish it at all.
+    """
+    if temporary is None:
+        temporary = (folder or path.parent) / f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY}"
+    try:
+        yield temporary
+        if publish_it:
+            publish(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Have a file on the disk, and then under its final name."""
+    flush(temporary)
+    os.replace(temporary, path)
+    flush(path.parent)
+
+
+def flush(path: Path) -> None:
+    """Have a file's or folder's content on the disk before this returns."""
+    try:
+        handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+    except PermissionError:
+        # Windows cannot open a folder, and needs no flush of it after a rename.
+        if path.is_dir():
+            return
+        raise
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
 def whole_file(path: Path, mode: Literal["w", "wb"] = "wb") -> Iterator[IO[Any]]:
-    """Open a temporary file beside `path` for writing; rename it to `path` if all goes well.
+    """Open a new file for writing; publish it as `path` if all goes well.
 
     Raises
     ------
     OutputError
         If the system cannot write it.
     """
-    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}{TEMPORARY}")
     text: dict[str, Any] = {} if mode == "wb" else {"encoding": "utf-8", "newline": ""}
     try:
-        with temporary.open(mode, **text) as file:
+        with new_file(path, temporary=temporary), temporary.open(mode, **text) as file:
             yield file
-        os.replace(temporary, path)
     except OSError as error:
         raise OutputError(f"{path}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
