@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import h5py
 
 BLOCK_ROWS = 256
+#: Rows of the catalogue that are read at once.
+CATALOG_ROWS = 4096
 #: What every HDF5 file of ours begins with.
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 #: So many parts of a virtual cache are kept open at once.
@@ -273,17 +275,20 @@ class Cache:
         with _opened(self.path) as file:
             return file[name][start:stop]
 
+    def row_blocks(self, name: str) -> Iterator[np.ndarray]:
+        """Yield the rows of ``catalog``, ``labels`` or ``inputs`` in blocks of `CATALOG_ROWS`."""
+        for start in range(0, len(self), CATALOG_ROWS):
+            yield self.read(name, start, start + CATALOG_ROWS)
+
     def digest(self) -> str:
         """Return the SHA-256 over the values of views, catalogue and labels (64 hexadecimal digits).
 
         The same images and settings give the same digest, whatever the workers, engine or interruptions.
         """
-        step = 4096
-        starts = range(0, len(self), step)
         return fmt.digest(
             ((name, self.blocks(name)) for name in sorted(self.view_names)),
-            (self.read("catalog", start, start + step) for start in starts),
-            (self.read("labels", start, start + step) for start in starts) if self.label_names else None,
+            self.row_blocks("catalog"),
+            self.row_blocks("labels") if self.label_names else None,
         )
 
 

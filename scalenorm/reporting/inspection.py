@@ -48,8 +48,7 @@ def describe_cache(path: str | os.PathLike[str]) -> Iterator[str]:
 def failures(path: str | os.PathLike[str]) -> Iterator[str]:
     """Yield one line per failed image: id, source, reason, separated by tabs."""
     cache = open_cache(path)
-    for start in range(0, len(cache), 4096):
-        rows = cache.read("catalog", start, start + 4096)
+    for rows in cache.row_blocks("catalog"):
         for row in rows[rows["status"] == FAILED.encode()]:
             fields = (row[name].decode() for name in ("id", "source", "message"))
             yield "\t".join(field.replace("\t", "\\t").replace("\n", "\\n") for field in fields)
