@@ -8,19 +8,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ._version import __version__
-from .cropping.crop import crop, crop_many, views
+from .cropping.crop import crop, views
 from .cropping.fields import crop_all
+from .cropping.many import crop_many
 from .measuring.flags import Flag
 from .measuring.measure import Measurement, measure
-
-if TYPE_CHECKING:
-    from .batch.convert import convert
-    from .cache import open_cache
-    from .cropping.transformer import ScaleNormalizer
-    from .simulation.galaxies import make_galaxies
 
 __all__ = [
     "Flag",

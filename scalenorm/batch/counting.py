@@ -14,7 +14,7 @@ import numpy as np
 from ..cache.reader import Cache
 from ..files.errors import ImageError, InputError
 from ..measuring.frame import as_frame
-from ..measuring.objects import count_objects
+from ..measuring.objects import find_objects
 from ..sources.listing import MOST_OBJECTS, Source, Sources, image_id
 from ..sources.reader import Reader
 from .engines import reading_pool
@@ -164,7 +164,7 @@ def _count_image(source: Source, recipe: Recipe, reader: Reader) -> tuple[int, i
     size, time = stat_or_zero(reader, source)
     try:
         image, mask = decoded(reader.read(source), source, recipe)
-        return size, time, count_objects(as_frame(image, recipe.measure, mask), recipe.measure)
+        return size, time, sum(1 for _ in find_objects(as_frame(image, recipe.measure, mask), recipe.measure))
     except ImageError:
         return size, time, 0
     except Exception as error:

@@ -17,13 +17,11 @@ import numpy as np
 from ..cache import format as fmt
 from ..cache.part import Head, Rows, Store, band_sums, compressed, write_part
 from ..cropping.crop import measure_and_crop
-from ..cropping.fields import crop_object, find_background
+from ..cropping.fields import measure_and_crop_all
 from ..files.errors import MACHINE_ERRORS, BatchError, ImageError, Stopped
 from ..images.decoding import decode_masked
 from ..images.options import DecodeOptions
-from ..measuring.frame import Frame, as_frame
-from ..measuring.measure import Galaxy, Measurement
-from ..measuring.objects import count_objects, find_objects
+from ..measuring.measure import Measurement
 from ..measuring.options import MeasureOptions
 from ..sources.listing import MOST_OBJECTS
 from .plan import stat_or_zero
@@ -164,7 +162,7 @@ def _fill_objects(
     rows: Rows, start: int, sources: Sources, recipe: Recipe, reader: Reader
 ) -> Iterator[tuple[int, Source, str]]:
     """As `_fill_images` for objects; those of one image that follow each other are found together."""
-    size, view = recipe.head.crop_shape[0], rows.views[0]
+    view = rows.views[0]
     for _, group in itertools.groupby(enumerate(sources, start), lambda item: item[1].place):
         members = list(group)
         source = members[0][1]
@@ -172,8 +170,7 @@ def _fill_objects(
         try:
             data = reader.read(source)
             sha256 = hashlib.sha256(data).hexdigest().encode()
-            frame, galaxies = _find(data, [member for _, member in members], recipe)
-            background = find_background(frame, galaxies[0])
+            measurements, crops = _objects(data, [member for _, member in members], recipe)
         except BatchError:
             raise
         except Exception as error:  # whatever one image does, the run goes on and says so
@@ -181,33 +178,26 @@ def _fill_objects(
         for number, (row, member) in enumerate(members):
             message = failure
             if not failure:
-                try:
-                    target = view[row, :, :, 0] if frame.flat else view[row]
-                    measurement = crop_object(background, galaxies[number], size, recipe.measure, target)
-                    rows.numbers[row] = _numbers(measurement, sha256)
-                except Exception as error:  # the image's other objects may well be good
-                    message = explain_failure(error, source)
+                rows.numbers[row] = _numbers(measurements[number], sha256)
+                view[row] = crops[number].reshape(view[row].shape)
             rows.inputs[row] = stat
             rows.numbers["sha256"][row] = sha256
             yield row, member, message
 
 
-def _find(data: bytes, members: list[Source], recipe: Recipe) -> tuple[Frame, list[Galaxy]]:
-    """Find some objects of an image; an image that was listed without any is an `ImageError` that says why."""
+def _objects(data: bytes, members: list[Source], recipe: Recipe) -> tuple[list[Measurement], np.ndarray]:
+    """Measure and crop objects of an image; one that was listed without any is an `ImageError` that says why."""
     image, mask = decoded(data, members[0], recipe)
-    frame = as_frame(image, recipe.measure, mask)
+    measurements, crops = measure_and_crop_all(image, recipe.head.crop_shape[0], recipe.measure, mask=mask)
+    count = len(measurements)
     numbers = [member.object for member in members if member.object is not None]
-    if numbers:
-        galaxies = find_objects(frame, recipe.measure, numbers)
-        if len(galaxies) == len(members):
-            return frame, galaxies
-    else:
-        count = count_objects(frame, recipe.measure)
-        if not count:
-            raise ImageError("no object found")
-        if count > MOST_OBJECTS:
-            raise ImageError(f"{count} objects found, over {MOST_OBJECTS}: are they noise? raise sigma or min_area")
-    raise BatchError(f"{members[0].container}: it has changed since its objects were counted; the same command goes on")
+    if not numbers and not count:
+        raise ImageError("no object found")
+    if not numbers and count > MOST_OBJECTS:
+        raise ImageError(f"{count} objects found, over {MOST_OBJECTS}: are they noise? raise sigma or min_area")
+    if not numbers or max(numbers) >= count:
+        raise BatchError(f"{members[0].container}: it has changed since its objects were counted: run again to resume")
+    return [measurements[number] for number in numbers], crops[numbers]
 
 
 def decoded(data: bytes, source: Source, recipe: Recipe) -> tuple[np.ndarray, np.ndarray | None]:

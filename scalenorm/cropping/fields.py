@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..measuring.frame import Frame, as_frame
-from ..measuring.measure import Galaxy, Measurement, describe_galaxy, find_sky, has_non_finite
+from ..measuring.frame import as_frame
+from ..measuring.measure import Measurement, describe_galaxy
 from ..measuring.objects import find_objects
-from ..measuring.options import MeasureOptions
-from ..measuring.threshold import Sky
-from .crop import check_size, with_sky_for_neighbours, with_sky_for_non_finite
-from .resampling import resample
+from ..measuring.options import MeasureOptions, measure_options, takes_measuring_options
+from .crop import check_size, crop_views, finite_frame
 
 
+@takes_measuring_options(without=("center",))
 def crop_all(
     image: ArrayLike, size: int = 64, *, mask: ArrayLike | None = None, **options: Any
 ) -> tuple[list[Measurement], NDArray[Any]]:
     """Measure and crop every object of a field.
 
     Every component of the foreground is an object; with ``deblend=True`` every object that a component is separated
-    into. Each window is centred on its object.
+    into. Each window is centred on its object. Give ``min_area``, or noise counts as objects.
 
     Parameters
     ----------
@@ -33,7 +32,6 @@ def crop_all(
     mask : array_like of bool, shape (H, W), optional
         True = excluded.
     **options
-        The measuring options of `scalenorm.measure` but ``center``; give ``min_area``, or noise counts as objects.
 
     Returns
     -------
@@ -60,51 +58,21 @@ def crop_all(
     check_size(size)
     if "center" in options:
         raise ValueError("crop_all centres each window on its object: leave center out")
-    checked = MeasureOptions(**options, center="galaxy")
-    frame = as_frame(image, checked, mask)
-    galaxies = find_objects(frame, checked)
-    crops = np.empty((len(galaxies), *((size, size) if frame.flat else (size, size, frame.bands))), frame.dtype)
-    if not galaxies:
-        return [], crops
-    background = find_background(frame, galaxies[0])
-    return [
-        crop_object(background, galaxy, size, checked, target) for galaxy, target in zip(galaxies, crops, strict=True)
-    ], crops
+    return measure_and_crop_all(image, size, measure_options({**options, "center": "galaxy"}, "crop_all"), mask=mask)
 
 
-class Background(NamedTuple):
-    """What all objects of one field share."""
-
-    frame: Frame
-    finite: Frame  # the same with sky where a value is not finite
-    sky: Sky
-
-
-def find_background(frame: Frame, galaxy: Galaxy) -> Background:
-    """Measure what the objects of a field share, of which `galaxy` is one."""
-    sky = find_sky(frame, galaxy.grey, galaxy.threshold)
-    holes = has_non_finite(frame, galaxy.threshold)
-    return Background(frame, with_sky_for_non_finite(frame, sky.values) if holes else frame, sky)
-
-
-def crop_object(
-    background: Background, galaxy: Galaxy, size: int, options: MeasureOptions, out: NDArray[Any]
-) -> Measurement:
-    """Measure an object that `find_objects` found, and put its crop into `out`."""
-    frame, finite, sky = background
-    galaxy = _unpacked(galaxy)
-    measurement = describe_galaxy(frame, galaxy, sky)
-    if options.mask_neighbours:
-        finite = with_sky_for_neighbours(finite, galaxy, sky.values)
-    resample(finite, galaxy.window, size, sky.values, out)
-    return measurement
-
-
-def _unpacked(galaxy: Galaxy) -> Galaxy:
-    component = galaxy.component
-    if component is None:
-        return galaxy
-    top, left, bottom, right = component.bbox
-    mask = np.empty((galaxy.grey.height, galaxy.grey.width), np.uint8)
-    mask[top:bottom, left:right] = component.mask
-    return galaxy._replace(component=component._replace(mask=mask))
+def measure_and_crop_all(
+    image: ArrayLike, size: int, options: MeasureOptions, *, mask: ArrayLike | None = None
+) -> tuple[list[Measurement], NDArray[Any]]:
+    """`crop_all` with options that are checked: what the batch command does to each image with ``--all-objects``."""
+    frame = as_frame(image, options, mask)
+    found, pixels = [], None
+    for galaxy in find_objects(frame, options):
+        pixels = pixels or finite_frame(frame, galaxy)  # the same for all objects
+        crop = crop_views(pixels, galaxy, ("normalized",), size, options)[0]
+        found.append((describe_galaxy(frame, galaxy), crop))
+    found.sort(key=lambda pair: -pair[0].area)
+    crops = np.empty((len(found), size, size) if frame.flat else (len(found), size, size, frame.bands), frame.dtype)
+    for target, (_, crop) in zip(crops, found, strict=True):
+        target[...] = crop
+    return [measurement for measurement, _ in found], crops

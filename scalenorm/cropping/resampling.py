@@ -13,10 +13,8 @@ from ..measuring.frame import Frame
 from ..measuring.window import Window
 
 
-def resample(
-    frame: Frame, window: Window, size: int, sky: NDArray[np.float64], out: NDArray[Any] | None = None
-) -> NDArray[Any]:
-    """Antialiased bilinear resampling of ``window`` to ``size`` x ``size``, as Pillow's BILINEAR with ``box=window``.
+def resample(frame: Frame, windows: Sequence[Window], size: int, sky: NDArray[np.float64]) -> NDArray[Any]:
+    """Antialiased bilinear resampling of windows to ``size`` x ``size``, as Pillow's BILINEAR with ``box=window``.
 
     A window inside the frame may draw on pixels around it; weights beyond the frame are cut and the rest
     normalised. A window that leaves the frame sees an image that continues as ``sky`` on all sides.
@@ -24,21 +22,15 @@ def resample(
     Parameters
     ----------
     frame : Frame
-    window : Window
+    windows : sequence of Window
     size : int > 0
     sky : ndarray of float64, shape (bands,)
-    out : ndarray, shape (size, size[, bands]), optional
-        Of the input's dtype: filled and returned.
+
+    Returns
+    -------
+    ndarray, shape (len(windows), size, size[, bands])
+        Of the input's dtype.
     """
-    crop: NDArray[Any] = resample_all(frame, [window], size, sky)[0]
-    if out is None:
-        return crop
-    out[...] = crop
-    return out
-
-
-def resample_all(frame: Frame, windows: Sequence[Window], size: int, sky: NDArray[np.float64]) -> NDArray[Any]:
-    """`resample` of several windows of one frame: (len(windows), size, size[, bands])."""
     number, bands = len(windows), frame.bands
     boxes = [(*w.corner(), w.side / size, float(w.leaves(frame.height, frame.width))) for w in windows]
     crops = np.empty((number, size, size) if frame.flat else (number, size, size, bands), frame.dtype)

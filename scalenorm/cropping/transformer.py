@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..measuring.options import Center, MeasureOptions
-from .crop import check_size, crop_many
+from ..measuring.options import OPTIONS, MeasureOptions, takes_measuring_options
+from .crop import check_size
+from .many import crop_many
 from .views import parse_view
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ else:
                 return self.fit(X, y).transform(X)
 
 
+@takes_measuring_options()
 class ScaleNormalizer(Base):
     """Crop each image to its galaxy and resize: `scalenorm.crop_many` as a scikit-learn transformer.
 
@@ -67,12 +69,7 @@ class ScaleNormalizer(Base):
         ``"normalized"`` or ``"center-N"``.
     n_jobs : int, optional
         Threads; by default, and for -1, one for each core that this process may use.
-    sigma, margin, center, channel_axis, weights
-        The measuring options, see `scalenorm.measure`.
-    sigma_clip, smooth, min_area, fill_holes, deblend, deblend_levels, deblend_contrast
-        More ways to find the galaxy's region, see `scalenorm.measure`.
-    size_from, side_limits, mask_neighbours
-        How the window follows from it, and what is painted in it, see `scalenorm.crop`.
+    **options
 
     Attributes
     ----------
@@ -93,40 +90,15 @@ class ScaleNormalizer(Base):
         *,
         view: str = "normalized",
         n_jobs: int | None = None,
-        sigma: float = 1.0,
-        margin: float = 1.0,
-        center: Center = "image",
-        channel_axis: int | None = None,
-        weights: Sequence[float] | None = None,
-        sigma_clip: float | None = None,
-        smooth: float = 0.0,
-        min_area: int = 1,
-        fill_holes: bool = False,
-        deblend: bool = False,
-        deblend_levels: int = 32,
-        deblend_contrast: float = 0.005,
-        size_from: str = "major_axis",
-        side_limits: tuple[float, float] | None = None,
-        mask_neighbours: bool = False,
+        **options: Any,
     ) -> None:
-        self.size = size
-        self.view = view
-        self.n_jobs = n_jobs
-        self.sigma = sigma
-        self.margin = margin
-        self.center = center
-        self.channel_axis = channel_axis
-        self.weights = weights
-        self.sigma_clip = sigma_clip
-        self.smooth = smooth
-        self.min_area = min_area
-        self.fill_holes = fill_holes
-        self.deblend = deblend
-        self.deblend_levels = deblend_levels
-        self.deblend_contrast = deblend_contrast
-        self.size_from = size_from
-        self.side_limits = side_limits
-        self.mask_neighbours = mask_neighbours
+        for name in options:
+            if name not in OPTIONS:
+                raise TypeError(f"ScaleNormalizer() got an unexpected keyword argument {name!r}")
+        # Stored as given, because that is what scikit-learn wants; checked when used.
+        defaults = {name: field.default for name, field in OPTIONS.items()}
+        for name, value in {"size": size, "view": view, "n_jobs": n_jobs, **defaults, **options}.items():
+            setattr(self, name, value)
 
     def fit(self, X: Iterable[ArrayLike], y: Any = None) -> Self:
         """Check parameters and images; nothing is learnt.
@@ -181,8 +153,7 @@ class ScaleNormalizer(Base):
         """Return the measuring options, checked here because scikit-learn wants parameters stored as given."""
         check_size(self.size)
         parse_view(self.view)
-        names = [name for name in inspect.signature(type(self)).parameters if name not in ("size", "view", "n_jobs")]
-        options = {name: getattr(self, name) for name in names}
+        options = {name: getattr(self, name) for name in OPTIONS}
         MeasureOptions(**options)
         return options
 

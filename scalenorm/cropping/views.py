@@ -25,3 +25,9 @@ def parse_view(name: str) -> int | None:
 def center_window(height: int, width: int, side: int) -> Window:
     """The window of a ``center-N`` view."""
     return Window(*image_center(height, width), float(side))
+
+
+def view_window(name: str, normalized: Window, height: int, width: int) -> Window:
+    """The window of a view, given that of the normalised one."""
+    side = parse_view(name)
+    return normalized if side is None else center_window(height, width, side)

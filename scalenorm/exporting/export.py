@@ -328,7 +328,7 @@ def _fits_saver(cache: Cache, view: str) -> Callable[[np.ndarray, np.void], byte
         if pixels is None:
             row, col, side = (float(found[name]) for name in ("window_row", "window_col", "side"))
         else:
-            row, col, side = center_window(int(found["height"]), int(found["width"]), pixels)
+            row, col, side, _ = center_window(int(found["height"]), int(found["width"]), pixels)
         data = crop[:, :, 0] if crop.shape[2] == 1 else np.moveaxis(crop, 2, 0)
         if data.dtype.kind == "f" and data.dtype.itemsize not in (4, 8):  # FITS has no others
             data = data.astype(np.float32 if data.dtype.itemsize == 2 else np.float64)

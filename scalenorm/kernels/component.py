@@ -1,42 +1,17 @@
 """The 8-connected foreground component that holds, or is nearest to, a pixel, with its moments.
 
-The component is filled run by run. Rows are thresholded, a few at a time, only when the fill reaches them, so a
-small galaxy costs its own size; each pixel belongs to one run, so noise costs no more than the image's size.
+The component is filled run by run, in a mask of the foreground: a small galaxy costs its own size, and each pixel
+belongs to one run, so noise costs no more than the image's size.
 """
 
 import numpy as np
 
 from .compile import kernel
-from .grey import CHUNK, grey_levels
-
-BACKGROUND, FOREGROUND, MEMBER = 0, 1, 2  # values of the mask
-GROUP = 8  # rows thresholded at a time
+from .constants import BACKGROUND, FOREGROUND, MEMBER
 
 
 @kernel
-def threshold_rows(y, rows, kind, weights, valid, cutoff, level, mask, done):
-    """Write the foreground of the group of rows that holds row ``y`` to the mask."""
-    group = y // GROUP
-    done[group] = True
-    bands = len(weights)
-    planes = np.empty((3, CHUNK), rows.dtype)
-    height, width = mask.shape
-    stop = min((group + 1) * GROUP, height) * width
-    for start in range(group * GROUP * width, stop, CHUNK):  # rows follow each other: one sequence of pixels
-        end = min(start + CHUNK, stop)
-        grey = level[: end - start]
-        grey_levels(rows.reshape(-1)[start * bands : end * bands], kind, weights, planes, grey)
-        part = mask.reshape(-1)[start:end]
-        for x in range(len(grey)):
-            part[x] = (grey[x] >= cutoff) & np.isfinite(grey[x])
-        if valid is not None:
-            keep = valid.reshape(-1)[start:end]
-            for x in range(len(grey)):
-                part[x] &= keep[x]
-
-
-@kernel
-def nearest_foreground(row, col, rows, kind, weights, valid, cutoff, level, mask, done):
+def nearest_foreground(row, col, mask):
     """The foreground pixel nearest to (row, col), ties to the first in row-major order; (-1, -1) if there is none."""
     height, width = mask.shape
     best = height * height + width * width
@@ -47,8 +22,6 @@ def nearest_foreground(row, col, rows, kind, weights, valid, cutoff, level, mask
         for y in (row - distance, row + distance):
             if y < 0 or y >= height:
                 continue
-            if not done[y // GROUP]:
-                threshold_rows(y, rows, kind, weights, valid, cutoff, level, mask, done)
             line = mask[y]
             for x in range(width):
                 if line[x] == FOREGROUND:
@@ -69,7 +42,7 @@ def find_value(line, start, stop, value):
 
 
 @kernel
-def fill_component(row, col, rows, kind, weights, valid, cutoff, level, mask, done, moments, bbox):
+def fill_component(row, col, mask, moments, bbox):
     """Mark the component of the foreground pixel (row, col) in the mask; moments and bbox as in `find_component`."""
     height, width = mask.shape
     n = sum_r = sum_c = sum_rr = sum_rc = sum_cc = 0
@@ -116,8 +89,6 @@ def fill_component(row, col, rows, kind, weights, valid, cutoff, level, mask, do
         for near in (y - 1, y + 1):
             if near < 0 or near >= height:
                 continue
-            if not done[near // GROUP]:  # a call costs more than the look
-                threshold_rows(near, rows, kind, weights, valid, cutoff, level, mask, done)
             line = mask[near]
             x = find_value(line, low, high, FOREGROUND)
             while x < high:
@@ -138,19 +109,17 @@ def fill_component(row, col, rows, kind, weights, valid, cutoff, level, mask, do
 
 
 @kernel
-def find_component(row, col, rows, kind, weights, valid, cutoff, level, mask, done, moments, bbox):
+def find_component(row, col, mask, moments, bbox):
     """Fill the component that holds (row, col) or is nearest to it; False, and nothing written, if there is none.
 
     moments = [n, sum r, sum c, sum rr, sum rc, sum cc, origin row, origin column], zeroed by the caller; r and c
     count from the origin, so all are exact integers. bbox = [first row, first column, last row + 1, last column + 1].
     """
-    if not done[row // GROUP]:
-        threshold_rows(row, rows, kind, weights, valid, cutoff, level, mask, done)
     if mask[row, col] != FOREGROUND:
-        row, col = nearest_foreground(row, col, rows, kind, weights, valid, cutoff, level, mask, done)
+        row, col = nearest_foreground(row, col, mask)
         if row < 0:
             return False
-    fill_component(row, col, rows, kind, weights, valid, cutoff, level, mask, done, moments, bbox)
+    fill_component(row, col, mask, moments, bbox)
     moments[6] = row
     moments[7] = col
     return True

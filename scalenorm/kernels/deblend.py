@@ -9,8 +9,8 @@ import math
 import numpy as np
 
 from .compile import kernel
-from .component import FOREGROUND, MEMBER
-from .grey import CHUNK, grey_levels
+from .constants import CHUNK, FOREGROUND, MEMBER
+from .grey import grey_levels
 
 BINS = 80  # of a light profile,
 STEP = 0.25  # each this wide, in standard deviations of the basin: out to 20 of them

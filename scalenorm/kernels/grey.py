@@ -9,9 +9,7 @@ Sums do not care about rows: they run over ``pixels``, the image as one flat seq
 import numpy as np
 
 from .compile import kernel
-
-SUM, RGB, RGBA, WEIGHTED = 0, 1, 2, 3  # how bands make grey
-CHUNK = 4096  # pixels: their grey levels stay in the nearest cache, and calls cost nothing
+from .constants import CHUNK, RGB, RGBA, WEIGHTED
 
 
 @kernel

@@ -3,8 +3,8 @@
 import numpy as np
 
 from .compile import kernel
-from .component import MEMBER
-from .grey import CHUNK, grey_levels
+from .constants import CHUNK, MEMBER
+from .grey import grey_levels
 
 
 @kernel

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .component import Component
-from .frame import Frame
+from .. import kernels
+from .region import Region, fill_region
 from .threshold import Threshold
 
 BLOCKS = 400  # blocks that a component is reduced to: what is smaller than 1/20 of a galaxy is no neighbour
@@ -37,42 +37,40 @@ class Basins(NamedTuple):
         return (row - self.top) // self.factor + 1, (col - self.left) // self.factor + 1
 
 
-def find_basins(frame: Frame, threshold: Threshold, component: Component, *, levels: int, contrast: float) -> Basins:
+def find_basins(threshold: Threshold, region: Region, *, levels: int, contrast: float) -> Basins:
     """Divide the foreground in and around a component into objects, with the multi-threshold idea of SExtractor.
 
     The window is the component's bounding box grown on all sides, reduced until the component has about 400 blocks:
     noise averages out, and cost does not grow with the size of the galaxy.
     """
-    from ..kernels import deblend as kernels
-
-    top, left, bottom, right = component.bbox
+    frame = threshold.frame
+    top, left, bottom, right = region.bbox
     reach = int(AROUND * max(bottom - top, right - left))
     top, left = max(0, top - reach), max(0, left - reach)
     bottom, right = min(frame.height, bottom + reach), min(frame.width, right + reach)
-    factor = max(1, math.isqrt(component.moments[0] // BLOCKS), math.isqrt((bottom - top) * (right - left) // WINDOW))
+    factor = max(1, math.isqrt(region.area // BLOCKS), math.isqrt((bottom - top) * (right - left) // WINDOW))
     blocks = -(-(bottom - top) // factor) + 2, -(-(right - left) // factor) + 2
     light, over = np.full((2, *blocks), np.nan)
     over[:] = 0
     count, label = np.zeros((2, *blocks), np.int32)
-    sky = kernels.reduce_window(
+    sky = kernels.deblend.reduce_window(
         frame.rows, frame.kind, frame.weights, frame.valid, threshold.cutoff, frame.level,
         top, left, factor, light, over, count,
     )  # fmt: skip
-    objects = kernels.find_objects(over, count, threshold.cutoff, levels, contrast, label)
+    objects = kernels.deblend.find_objects(over, count, threshold.cutoff, levels, contrast, label)
     shape = np.zeros((objects + 1, 7))
-    kernels.measure_basins(over, count, threshold.cutoff, label, shape)
+    kernels.deblend.measure_basins(over, count, threshold.cutoff, label, shape)
     return Basins(factor, top, left, light, label, shape, sky)
 
 
 def deblend(
-    frame: Frame,
     threshold: Threshold,
-    component: Component,
+    region: Region,
     *,
     levels: int = 32,
     contrast: float = 0.005,
     at: tuple[int, int] | None = None,
-) -> tuple[Component, int]:
+) -> tuple[Region, int]:
     """The part of a component that belongs to one galaxy, and how many objects the component holds.
 
     1. The foreground of a reduced image is cut into objects from the brightest of ``levels`` levels down. Where two
@@ -86,9 +84,8 @@ def deblend(
 
     Parameters
     ----------
-    frame : Frame
     threshold : Threshold
-    component : Component
+    region : Region
     levels : int > 1, default 32
     contrast : float from 0 to 1, default 0.005
         Both defaults are SExtractor's.
@@ -99,7 +96,7 @@ def deblend(
 
     Returns
     -------
-    component : Component
+    region : Region
         The galaxy alone, connected; the same object if there is nothing to remove.
     objects : int
         Objects in the component: 1 if it is not a blend.
@@ -109,14 +106,12 @@ def deblend(
     Bertin & Arnouts 1996, A&AS 117, 393, section 6 (multi-thresholds).
     Lupton et al. 2001, ASP Conf. Ser. 238, 269 (symmetry).
     """
-    from ..kernels import component as fill
-    from ..kernels import deblend as kernels
-
-    basins = find_basins(frame, threshold, component, levels=levels, contrast=contrast)
+    frame = threshold.frame
+    basins = find_basins(threshold, region, levels=levels, contrast=contrast)
     if len(basins.shape) == 2:
-        return component, 1
+        return region, 1
     if at is None:
-        at = component.origin
+        at = region.origin
         want = _host(basins, *basins.block(*at))
     else:
         want = int(basins.label[basins.block(*at)])
@@ -125,32 +120,24 @@ def deblend(
     neighbours = _neighbours(basins, want, contrast)
     if neighbours:
         objects = np.array([want, *neighbours])
-        profiles = np.zeros((len(objects), kernels.BINS), np.float32)
-        kernels.model_light(basins.light, basins.label, objects, basins.shape, basins.sky, ROUNDS, profiles)
-        top, left, bottom, right = component.bbox
+        profiles = np.zeros((len(objects), kernels.deblend.BINS), np.float32)
+        kernels.deblend.model_light(basins.light, basins.label, objects, basins.shape, basins.sky, ROUNDS, profiles)
+        top, left, bottom, right = region.bbox
         (first, start), (last, stop) = basins.block(top, left), basins.block(bottom - 1, right - 1)
-        kernels.add_models(objects[1:], basins.shape, profiles[1:], first, last + 1, start, stop + 1, others)
+        kernels.deblend.add_models(objects[1:], basins.shape, profiles[1:], first, last + 1, start, stop + 1, others)
 
     factor = basins.factor
     middle = basins.top + (row - 0.5) * factor - 0.5, basins.left + (col - 0.5) * factor - 0.5
     mask = np.zeros((frame.height, frame.width), np.uint8)
     seen = np.zeros(len(basins.shape), np.bool_)
-    kernels.own_pixels(
-        frame.rows, frame.kind, frame.weights, threshold.cutoff, frame.level, component.mask, np.array(component.bbox),
+    kernels.deblend.own_pixels(
+        frame.rows, frame.kind, frame.weights, threshold.cutoff, frame.level, region.mask, np.array(region.bbox),
         basins.top, basins.left, factor, basins.label, want, others, *middle, mask, seen,
     )  # fmt: skip
     begin = _start(mask, at, middle)
     if begin is None:
-        return component, int(seen.sum())
-    moments = np.zeros(8, np.int64)
-    bbox = np.empty(4, np.int64)
-    done = np.ones(frame.height // fill.GROUP + 1, np.bool_)
-    fill.fill_component(
-        *begin, frame.rows, frame.kind, frame.weights, frame.valid, threshold.cutoff, frame.level,
-        mask, done, moments, bbox,
-    )  # fmt: skip
-    top, left, bottom, right = bbox.tolist()
-    return Component(moments[:6].tolist(), begin, (top, left, bottom, right), mask), int(seen.sum())
+        return region, int(seen.sum())
+    return fill_region(mask, *begin) or region, int(seen.sum())
 
 
 def _host(basins: Basins, i: int, j: int) -> int:
@@ -186,14 +173,12 @@ def _start(mask: NDArray[np.uint8], at: tuple[int, int], middle: tuple[float, fl
 
 
 def object_pixels(
-    frame: Frame, threshold: Threshold, component: Component, *, levels: int = 32, contrast: float = 0.005
+    threshold: Threshold, region: Region, *, levels: int = 32, contrast: float = 0.005
 ) -> list[tuple[int, int]]:
     """One pixel of each object in a component, the object with the brightest peak first."""
-    from ..kernels.component import MEMBER
-
-    basins = find_basins(frame, threshold, component, levels=levels, contrast=contrast)
-    top, left, bottom, right = component.bbox
-    rows, cols = np.nonzero(component.mask[top:bottom, left:right] == MEMBER)
+    basins = find_basins(threshold, region, levels=levels, contrast=contrast)
+    top, left, bottom, right = region.bbox
+    rows, cols = np.nonzero(region.mask[top:bottom, left:right] == kernels.MEMBER)
     rows, cols = rows + top, cols + left
     block = (rows - basins.top) // basins.factor + 1, (cols - basins.left) // basins.factor + 1
     labels, light = basins.label[block], basins.light[block]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from .component import Component
+from .region import Region
 
 
 class Ellipse(NamedTuple):
@@ -18,13 +18,13 @@ class Ellipse(NamedTuple):
     orientation: float
 
 
-def fit_ellipse(component: Component) -> Ellipse:
+def fit_ellipse(region: Region) -> Ellipse:
     """Axis lengths 4 * sqrt(eigenvalue) of the covariance of the region's pixels about its centroid.
 
     Orientation is that of scikit-image's ``regionprops``: the angle between the row axis and the major axis, from
     -pi/2 to pi/2 counter-clockwise. A region one pixel wide has a minor axis of 0, a single pixel both.
     """
-    n, r, c, rr, rc, cc = component.moments
+    n, r, c, rr, rc, cc = region.moments
     # n^2 times the covariance, in exact integers: nothing cancels, and a line has a determinant of exactly 0.
     var_r, var_c, cov = n * rr - r * r, n * cc - c * c, n * rc - r * c
     major = (var_r + var_c + math.hypot(var_r - var_c, 2 * cov)) / 2
@@ -33,5 +33,5 @@ def fit_ellipse(component: Component) -> Ellipse:
         orientation = math.pi / 4 if cov > 0 else -math.pi / 4
     else:
         orientation = 0.5 * math.atan2(2 * cov, var_r - var_c)
-    row, col = component.origin[0] + r / n, component.origin[1] + c / n
+    row, col = region.origin[0] + r / n, region.origin[1] + c / n
     return Ellipse(row, col, 4 * math.sqrt(major) / n, 4 * math.sqrt(minor) / n, orientation)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .frame import Frame, image_center
-from .robust import grey_image, sky_and_height
+from .frame import grey_image, image_center
+from .region import sky_and_height
 from .threshold import Threshold
 
 LONGEST = 128  # pixels of the reduced copy's longer side: the search costs the same on an image of any size
@@ -15,7 +15,7 @@ WEAKEST = 0.05  # response, of a blob HEIGHTS high, below which it is no blob
 NEAR = 1 / 16  # of the shorter side: the distance from the centre within which all blobs are alike
 
 
-def find_blob(frame: Frame, threshold: Threshold, method: str) -> tuple[float, float] | None:
+def find_blob(threshold: Threshold, method: str) -> tuple[float, float] | None:
     """(row, col) of the most salient blob; None if there is no blob.
 
     Blobs are those of scikit-image's ``blob_log`` (Laplacian of Gaussian) or ``blob_dog`` (difference of Gaussians)
@@ -25,11 +25,11 @@ def find_blob(frame: Frame, threshold: Threshold, method: str) -> tuple[float, f
 
     Parameters
     ----------
-    frame : Frame
     threshold : Threshold
     method : {"log", "dog"}
     """
-    blobs = find_blobs(frame, threshold, method)
+    frame = threshold.frame
+    blobs = find_blobs(threshold, method)
     if len(blobs) == 0:
         return None
     middle = image_center(frame.height, frame.width)
@@ -39,13 +39,14 @@ def find_blob(frame: Frame, threshold: Threshold, method: str) -> tuple[float, f
     return float(row), float(col)
 
 
-def find_blobs(frame: Frame, threshold: Threshold, method: str) -> NDArray[np.float64]:
+def find_blobs(threshold: Threshold, method: str) -> NDArray[np.float64]:
     """Blobs as rows of (row, col, standard deviation, light), in pixels; light is in threshold heights."""
     from skimage.feature import blob_dog, blob_log
 
     if threshold.cutoff is None:
         return np.empty((0, 4))
-    image, factor = _reduced(frame, threshold)
+    frame = threshold.frame
+    image, factor = _reduced(threshold)
     widest = max(min(image.shape) / 6, 2.0)
     if method == "log":
         # Without overlap=1 the one wide blob about a pair would oust the two.
@@ -68,9 +69,9 @@ def find_blobs(frame: Frame, threshold: Threshold, method: str) -> NDArray[np.fl
     return blobs[strong]
 
 
-def _reduced(frame: Frame, threshold: Threshold) -> tuple[NDArray[np.float64], int]:
+def _reduced(threshold: Threshold) -> tuple[NDArray[np.float64], int]:
     """Light above the sky, 0 to 1 at ``HEIGHTS`` times the threshold's, means over blocks; and pixels of a block."""
-    grey = grey_image(frame)
+    grey = grey_image(threshold.frame)
     sky, height = sky_and_height(grey, threshold)
     light = np.clip(np.nan_to_num(grey - sky, nan=0.0) / (HEIGHTS * height), 0, 1)
     factor = max(1, -(-max(light.shape) // LONGEST))

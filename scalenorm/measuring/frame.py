@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -104,7 +105,7 @@ def as_frame(image: ArrayLike, options: MeasureOptions, mask: ArrayLike | None =
     if not rows.flags.writeable:
         rows = np.asarray(_Writeable(rows))
     kind, weights, scale = _grey_kind(bands, dtype, options.weights)
-    exact = kind < 3 and working.itemsize <= 2 and bands <= 32767
+    exact = kind != kernels.WEIGHTED and working.itemsize <= 2 and bands <= 32767
     level = np.empty(min(kernels.grey.CHUNK, height * width), np.int32 if exact else np.float64)
     valid = None if mask is None and own is None else _valid(mask, own, (height, width))
     return Frame(rows, height, width, bands, kind, weights, scale, level, valid, dtype, array.ndim == 2)
@@ -123,19 +124,19 @@ _ONES = tuple(np.ones(n) for n in range(5))
 
 
 def _grey_kind(
-    bands: int, dtype: np.dtype[Any], weights: tuple[float, ...] | None
+    bands: int, dtype: np.dtype[Any], weights: Sequence[float] | None
 ) -> tuple[int, NDArray[np.float64], float]:
-    """How the bands make grey: (kind, weights, scale) as in Frame. The constants are those of kernels.grey."""
+    """How the bands make grey: (kind, weights, scale) as in Frame."""
     if weights is not None:
         if len(weights) != bands:
             raise ValueError(f"weights must be one number for each of the {bands} bands, got {len(weights)}: {weights}")
-        return 3, np.array(weights), 1.0
+        return kernels.WEIGHTED, np.array(weights), 1.0
     ones = _ONES[bands] if bands < len(_ONES) else np.ones(bands)
     if bands == 3:
-        return 1, ones, 10000.0
+        return kernels.RGB, ones, 10000.0
     if bands == 4 and dtype == np.uint8:
-        return 2, ones, 10000.0
-    return 0, ones, float(bands)
+        return kernels.RGBA, ones, 10000.0
+    return kernels.SUM, ones, float(bands)
 
 
 def _valid(mask: ArrayLike | None, own: NDArray[np.bool_] | None, shape: tuple[int, int]) -> NDArray[np.uint8]:
@@ -158,3 +159,17 @@ def image_center(height: int, width: int) -> tuple[float, float]:
 def nearest_pixel(position: float) -> int:
     """The pixel that a coordinate selects."""
     return math.floor(position + 0.5)
+
+
+def grey_image(frame: Frame) -> NDArray[np.float64]:
+    """Scaled grey levels, shape (H, W); NaN where a pixel is masked or not finite."""
+    # By the kernel, because a sum in another order may not find the same foreground.
+    level = np.empty(frame.height * frame.width, frame.level.dtype)
+    planes = np.empty((3, len(level)), frame.rows.dtype)
+    kernels.grey.grey_levels(frame.pixels, frame.kind, frame.weights, planes, level)
+    grey = level.reshape(frame.height, frame.width).astype(np.float64, copy=False)
+    if frame.valid is not None:
+        grey[frame.valid == 0] = np.nan
+    if not frame.exact:
+        grey[~np.isfinite(grey)] = np.nan
+    return grey

@@ -1,99 +1,67 @@
-"""Every object of a field: found, put in order, measured and cropped."""
+"""Every object of a field."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .component import Component, find_component
+from .. import kernels
+from .component import Component
+from .deblending import deblend, object_pixels
+from .ellipse import fit_ellipse
+from .foreground import Foreground, find_foreground
 from .frame import Frame
-from .measure import Galaxy, find_foreground, finish_galaxy
+from .galaxy import Galaxy, describe_component
 from .options import MeasureOptions
-from .threshold import Threshold
+from .region import Region, fill_region, label_foreground, with_holes_filled
+from .threshold import Threshold, find_threshold
 
 
-def count_objects(frame: Frame, options: MeasureOptions) -> int:
-    """Return how many objects `find_objects` finds."""
-    grey, threshold = find_foreground(frame, options)
-    if options.deblend:
-        return sum(1 for _ in _components(grey, threshold, options))
-    return len(_regions(grey, threshold, options)[0])
-
-
-def find_objects(frame: Frame, options: MeasureOptions, numbers: Sequence[int] | None = None) -> list[Galaxy]:
+def find_objects(frame: Frame, options: MeasureOptions) -> Iterator[Galaxy]:
     """Find every object: each component of at least ``min_area`` pixels, or what deblending separates it into.
 
-    Parameters
-    ----------
-    frame : Frame
-    options : MeasureOptions
-    numbers : sequence of int >= 0, optional
-        Return these only, in this order, without those that there are not.
-
-    Returns
-    -------
-    list of Galaxy
-        The one with the most pixels first; ties in the order of their components' first pixels. Each holds of its
-        mask the bounding box only, because whole ones would take as many images as there are objects.
+    Yields
+    ------
+    Galaxy
+        In the order of their components' first pixels. Each is expected where it is. Use it before asking for the
+        next: they share one mask, in which only the object's own component is marked.
     """
-    grey, threshold = find_foreground(frame, options)
-    if options.deblend or options.fill_holes:
-        found = [
-            _packed(finish_galaxy(grey, threshold, component, objects, None, options))
-            for component, objects in _components(grey, threshold, options)
-        ]
-        found.sort(key=lambda galaxy: -galaxy.component.moments[0] if galaxy.component else 0)
-        return found if numbers is None else [found[number] for number in numbers if number < len(found)]
-    pixels, areas = _regions(grey, threshold, options)
-    order = pixels[np.argsort(-areas, kind="stable")]
-    if numbers is not None:
-        order = order[[number for number in numbers if number < len(order)]]
-    return [
-        _packed(finish_galaxy(grey, threshold, _component_at(grey, threshold, pixel), 1, None, options))
-        for pixel in order.tolist()
-    ]
+    threshold = find_threshold(frame, options)
+    foreground = find_foreground(frame, threshold)
+    for whole in _components(foreground, options.min_area):
+        for region, objects in _parts(threshold, whole, options):
+            if options.fill_holes:
+                region = with_holes_filled(region)
+            expected = fit_ellipse(region)[:2]
+            yield describe_component(threshold, foreground, Component(region, expected, objects), options)
 
 
-def _regions(grey: Frame, threshold: Threshold, options: MeasureOptions) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return first pixel and area of each component that is large enough, in row-major order of the first pixels."""
-    from .robust import label_foreground
-
-    labels, areas = label_foreground(grey, threshold)
+def _components(foreground: Foreground, min_area: int) -> Iterator[Region]:
+    """Each component that is large enough, marked in the mask while it is looked at."""
+    labels, areas = label_foreground(foreground)
     inside = np.flatnonzero(labels)[::-1]
     first = np.zeros(len(areas), np.int64)
     first[labels.ravel()[inside]] = inside  # of several values for one place the last one stays
-    large = areas >= options.min_area
+    large = areas >= min_area
     large[0] = False
-    return first[large], areas[large]
+    mask = foreground.mask
+    for pixel in first[large].tolist():
+        region = fill_region(mask, *divmod(pixel, mask.shape[1]))
+        if region is not None:
+            yield region
+            top, left, bottom, right = region.bbox
+            part = mask[top:bottom, left:right]
+            part[part == kernels.MEMBER] = kernels.FOREGROUND
 
 
-def _component_at(grey: Frame, threshold: Threshold, pixel: int) -> Component | None:
-    return find_component(grey, threshold, *divmod(pixel, grey.width))
-
-
-def _components(grey: Frame, threshold: Threshold, options: MeasureOptions) -> Iterator[tuple[Component, int]]:
-    """Yield every object's component, and how many objects the component holds that it was separated from."""
-    from .deblending import deblend, object_pixels
-
-    levels, contrast = int(options.deblend_levels), options.deblend_contrast
-    for pixel in _regions(grey, threshold, options)[0].tolist():
-        component = _component_at(grey, threshold, pixel)
-        if component is None:
-            continue
-        if not options.deblend:
-            yield component, 1
-            continue
-        for at in object_pixels(grey, threshold, component, levels=levels, contrast=contrast):
-            part, objects = deblend(grey, threshold, component, levels=levels, contrast=contrast, at=at)
-            if part.moments[0] >= options.min_area:
-                yield part, objects
-
-
-def _packed(galaxy: Galaxy) -> Galaxy:
-    component = galaxy.component
-    if component is None:
-        return galaxy
-    top, left, bottom, right = component.bbox
-    return galaxy._replace(component=component._replace(mask=component.mask[top:bottom, left:right].copy()))
+def _parts(threshold: Threshold, region: Region, options: MeasureOptions) -> Iterator[tuple[Region, int]]:
+    """The objects of a component, each with the number of objects in it."""
+    if not options.deblend:
+        yield region, 1
+        return
+    levels, contrast = options.deblend_levels, options.deblend_contrast
+    for at in object_pixels(threshold, region, levels=levels, contrast=contrast):
+        part, objects = deblend(threshold, region, levels=levels, contrast=contrast, at=at)
+        if part.area >= options.min_area:
+            yield part, objects

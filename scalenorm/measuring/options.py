@@ -1,18 +1,162 @@
-"""The options of a measurement, checked once."""
+"""The options of a measurement, each declared once.
+
+A field of `MeasureOptions` is all there is to an option: its type, default, range and text. Signatures and docstrings
+of the public functions, ``scalenorm/__init__.pyi``, the transformer, the command line and the settings in a cache
+follow from it.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
+import functools
+import inspect
 import math
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any, Literal, NamedTuple
 
 Center = str | tuple[float, float]
 
-CENTERS = ("image", "galaxy", "log", "dog")
-# Beyond these a crop holds nothing but sky, a smoothed image one value, and both take minutes.
-MOST_MARGIN, MOST_SMOOTH, MOST_LEAST_SIDE = 1000, 1000, 1_000_000
-SIZES = ("major_axis", "half_light", "petrosian")
+
+class Number(NamedTuple):
+    """A finite number in a range; ``above`` leaves the lower end out."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False
+    whole: bool = False
+
+    def check(self, value: object) -> float:
+        """Return the number as a Python one, or raise ValueError."""
+        if isinstance(value, str):  # float() would take "1"
+            raise ValueError
+        number = float(value)  # type: ignore[arg-type]
+        if not (self.low <= number <= self.high and math.isfinite(number)) or (self.above and number == self.low):
+            raise ValueError
+        if self.whole and not number.is_integer():
+            raise ValueError
+        return int(number) if self.whole else number
+
+    @property
+    def words(self) -> str:
+        """What is possible, for messages."""
+        return f"a {'whole' if self.whole else 'finite'} number{self._range}"
+
+    @property
+    def doc(self) -> str:
+        """The type, for docstrings."""
+        return f"{'int' if self.whole else 'float'}{self._range}"
+
+    @property
+    def _range(self) -> str:
+        if self.low == -math.inf:
+            return ""
+        if self.high == math.inf:
+            return f" >= {self.low:g}"
+        return f" above {self.low:g}, at most {self.high:g}" if self.above else f" from {self.low:g} to {self.high:g}"
+
+
+class Choice(NamedTuple):
+    """One of some names, or, with ``position``, a (row, col)."""
+
+    names: tuple[str, ...]
+    position: bool = False
+
+    def check(self, value: Any) -> str | tuple[float, ...]:
+        """Return the name or the position, or raise ValueError."""
+        if self.position and not isinstance(value, str):
+            return Numbers(2).check(value)
+        if value not in self.names:
+            raise ValueError
+        return str(value)
+
+    @property
+    def words(self) -> str:
+        """What is possible, for messages."""
+        return f"one of {', '.join(self.names)}" + (" or 2 finite numbers (row, col)" if self.position else "")
+
+    @property
+    def doc(self) -> str:
+        """The type, for docstrings."""
+        names = ", ".join(f'"{name}"' for name in self.names)
+        return f"{{{names}}}" + (" or (row, col)" if self.position else "")
+
+
+class Switch(NamedTuple):
+    """On or off."""
+
+    words: str = "True or False"
+    doc: str = "bool"
+
+    def check(self, value: object) -> bool:
+        """Return a bool, or raise ValueError."""
+        if value not in (True, False):
+            raise ValueError
+        return bool(value)
+
+
+class Numbers(NamedTuple):
+    """Finite numbers, a fixed count of them or any."""
+
+    length: int | None = None
+    doc: str = "sequence of float"
+
+    def check(self, value: Any) -> tuple[float, ...]:
+        """Return a tuple of floats, or raise ValueError."""
+        numbers = tuple(Number().check(item) for item in value)
+        if not numbers or (self.length is not None and len(numbers) != self.length):
+            raise ValueError
+        return numbers
+
+    @property
+    def words(self) -> str:
+        """What is possible, for messages."""
+        return f"{self.length} finite numbers" if self.length else "finite numbers, one for each band"
+
+
+class Interval(NamedTuple):
+    """A least and a greatest value; the least one within limits."""
+
+    low: float
+    high: float
+    doc: str = "(float, float)"
+
+    def check(self, value: Any) -> tuple[float, float]:
+        """Return (least, greatest), or raise ValueError."""
+        least, greatest = Numbers(2).check(value)
+        if not self.low <= least <= min(greatest, self.high):
+            raise ValueError
+        return least, greatest
+
+    @property
+    def words(self) -> str:
+        """What is possible, for messages."""
+        return f"(least, greatest) with {self.low:,.0f} <= least <= greatest and least at most {self.high:.0f}"
+
+
+class Axis(NamedTuple):
+    """An axis of an array."""
+
+    words: str = "an integer"
+    doc: str = "int"
+
+    def check(self, value: Any) -> int:
+        """Return the integer, or raise ValueError."""
+        if not isinstance(value, Integral):
+            raise ValueError
+        return int(value)
+
+
+Check = Number | Choice | Switch | Numbers | Interval | Axis
+
+
+def _option(default: Any, check: Check, text: str, metavar: str = "") -> Any:
+    """Declare an option; the first sentence of its text is what ``--help`` says."""
+    metadata = {"check": check, "text": " ".join(text.split()), "metavar": metavar}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,88 +169,154 @@ class MeasureOptions:
         If an option is out of its range; the message says which, what was given and what is possible.
     """
 
-    sigma: float = 1.0
-    margin: float = 1.0
-    center: Center = "image"
-    channel_axis: int | None = None
-    weights: tuple[float, ...] | None = None
-    sigma_clip: float | None = None
-    smooth: float = 0.0
-    min_area: int = 1
-    fill_holes: bool = False
-    deblend: bool = False
-    deblend_levels: int = 32
-    deblend_contrast: float = 0.005
-    size_from: str = "major_axis"
-    side_limits: tuple[float, float] | None = None
-    mask_neighbours: bool = False
+    sigma: float = _option(1.0, Number(), "Standard deviations above the mean at which the foreground starts.", "K")
+    margin: float = _option(
+        # Beyond this a crop holds nothing but sky, and takes minutes.
+        1.0, Number(0, 1000, above=True), "Side of the window over the galaxy's size.", "M"
+    )  # fmt: skip
+    center: Center = _option(
+        "image", Choice(("image", "galaxy", "log", "dog"), position=True),
+        """Centre of the window: the image's (the paper), the galaxy's centroid, a position, or the most salient blob of
+        a Laplacian-of-Gaussian or difference-of-Gaussians search. Without any blob it is the image's centre. The galaxy
+        is looked for at the blob or the given position, else at the image's centre.""",
+        "C",
+    )  # fmt: skip
+    channel_axis: int | None = _option(None, Axis(), "Axis of the bands; by default the last of three.")
+    weights: Sequence[float] | None = _option(
+        None, Numbers(),
+        """Weights of the bands in the grey level. By default three bands, and the first three of 8-bit RGBA, become
+        grey as 0.2125 R + 0.7154 G + 0.0721 B, and any other number as their mean.""",
+        "W,W",
+    )  # fmt: skip
+    sigma_clip: float | None = _option(
+        None, Number(low=1),
+        """Leave pixels more than this many deviations from the mean out of mean and deviation, repeatedly. The
+        threshold then follows the sky, not the objects: raise ``sigma`` to 2 or 3.""",
+        "K",
+    )  # fmt: skip
+    smooth: float = _option(
+        0.0, Number(0, 1000),
+        "Standard deviation, in pixels, of a Gaussian that smooths the grey level before all else.",
+        "S",
+    )  # fmt: skip
+    min_area: int = _option(1, Number(1, whole=True), "Pixels that a component must have to be the galaxy.", "N")
+    fill_holes: bool = _option(False, Switch(), "Count the pixels that the region encloses as the galaxy's.")
+    deblend: bool = _option(False, Switch(), "Separate the galaxy from neighbours that touch it.")
+    deblend_levels: int = _option(
+        32, Number(2, 10_000, whole=True), "Levels at which deblending looks for separate peaks.", "N"
+    )
+    deblend_contrast: float = _option(
+        0.005, Number(0, 1),
+        """Light that a peak must have to be another object, relative to the greater one beside it. It is weighted by
+        the depth of the valley between them.""",
+        "F",
+    )  # fmt: skip
+    size_from: Literal["major_axis", "half_light", "petrosian"] = _option(
+        "major_axis", Choice(("major_axis", "half_light", "petrosian")),
+        """What the window is scaled by: the region's major axis, twice the half-light diameter, or the Petrosian
+        diameter. The last two are measured along the major axis of elliptical apertures; where that fails, the major
+        axis is used and the flag ``SCALE_LIMITED`` is set.""",
+        "S",
+    )  # fmt: skip
+    side_limits: tuple[float, float] | None = _option(
+        None, Interval(1, 1_000_000), "Least and greatest side of the window, in pixels.", "A,B"
+    )
+    mask_neighbours: bool = _option(
+        False, Switch(),
+        "Paint foreground that is not the galaxy with sky in the normalised crop. Changes no measurement.",
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
-        for name in ("sigma", "margin", "smooth", "deblend_contrast"):
-            value = getattr(self, name)
-            if value.__class__ is not float:
-                object.__setattr__(self, name, _number(name, value))
-        if not math.isfinite(self.sigma):
-            raise ValueError(f"sigma must be a finite number, got {self.sigma!r}")
-        if not (math.isfinite(self.margin) and self.margin > 0):
-            raise ValueError(f"margin must be a positive finite number, got {self.margin!r}")
-        if self.margin > MOST_MARGIN:
-            raise ValueError(f"margin must be at most {MOST_MARGIN}, got {self.margin!r}")
-        if not (self.channel_axis is None or isinstance(self.channel_axis, Integral)):
-            raise ValueError(f"channel_axis must be an integer or None, got {self.channel_axis!r}")
-        if isinstance(self.center, str):
-            if self.center not in CENTERS:
-                raise ValueError(f"center must be one of {', '.join(CENTERS)} or (row, col), got {self.center!r}")
-        else:
-            object.__setattr__(self, "center", _numbers("center", self.center, 2))
-        if self.weights is not None:
-            object.__setattr__(self, "weights", _numbers("weights", self.weights))
-        if self.sigma_clip is not None:
-            object.__setattr__(self, "sigma_clip", _number("sigma_clip", self.sigma_clip))
-            if not 1 <= self.sigma_clip < math.inf:
-                raise ValueError(
-                    f"sigma_clip must be a finite number of deviations, at least 1, got {self.sigma_clip!r}"
-                )
-        if not 0 <= self.smooth <= MOST_SMOOTH:
-            raise ValueError(f"smooth must be a number of pixels from 0 to {MOST_SMOOTH}, got {self.smooth!r}")
-        area, levels = _number("min_area", self.min_area), _number("deblend_levels", self.deblend_levels)
-        if not (area >= 1 and area.is_integer()):
-            raise ValueError(f"min_area must be a positive number of pixels, got {self.min_area!r}")
-        if not (2 <= levels <= 10_000 and levels.is_integer()):
-            raise ValueError(f"deblend_levels must be an integer from 2 to 10000, got {self.deblend_levels!r}")
-        if not 0 <= self.deblend_contrast <= 1:
-            raise ValueError(f"deblend_contrast must be a number from 0 to 1, got {self.deblend_contrast!r}")
-        if self.size_from not in SIZES:
-            raise ValueError(f"size_from must be one of {', '.join(SIZES)}, got {self.size_from!r}")
-        if self.side_limits is not None:
-            low, high = _numbers("side_limits", self.side_limits, 2)
-            if not 1 <= low <= min(high, MOST_LEAST_SIDE):
-                raise ValueError(
-                    f"side_limits must be (least, greatest) in pixels with 1 <= least <= greatest and least at most "
-                    f"{MOST_LEAST_SIDE}, got {self.side_limits!r}"
-                )
-            object.__setattr__(self, "side_limits", (low, high))
+        for name, field in OPTIONS.items():
+            given = getattr(self, name)
+            if given is not field.default:
+                object.__setattr__(self, name, _checked(name, given, field))
 
 
-def _number(name: str, value: object) -> float:
-    """Any real number, NumPy's too, as a float."""
-    if isinstance(value, str):  # float() would take "1"
-        raise ValueError(f"{name} must be a number, got {value!r}")
+def _checked(name: str, given: Any, field: dataclasses.Field[Any]) -> Any:
+    if given is None and field.default is None:
+        return None
+    check = field.metadata["check"]
     try:
-        return float(value)  # type: ignore[arg-type]
-    except OverflowError:
-        raise ValueError(f"{name} is a number too large for a float") from None
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be a number, got {value!r}") from None
+        return check.check(given)
+    except (ValueError, TypeError, OverflowError):
+        nothing = " or None" if field.default is None else ""
+        raise ValueError(f"{name} must be {check.words}{nothing}, got {given!r}") from None
 
 
-def _numbers(name: str, values: Sequence[float] | str, length: int | None = None) -> tuple[float, ...]:
-    """``values`` as a tuple of finite floats."""
-    wanted = f"{length} finite numbers" if length else "finite numbers"
+#: The declarations by name.
+OPTIONS: dict[str, dataclasses.Field[Any]] = {field.name: field for field in dataclasses.fields(MeasureOptions)}
+
+_DEFAULTS = MeasureOptions()
+
+
+@functools.lru_cache(maxsize=64)
+def _remembered(**options: Any) -> MeasureOptions:
+    return MeasureOptions(**options)
+
+
+def measure_options(options: dict[str, Any], function: str) -> MeasureOptions:
+    """Check the options that a public function was given.
+
+    Raises
+    ------
+    TypeError
+        For a name that is no option; the message names the function and the nearest option.
+    ValueError
+        For a value out of range.
+    """
+    if not options:
+        return _DEFAULTS
+    for name in options:
+        if name not in OPTIONS:
+            near = difflib.get_close_matches(name, OPTIONS, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{hint}")
     try:
-        numbers = tuple(_number(name, value) for value in values)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be {wanted}, got {values!r}") from None
-    if not numbers or (length and len(numbers) != length) or not all(map(math.isfinite, numbers)):
-        raise ValueError(f"{name} must be {wanted}, got {values!r}")
-    return numbers
+        return _remembered(**options)
+    except TypeError:  # a list, say, cannot be remembered
+        return MeasureOptions(**options)
+
+
+def takes_measuring_options(*, without: Sequence[str] = ()) -> Callable[[Any], Any]:
+    """Show every measuring option in the signature and the docstring of a function with ``**options``.
+
+    The docstring holds the line ``**options`` among its parameters, which the options' own entries replace.
+    """
+    names = [name for name in OPTIONS if name not in without]
+
+    def show(function: Any) -> Any:
+        called = vars(function)["__init__"] if isinstance(function, type) else function
+        signature = inspect.signature(called)
+        own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        shown = [
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=OPTIONS[name].default, annotation=OPTIONS[name].type
+            )
+            for name in names
+        ]
+        called.__signature__ = signature.replace(parameters=[*own, *shown])
+        if function.__doc__:
+            function.__doc__ = _with_entries(function.__doc__, names)
+        return function
+
+    return show
+
+
+def _shown(default: Any) -> str:
+    return f'"{default}"' if isinstance(default, str) else repr(default)
+
+
+def _with_entries(text: str, names: Sequence[str]) -> str:
+    """A docstring with the entries of options in place of its line ``**options``."""
+    before, line, after = text.partition("**options\n")
+    if not line:
+        return text
+    indent = before.rpartition("\n")[2]
+    lines = []
+    for name in names:
+        field = OPTIONS[name]
+        default = "optional" if field.default is None else f"default {_shown(field.default)}"
+        lines.append(f"{indent}{name} : {field.metadata['check'].doc}, {default}")
+        lines.append(textwrap.indent(textwrap.fill(field.metadata["text"], 108), indent + "    "))
+    return before.removesuffix(indent) + "\n".join(lines) + "\n" + after

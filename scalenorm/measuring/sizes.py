@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .component import Component
 from .ellipse import Ellipse
-from .frame import Frame
-from .robust import grey_image, sky_and_height
+from .frame import grey_image
+from .region import Region, sky_and_height
 from .threshold import Threshold
 
 ETA = 0.2  # Petrosian radius: where an annulus is this fraction of the mean inside it (Blanton et al. 2001, SDSS)
@@ -19,22 +18,22 @@ TOTAL = 1.5  # Petrosian radii that hold all light (Conselice 2003, as statmorph
 THINNEST = 0.05  # axis ratio of the thinnest apertures: a line has no area
 
 
-def petrosian_size(frame: Frame, threshold: Threshold, component: Component, ellipse: Ellipse) -> float:
+def petrosian_size(threshold: Threshold, region: Region, ellipse: Ellipse) -> float:
     """Twice the Petrosian radius along the major axis, in pixels; NaN if light never falls that far.
 
     The apertures are ellipses with the centre, axis ratio and orientation of the galaxy's. Foreground that is not
     the galaxy takes no part; the sky is the mean of the pixels below the threshold.
     """
-    growth = _growth(frame, threshold, component, ellipse)
+    growth = _growth(threshold, region, ellipse)
     return 2 * _petrosian_radius(*growth)
 
 
-def half_light_size(frame: Frame, threshold: Threshold, component: Component, ellipse: Ellipse) -> float:
+def half_light_size(threshold: Threshold, region: Region, ellipse: Ellipse) -> float:
     """Four times the radius that holds half the light within 1.5 Petrosian radii, in pixels; NaN without the latter.
 
     The apertures are those of `petrosian_size`. Twice the half-light diameter is about the major axis of a galaxy.
     """
-    light, area = _growth(frame, threshold, component, ellipse)
+    light, area = _growth(threshold, region, ellipse)
     radius = _petrosian_radius(light, area)
     if math.isnan(radius):
         return math.nan
@@ -48,24 +47,14 @@ def half_light_size(frame: Frame, threshold: Threshold, component: Component, el
 SIZES = {"half_light": half_light_size, "petrosian": petrosian_size}
 
 
-def limit_side(side: float, limits: tuple[float, float] | None) -> tuple[float, bool]:
-    """A side cut to (least, greatest), and whether that changed it."""
-    if limits is None:
-        return side, False
-    limited = min(max(side, limits[0]), limits[1])
-    return limited, limited != side
-
-
-def _growth(
-    frame: Frame, threshold: Threshold, component: Component, ellipse: Ellipse
-) -> tuple[NDArray[Any], NDArray[Any]]:
+def _growth(threshold: Threshold, region: Region, ellipse: Ellipse) -> tuple[NDArray[Any], NDArray[Any]]:
     """Light above the sky, and area, of elliptical annuli one pixel wide along the major axis.
 
     The light of an annulus is its mean times its area: pixels that are excluded are replaced by the mean of the rest.
     """
-    grey = grey_image(frame)
+    grey = grey_image(threshold.frame)
     sky, height = sky_and_height(grey, threshold)
-    pixels = component.pixels()
+    pixels = region.pixels()
     rows, cols = np.ogrid[: grey.shape[0], : grey.shape[1]]
     y, x = rows - ellipse.row, cols - ellipse.col
     along = math.cos(ellipse.orientation) * y + math.sin(ellipse.orientation) * x

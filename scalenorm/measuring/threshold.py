@@ -1,4 +1,4 @@
-"""Steps 1 and 2: grey level, and the threshold mean + sigma * standard deviation; and the sky below it."""
+"""Steps 1 and 2: the grey level, and its threshold at mean + sigma * standard deviation."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import kernels
-from .frame import Frame
+from .frame import Frame, grey_image
+from .options import MeasureOptions
 
-_MOST = 2**31 - 1  # above any exact grey level
+MOST = 2**31 - 1  # above any exact grey level
 TINY = 2.0**-600  # scales any float64 down, so that squares and sums of them are finite
 
 
@@ -22,23 +22,27 @@ class Threshold(NamedTuple):
     value: float  # mean + sigma * std of the grey level, in input units; NaN without valid pixels
     cutoff: np.int32 | np.float64 | None  # foreground is scaled grey >= cutoff; None: there is no foreground
     valid: int  # valid, finite pixels
+    frame: Frame  # whose grey level is compared: that of the image, smoothed where asked for, scaled down where huge
 
 
-class Sky(NamedTuple):
-    """What a threshold leaves below it, and what above."""
-
-    values: NDArray[np.float64]  # (bands,), mean of the valid pixels below the threshold, in input units
-    pixels: int  # their number; all valid ones where there is no foreground
-    foreground: NDArray[np.uint8]  # (height, width), 0 where not
-
-
-def find_threshold(frame: Frame, sigma: float) -> Threshold:
+def find_threshold(frame: Frame, options: MeasureOptions) -> Threshold:
     """Threshold at the mean plus ``sigma`` population standard deviations of the grey level of the valid pixels.
 
     For 8- and 16-bit images the comparison g >= mean + sigma * std is exact: it is turned into a comparison of
     integers with integer arithmetic throughout.
     """
-    return _exact_threshold(frame, sigma) if frame.exact else _float_threshold(frame, sigma)
+    if options.smooth:
+        frame = smooth_frame(frame, options.smooth)
+    threshold = _threshold_of(frame, options)
+    if threshold.valid and not (math.isfinite(threshold.value) or frame.exact):  # squares are beyond float64
+        threshold = _threshold_of(frame._replace(rows=frame.rows * TINY, scale=frame.scale * TINY), options)
+    return threshold
+
+
+def _threshold_of(frame: Frame, options: MeasureOptions) -> Threshold:
+    if options.sigma_clip is not None:
+        return _clipped_threshold(frame, options.sigma, options.sigma_clip)
+    return _exact_threshold(frame, options.sigma) if frame.exact else _float_threshold(frame, options.sigma)
 
 
 def _exact_threshold(frame: Frame, sigma: float) -> Threshold:
@@ -47,12 +51,12 @@ def _exact_threshold(frame: Frame, sigma: float) -> Threshold:
     total, high, middle, low = sums.tolist()
     count = frame.height * frame.width if frame.valid is None else int(np.count_nonzero(frame.valid))
     if count == 0:
-        return Threshold(math.nan, None, 0)
+        return Threshold(math.nan, None, 0, frame)
     squares = (high << 32) + (middle << 16) + low
     spread = count * squares - total * total  # count^2 * variance
     value = (total + sigma * math.sqrt(spread)) / (count * frame.scale)
     if spread == 0:
-        return Threshold(value, None, count)
+        return Threshold(value, None, count, frame)
     # count * g - total >= sigma * sqrt(spread), all integers but the right-hand side, which is rounded up.
     if sigma == 1:
         bound = math.isqrt(spread - 1) + 1
@@ -60,7 +64,7 @@ def _exact_threshold(frame: Frame, sigma: float) -> Threshold:
         square = Fraction(sigma) ** 2 * spread
         bound = math.isqrt(math.ceil(square) - 1) + 1 if sigma > 0 else -math.isqrt(math.floor(square))
     cutoff = -((-total - bound) // count)
-    return Threshold(value, np.int32(min(max(cutoff, -_MOST), _MOST)), count)
+    return Threshold(value, np.int32(min(max(cutoff, -MOST), MOST)), count, frame)
 
 
 def _float_threshold(frame: Frame, sigma: float) -> Threshold:
@@ -71,14 +75,14 @@ def _float_threshold(frame: Frame, sigma: float) -> Threshold:
             frame.pixels, frame.kind, frame.weights, frame.valid_pixels, pivot, frame.level, sums, squares
         )
         if count == 0:
-            return Threshold(math.nan, None, 0)
+            return Threshold(math.nan, None, 0, frame)
         offset = float(sums.sum()) / count
         variance = float(squares.sum()) / count - offset * offset
     cutoff = pivot + offset + sigma * math.sqrt(variance) if variance >= 0 else math.nan
     value = cutoff / frame.scale
     if not (variance > 0 and math.isfinite(cutoff)):
-        return Threshold(value, None, count)
-    return Threshold(value, np.float64(cutoff), count)
+        return Threshold(value, None, count, frame)
+    return Threshold(value, np.float64(cutoff), count, frame)
 
 
 def _some_level(frame: Frame) -> float:
@@ -98,29 +102,48 @@ def _some_level(frame: Frame) -> float:
     return 0.0
 
 
-def measure_sky(frame: Frame, threshold: Threshold) -> Sky:
-    """Divide the pixels into foreground and sky.
+def _clipped_threshold(frame: Frame, sigma: float, clip: float) -> Threshold:
+    """Threshold at the clipped mean plus ``sigma`` clipped standard deviations.
 
-    If no valid pixel is below the threshold, the sky is the mean of all of them; if none is valid, 0.
+    Pixels more than ``clip`` deviations from the mean are dropped and both computed again, until none is dropped; as
+    astropy's ``sigma_clipped_stats`` with ``cenfunc="mean"``. It stops before all that is left has one value.
     """
-    foreground = np.empty((frame.height, frame.width), np.uint8)
-    sums = np.zeros((frame.bands, 1 if frame.exact else len(frame.level)))
-    before = frame.pixels, frame.kind, frame.weights, frame.valid_pixels
-    cutoff = _above_all(frame) if threshold.cutoff is None else threshold.cutoff
-    below = count = kernels.grey.split_pixels(*before, cutoff, frame.level, sums, foreground.reshape(-1))
-    if not count and threshold.cutoff is not None:
-        unused = np.empty(foreground.size, np.uint8)
-        count = kernels.grey.split_pixels(*before, _above_all(frame), frame.level, sums, unused)
-    if frame.exact:
-        return Sky(sums.sum(axis=1) / max(count, 1), below, foreground)
-    with np.errstate(over="ignore", invalid="ignore"):
-        values = sums.sum(axis=1) / max(count, 1)
-    if not np.isfinite(values).all():  # sums are beyond float64
-        tiny = None if threshold.cutoff is None else np.float64(threshold.cutoff * TINY)
-        values = measure_sky(frame._replace(rows=frame.rows * TINY), threshold._replace(cutoff=tiny)).values / TINY
-    return Sky(values, below, foreground)
+    grey = grey_image(frame)
+    values = grey[np.isfinite(grey)]
+    if values.size == 0:
+        return Threshold(math.nan, None, 0, frame)
+    kept = values
+    with np.errstate(over="ignore", invalid="ignore"):  # overflow ends as a threshold that is not finite
+        mean, deviation = float(kept.mean()), float(kept.std())
+        while deviation > 0:
+            fewer = kept[np.abs(kept - mean) <= clip * deviation]
+            if fewer.size == kept.size or (fewer == fewer[:1]).all():
+                break
+            kept = fewer
+            mean, deviation = float(kept.mean()), float(kept.std())
+    cutoff = mean + sigma * deviation
+    if deviation == 0 or not math.isfinite(cutoff):
+        return Threshold(cutoff / frame.scale, None, values.size, frame)
+    exact = np.int32(min(max(math.ceil(cutoff), -MOST), MOST)) if frame.exact else np.float64(cutoff)
+    return Threshold(cutoff / frame.scale, exact, values.size, frame)
 
 
-def _above_all(frame: Frame) -> np.int32 | np.float64:
-    """A cutoff that leaves every finite grey level below it."""
-    return np.int32(_MOST) if frame.exact else np.float64(np.inf)
+def smooth_frame(frame: Frame, smooth: float) -> Frame:
+    """A frame of one float band: the grey level smoothed with a Gaussian of ``smooth`` pixels standard deviation.
+
+    Masked and non-finite pixels take no part and stay out. The edge pixels continue beyond the frame.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    grey = grey_image(frame)
+    bad = np.isnan(grey)
+    if bad.any():
+        grey[bad] = 0
+        share = gaussian_filter((~bad).astype(float), smooth, mode="nearest")
+        with np.errstate(invalid="ignore", divide="ignore"):
+            grey = gaussian_filter(grey, smooth, mode="nearest") / share
+        grey[bad] = np.nan
+    else:
+        grey = gaussian_filter(grey, smooth, mode="nearest")
+    level = np.empty(min(kernels.grey.CHUNK, grey.size))
+    return Frame(grey, frame.height, frame.width, 1, 0, np.ones(1), frame.scale, level, frame.valid, grey.dtype, True)

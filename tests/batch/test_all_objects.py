@@ -477,7 +477,7 @@ def test_ids_that_could_be_those_of_objects(images, tmp_path):
         (["--center", "3,4"], {"center": (3, 4)}, "leave center out"),
         (["--views", "center-64"], {"views": ["center-64"]}, "only view is normalized, got center-64"),
         (["--views", "normalized,center-64"], {"views": ["normalized", "center-64"]}, "got normalized,center-64"),
-        (["--min-area", "0"], {"min_area": 0}, "min_area must be a positive number"),
+        (["--min-area", "0"], {"min_area": 0}, "min_area must be a whole number >= 1"),
     ],
 )
 def test_what_does_not_go_with_it(images, tmp_path, capsys, words, options, message):

@@ -103,7 +103,7 @@ def test_in_a_pipeline(galaxies):
         ({}, [], "X holds no images"),
         ({"size": 0}, np.zeros((2, 8, 8)), "size must be a positive number of pixels, got 0"),
         ({"view": "middle"}, np.zeros((2, 8, 8)), "unknown view 'middle'"),
-        ({"margin": -1}, np.zeros((2, 8, 8)), "margin must be a positive finite number, got -1"),
+        ({"margin": -1}, np.zeros((2, 8, 8)), "margin must be a finite number above 0, at most 1000, got -1"),
     ],
 )
 def test_bad_input_is_told(options, images, message):

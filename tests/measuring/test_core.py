@@ -16,10 +16,10 @@ from PIL import Image
 
 import scalenorm
 from scalenorm import Flag
-from scalenorm.measuring.component import _exact_moments
 from scalenorm.measuring.frame import as_frame
-from scalenorm.measuring.measure import find_galaxy
+from scalenorm.measuring.galaxy import find_galaxy
 from scalenorm.measuring.options import MeasureOptions
+from scalenorm.measuring.region import _exact_moments
 
 DTYPES = ("uint8", "uint16", "int16", "float32", "float64")
 BIG_ENDIAN = (">u2", ">i2", ">f4", ">f8")
@@ -53,7 +53,7 @@ def galaxy_like(rng, shape=(80, 90), dtype="uint8", bands=3, noise=0.05):
 def component_pixels(image, mask=None, **options):
     checked = MeasureOptions(**options)
     frame = as_frame(image, checked, mask)
-    component = find_galaxy(frame, checked).component
+    component = find_galaxy(frame, checked).component.region
     return np.zeros((frame.height, frame.width), bool) if component is None else component.pixels()
 
 
@@ -195,7 +195,7 @@ def test_second_moments_beyond_64_bits(options):
 def test_exact_moments_are_those_of_the_kernel(rng):
     options = MeasureOptions(sigma=0.2)
     for _ in range(5):
-        component = find_galaxy(as_frame(rng.normal(size=(20, 30)), options), options).component
+        component = find_galaxy(as_frame(rng.normal(size=(20, 30)), options), options).component.region
         assert _exact_moments(component) == component.moments
 
 
@@ -411,7 +411,7 @@ def test_windows_anywhere_match_pillow(seed, size, side, row, col):
     image = rng.integers(0, 256, (60, 80, 3), dtype=np.uint8)
     window = Window(row, col, side)
     sky = np.array([10.0, 20.0, 30.0])
-    got = resample(as_frame(image, MeasureOptions()), window, size, sky)
+    got = resample(as_frame(image, MeasureOptions()), [window], size, sky)[0]
     expected = naive.resample(image, row, col, side, size, sky)
     assert np.abs(got - expected).max() <= 0.51  # rounding, and Pillow keeps the box in single precision
     if not window.leaves(60, 80):
@@ -485,20 +485,20 @@ def test_true_axes_of_simulated_galaxies(galaxies):
         (np.zeros((3, 50, 60)), {}, "channel_axis=0"),
         (np.zeros((50, 60, 3)), {"channel_axis": 3}, "channel_axis must be between"),
         (np.zeros((5, 5)), {"mask": np.zeros((4, 5))}, "mask must have the image's shape"),
-        (np.zeros((5, 5)), {"sigma": math.nan}, "sigma must be a finite number"),
-        (np.zeros((5, 5)), {"margin": 0}, "margin must be a positive"),
-        (np.eye(5), {"margin": 1e308}, "margin must be at most 1000, got 1e"),
-        (np.eye(5), {"margin": 10**400}, "margin is a number too large"),
-        (np.zeros((5, 5)), {"min_area": math.inf}, "min_area must be a positive number of pixels, got inf"),
-        (np.zeros((5, 5)), {"min_area": "3"}, "min_area must be a number, got '3'"),
-        (np.zeros((5, 5)), {"sigma_clip": "3"}, "sigma_clip must be a number, got '3'"),
-        (np.zeros((5, 5)), {"deblend_levels": None}, "deblend_levels must be a number, got None"),
+        (np.zeros((5, 5)), {"sigma": math.nan}, "sigma must be a finite number, got nan"),
+        (np.zeros((5, 5)), {"margin": 0}, "margin must be a finite number above 0, at most 1000, got 0"),
+        (np.eye(5), {"margin": 1e308}, "margin must be .* at most 1000, got 1e"),
+        (np.eye(5), {"margin": 10**400}, "margin must be .* at most 1000, got 10000"),
+        (np.zeros((5, 5)), {"min_area": math.inf}, "min_area must be a whole number >= 1, got inf"),
+        (np.zeros((5, 5)), {"min_area": "3"}, "min_area must be a whole number >= 1, got '3'"),
+        (np.zeros((5, 5)), {"sigma_clip": "3"}, "sigma_clip must be a finite number >= 1 or None, got '3'"),
+        (np.zeros((5, 5)), {"deblend_levels": None}, "deblend_levels must be a whole number from 2 to 10000, got None"),
         (np.zeros((5, 5, 3)), {"channel_axis": 1.5}, "channel_axis must be an integer or None, got 1.5"),
-        (np.zeros((5, 5)), {"sigma": "1"}, "sigma must be a number, got '1'"),
+        (np.zeros((5, 5)), {"sigma": "1"}, "sigma must be a finite number, got '1'"),
         (np.zeros((5, 5)), {"view": ["normalized"]}, "unknown view \\['normalized'\\]"),
         (np.zeros((5, 5)), {"view": "center-99999999999"}, "unknown view 'center-99999999999'"),
         (np.zeros((5, 5)), {"center": "middle"}, "center must be one of image, galaxy"),
-        (np.zeros((5, 5)), {"center": (1, 2, 3)}, "center must be 2 finite numbers"),
+        (np.zeros((5, 5)), {"center": (1, 2, 3)}, r"center must be .*2 finite numbers \(row, col\), got"),
         (np.zeros((5, 5)), {"center": (7, 2)}, "outside the image of 5 x 5"),
         (np.zeros((5, 5)), {"weights": ()}, "weights must be finite numbers"),
         (np.zeros((5, 5)), {"view": "center-0"}, "unknown view 'center-0'"),

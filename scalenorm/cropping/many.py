@@ -1,0 +1,114 @@
+"""The crops of many images, in threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..measuring.frame import as_frame
+from ..measuring.galaxy import find_galaxy
+from ..measuring.options import measure_options, takes_measuring_options
+from .crop import check_size, crop_views, finite_frame
+from .views import parse_view
+
+
+@takes_measuring_options()
+def crop_many(
+    images: Iterable[ArrayLike],
+    size: int = 64,
+    *,
+    view: str = "normalized",
+    n_jobs: int | None = None,
+    mask: Iterable[ArrayLike] | None = None,
+    **options: Any,
+) -> NDArray[Any]:
+    """Crop many images in one pool of threads; the kernels release the GIL and images are not copied.
+
+    Parameters
+    ----------
+    images : iterable of array_like, or array of shape (N, H, W[, C])
+        All of one dtype and number of bands; heights and widths may differ.
+    size : int > 0, default 64
+    n_jobs : int, optional
+        Threads; by default, and for -1, one for each core that this process may use.
+    view : str, default "normalized"
+        ``"normalized"`` or ``"center-N"``, see `scalenorm.crop`.
+    mask : sequence of array_like of bool, or array of shape (N, H, W), optional
+        One mask for each image, True = excluded.
+    **options
+
+    Returns
+    -------
+    ndarray, shape (N, size, size[, C])
+        The same whatever the number of threads.
+
+    Raises
+    ------
+    ValueError
+        As for `scalenorm.crop`; the message names the image's index.
+
+    Examples
+    --------
+    >>> import scalenorm
+    >>> images = scalenorm.make_galaxies(3, seed=1).images
+    >>> scalenorm.crop_many(images, 32).shape
+    (3, 32, 32, 3)
+    """
+    check_size(size)
+    parse_view(view)
+    checked = measure_options(options, "crop_many")
+    images = images if isinstance(images, np.ndarray) else list(images)
+    masks = mask if mask is None or isinstance(mask, np.ndarray) else list(mask)
+    count = len(images)
+    if count == 0:
+        raise ValueError("images is empty: there is nothing to crop")
+    if masks is not None and len(masks) != count:
+        raise ValueError(f"mask must hold one mask for each of the {count} images, got {len(masks)}")
+    if n_jobs is None or n_jobs == -1:
+        n_jobs = usable_cores()
+    if n_jobs < 1:
+        raise ValueError(f"n_jobs must be a positive number of threads or -1, got {n_jobs}")
+
+    def crop_one(index: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        try:
+            frame = as_frame(images[index], checked, None if masks is None else masks[index])
+            if out is not None:
+                shape = (size, size) if frame.flat else (size, size, frame.bands)
+                if (frame.dtype, shape) != (result.dtype, result.shape[1:]):
+                    raise ValueError(
+                        f"its crop has dtype {frame.dtype} and shape {shape}, "
+                        f"that of image 0 {result.dtype} and {result.shape[1:]}: crop them one by one"
+                    )
+            galaxy = find_galaxy(frame, checked)
+            pixels = finite_frame(frame, galaxy)
+            return crop_views(pixels, galaxy, (view,), size, checked, out=None if out is None else [out])[0]
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"image {index}: {error}") from error
+
+    first = crop_one(0)
+    result = np.empty((count, *first.shape), first.dtype)
+    result[0] = first
+    block = max(1, min(64, count // (4 * n_jobs)))  # images a task: one a task would spend the time on the queue
+
+    def crop_block(start: int) -> None:
+        for index in range(start, min(start + block, count)):
+            crop_one(index, result[index])
+
+    starts = range(1, count, block)
+    if n_jobs == 1:
+        for start in starts:
+            crop_block(start)
+    else:
+        with ThreadPoolExecutor(n_jobs) as pool:
+            list(pool.map(crop_block, starts))
+    return result
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,5 @@
+"""What kernels and their callers agree on; imports nothing, so that callers need no Numba to know it."""
+
+SUM, RGB, RGBA, WEIGHTED = 0, 1, 2, 3  # how bands make grey
+CHUNK = 4096  # pixels: their grey levels stay in the nearest cache, and calls cost nothing
+BACKGROUND, FOREGROUND, MEMBER = 0, 1, 2  # values of a mask; MEMBER: of the region that was filled

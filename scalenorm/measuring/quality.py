@@ -1,0 +1,77 @@
+"""What may be wrong with a galaxy: its flags."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .. import kernels
+from .flags import Flag
+from .frame import Frame
+from .galaxy import Galaxy
+from .region import Region
+
+FULL_ELLIPSE = 0.9  # of its ellipse is what a single galaxy fills; two side by side leave more empty
+NEIGHBOUR = 0.05  # of the galaxy's area is the least that makes a neighbour
+CONTRAST = 4.0  # deviations of the sky
+SKY_STEP = 16  # rows from one to the next in which the deviation of the sky is measured
+_LARGEST = {np.dtype(name): int(np.iinfo(name).max) for name in ("uint8", "int8", "uint16", "int16")}
+
+
+def find_flags(frame: Frame, galaxy: Galaxy) -> Flag:
+    """What may be wrong with a galaxy; see `Flag`."""
+    threshold, foreground, component, ellipse, window = galaxy
+    flags = Flag(0)
+    if window.leaves(frame.height, frame.width):
+        flags |= Flag.PADDED
+    if has_non_finite(frame, galaxy):
+        flags |= Flag.NON_FINITE
+    if window.limited:
+        flags |= Flag.SCALE_LIMITED
+    region = component.region
+    if region is None:
+        return flags | Flag.NO_FOREGROUND
+    top, left, bottom, right = region.bbox
+    if top == 0 or left == 0 or bottom == frame.height or right == frame.width:
+        flags |= Flag.TOUCHES_EDGE
+    if math.dist(component.expected, ellipse[:2]) > ellipse.major_axis / 8:
+        flags |= Flag.OFF_CENTER
+    if ellipse.minor_axis < 1:
+        flags |= Flag.DEGENERATE_ELLIPSE
+    elif component.objects > 1 or region.area < FULL_ELLIPSE * math.pi / 4 * ellipse.major_axis * ellipse.minor_axis:
+        flags |= Flag.BLENDED
+    if foreground.sky_pixels < threshold.valid - foreground.sky_pixels:
+        flags |= Flag.MOST_OF_IMAGE
+    return flags | _flags_of_pixels(frame, galaxy, region)
+
+
+def _flags_of_pixels(frame: Frame, galaxy: Galaxy, region: Region) -> Flag:
+    """The flags for which the pixels must be looked at again."""
+    threshold, mask, grey = galaxy.threshold, galaxy.foreground.mask, galaxy.threshold.frame
+    top, left = (math.floor(edge) for edge in galaxy.window.corner())
+    side = math.ceil(galaxy.window.side)
+    window = max(top, 0), max(left, 0), min(top + side, grey.height), min(left + side, grey.width)
+    neighbours, faint, saturated = kernels.regions.inspect_region(
+        grey.rows, grey.kind, grey.weights, grey.valid, threshold.cutoff, grey.level,
+        mask, region.mask, region.mask is mask, region.bbox, window,
+        min(SKY_STEP, grey.height), CONTRAST,
+        frame.rows, frame.bands, _LARGEST.get(frame.dtype, -1),
+    )  # fmt: skip
+    flags = Flag(0)
+    if saturated:
+        flags |= Flag.SATURATED
+    if neighbours > NEIGHBOUR * region.area:
+        flags |= Flag.NEIGHBOUR_IN_WINDOW
+    if faint:
+        flags |= Flag.LOW_CONTRAST
+    return flags
+
+
+def has_non_finite(frame: Frame, galaxy: Galaxy) -> bool:
+    """Whether any pixel is NaN or infinite, masked ones included."""
+    if frame.rows.dtype.kind != "f":
+        return False
+    if frame.valid is None:
+        return galaxy.threshold.valid < frame.height * frame.width
+    return not np.isfinite(frame.rows).all()
