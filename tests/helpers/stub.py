@@ -1,8 +1,8 @@
 """Write ``scalenorm/__init__.pyi``, the public names as type checkers and editors see them.
 
 The measuring options are declared once, in ``scalenorm/measuring/options.py``, and put into the signatures when the
-package is imported; what reads source only, such as mypy or an editor, finds them here. ``python tests/helpers/stub.py``
-writes the file, `test_stub` says when it is out of date.
+package is imported; what reads source only, such as mypy or an editor, finds them here. Run
+``python tests/helpers/stub.py`` to write the file; `test_stub` says when it is out of date.
 """
 
 from __future__ import annotations
