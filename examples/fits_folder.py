@@ -12,7 +12,8 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 import scalenorm
-from scalenorm.exporting.export import write_catalog, write_images
+from scalenorm.exporting.catalog import write_catalog
+from scalenorm.exporting.images import write_images
 from scalenorm.reporting.page import write_report
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "fits-example")

@@ -35,17 +35,9 @@ def expand_config(parser: argparse.ArgumentParser, arguments: Sequence[str], opt
         If the file cannot be read, or holds something that is no option.
     """
     finder = argparse.ArgumentParser(parser.prog, parser.usage, add_help=False, allow_abbrev=False)
-    known_names = [name for action in parser._actions for name in action.option_strings]
-    # As argparse does with all options: what begins no other one stands for this.
-    short = [option[:end] for end in range(3, len(option)) if _begins_one(option[:end], known_names)]
-    for name in (option, *short):  # each for itself, so that an error names what was typed
-        finder.add_argument(name, dest="config", action="append", default=[])
+    finder.add_argument(option, dest="config", action="append", default=[])
     known, rest = finder.parse_known_args(arguments)
     return [word for path in known.config for word in _words(parser, path)] + rest
-
-
-def _begins_one(text: str, names: Sequence[str]) -> bool:
-    return sum(name.startswith(text) for name in names) == 1
 
 
 def _words(parser: argparse.ArgumentParser, path: str) -> list[str]:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from PIL import Image
 
+    from ..cache import Cache
+
 ELLIPSE, WINDOW = "#ffb000", "#4cc9f0"  # told apart by the colour-blind too, and from any galaxy
 
 AROUND = 3.0  # sides of an object's window that are shown of a field
@@ -70,6 +72,15 @@ def fitted(picture: Image.Image, side: int) -> Image.Image:
     scale = side / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     return picture.resize(size, Image.Resampling.BILINEAR)
+
+
+def shown_part(cache: Cache, row: int, pixels: NDArray[np.generic]) -> tuple[NDArray[np.generic], np.void]:
+    """Return what to show of a row's image, and the catalogue row with its positions there.
+
+    That is all of it, or the surroundings of the row's object if the image has many.
+    """
+    found = cache.catalog[row]
+    return surroundings(pixels, found) if cache.settings.get("all_objects") else (pixels, found)
 
 
 def surroundings(pixels: NDArray[np.generic], row: np.void) -> tuple[NDArray[np.generic], np.void]:

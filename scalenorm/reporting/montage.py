@@ -12,14 +12,13 @@ from ..cache import Cache
 from ..files.errors import OutputError
 from ..files.writing import check_output, whole_file
 from ..measuring.flags import describe
+from . import MARKER
 from .choosing import most_suspicious, offsets, rows_of, spread_over_sizes
-from .drawing import ELLIPSE, WINDOW, as_picture, draw_measurement, fitted, limits_of
+from .drawing import ELLIPSE, WINDOW, as_picture, draw_measurement, fitted, limits_of, shown_part
 from .originals import Originals
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
-
-MARKER = b"scalenorm-report"
 
 _WIDTH = 1400  # of the whole, for a laptop's screen
 _MARGIN, _GAP, _GUTTER = 24, 6, 28
@@ -137,7 +136,7 @@ def _draw_galaxy(
 ) -> bool:  # fmt: skip
     crops = [cache.view(name)[row] for name in cache.view_names]
     limits = limits_of(crops[0])
-    original = originals.shown(row)
+    original = originals.read(row)
     draw.rectangle((left, top, left + tile - 1, top + tile - 1), _EMPTY)
     if original is None:
         small = _font(12)
@@ -145,7 +144,7 @@ def _draw_galaxy(
             (left + tile / 2, top + tile / 2), "original\nnot found", _FAINT, small, anchor="mm", align="center"
         )
     else:
-        pixels, entry = original
+        pixels, entry = shown_part(cache, row, original)
         shown = fitted(as_picture(pixels, limits), tile)
         draw_measurement(shown, entry)
         picture.paste(shown, (left + (tile - shown.width) // 2, top + (tile - shown.height) // 2))

@@ -20,7 +20,6 @@ from ..images.options import DecodeOptions
 from ..sources.finding import find
 from ..sources.listing import Source, image_id
 from ..sources.reader import Reader
-from .drawing import surroundings
 
 _LISTS = (".csv", ".txt", ".lst")
 
@@ -54,7 +53,6 @@ class Originals:
         self._decode = DecodeOptions(**{name: value for name, value in cache.settings.items() if name in known})
         self._reader = Reader(self._decode.max_bytes)
         self._catalog = cache.catalog
-        self._all_objects = bool(cache.settings.get("all_objects"))
         self._last: tuple[bytes, np.ndarray | None] = (b"", None)
         rows = list(rows)
         self._sources = _matches(cache, rows, _stored(cache, rows) if images is None else _listed(cache, images))
@@ -71,17 +69,6 @@ class Originals:
         if self._last[0] != sha256:  # objects of one image often follow each other
             self._last = (sha256, self._decoded(row))
         return self._last[1]
-
-    def shown(self, row: int) -> tuple[np.ndarray, np.void] | None:
-        """Return what people want to see of an original, and the catalogue row with its positions there.
-
-        That is all of it, or the surroundings of the row's object if it has many.
-        """
-        image = self.read(row)
-        if image is None:
-            return None
-        entry = self._catalog[row]
-        return surroundings(image, entry) if self._all_objects else (image, entry)
 
     def _decoded(self, row: int) -> np.ndarray | None:
         source = self._sources.get(row)

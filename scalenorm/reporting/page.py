@@ -23,10 +23,10 @@ from ..files.errors import OutputError
 from ..files.reading import is_url
 from ..files.writing import check_output, whole_file
 from ..measuring.flags import Flag, describe
+from . import MARKER
 from .charts import flag_table, histogram
 from .choosing import good_rows, most_suspicious, offsets, spread_over_sizes, suspicion
-from .drawing import as_picture, fitted, limits_of
-from .montage import MARKER
+from .drawing import as_picture, fitted, limits_of, shown_part
 from .originals import Originals
 
 if TYPE_CHECKING:
@@ -135,8 +135,10 @@ def _pictures(
         for row in rows:
             crops = [cache.view(name)[row] for name in cache.view_names]
             limits = limits_of(crops[0])
-            original, entry = originals.shown(row) or (None, cache.catalog[row])
-            shown = None if original is None else _jpeg(fitted(as_picture(original, limits), _ORIGINAL))
+            original, entry, shown = originals.read(row), cache.catalog[row], None
+            if original is not None:
+                original, entry = shown_part(cache, row, original)
+                shown = _jpeg(fitted(as_picture(original, limits), _ORIGINAL))
             views = [_jpeg(_at_most(as_picture(crop, limits), _VIEW)) for crop in crops]
             size += len(shown or "") + sum(map(len, views))
             if size > PICTURE_BYTES:

@@ -15,10 +15,10 @@ from PIL import Image
 import scalenorm
 from scalenorm.batch import counting, work
 from scalenorm.cache.joining import join_caches
-from scalenorm.commands import cli
+from scalenorm.commands import batch, export, inspect, report
 from scalenorm.commands.config import to_toml
 from scalenorm.files.errors import BatchError, InputError, LabelsError, OptionError
-from scalenorm.reporting.drawing import surroundings
+from scalenorm.reporting.drawing import shown_part, surroundings
 from scalenorm.reporting.originals import Originals
 from scalenorm.sources.finding import find
 from scalenorm.sources.listing import MOST_OBJECTS, image_id, object_id
@@ -484,7 +484,7 @@ def test_what_does_not_go_with_it(images, tmp_path, capsys, words, options, mess
     with pytest.raises(OptionError, match=message):
         convert(images, tmp_path / "out.h5", **options)
     with pytest.raises(SystemExit) as stopped:
-        cli.batch([str(images), str(tmp_path / "out.h5"), "--all-objects", *words])
+        batch.main([str(images), str(tmp_path / "out.h5"), "--all-objects", *words])
     assert stopped.value.code == 2
     assert message.replace("_", "-") in capsys.readouterr().err
     assert beside(tmp_path / "out.h5") == []
@@ -506,15 +506,15 @@ def test_nothing_readable(tmp_path):
 def test_command_settings_and_config(images, tmp_path, capsys):
     first, second = str(tmp_path / "first.h5"), str(tmp_path / "second.h5")
     command = [str(images), "--all-objects", "--size", "12", "--min-area", "20", "--quiet"]
-    assert cli.batch([*command, first]) == 3
-    assert cli.inspect([first, "--settings"]) == 0
+    assert batch.main([*command, first]) == 3
+    assert inspect.main([first, "--settings"]) == 0
     text = capsys.readouterr().out
     assert text == to_toml(scalenorm.open_cache(first).settings)
     assert "all_objects = true\n" in text
     (tmp_path / "settings.toml").write_text(text)
-    assert cli.batch([str(images), second, "--config", str(tmp_path / "settings.toml"), "--quiet"]) == 3
+    assert batch.main([str(images), second, "--config", str(tmp_path / "settings.toml"), "--quiet"]) == 3
     assert scalenorm.open_cache(second).digest() == scalenorm.open_cache(first).digest()
-    assert cli.inspect([first]) == 0
+    assert inspect.main([first]) == 0
     assert "13 objects, 2 images failed" in capsys.readouterr().out
 
 
@@ -525,7 +525,7 @@ def test_reports_show_each_object(images, tmp_path):
     field_of = {path.stem: np.asarray(Image.open(path)) for path in images.glob("[mo]*.png")}
     with Originals(cache, good) as originals:
         for row in good.tolist():
-            image, entry = originals.shown(row)
+            image, entry = shown_part(cache, row, originals.read(row))
             whole, measured = field_of[cache.ids[row].partition("/")[0]], cache.catalog[row]
             assert image.shape[:2] == (entry["height"], entry["width"])
             assert image.shape[0] < whole.shape[0]
@@ -534,8 +534,8 @@ def test_reports_show_each_object(images, tmp_path):
             again, _ = surroundings(whole, measured)
             np.testing.assert_array_equal(image, again)
     arguments = [str(tmp_path / "out.h5"), "--montage", str(tmp_path / "m.png"), "--html", str(tmp_path / "p.html")]
-    assert cli.report([*arguments, "--quiet"]) == 0
-    assert cli.report([str(tmp_path / "out.h5"), "--montage", str(tmp_path / "n.png"), "--ids", "many/000003"]) == 0
+    assert report.main([*arguments, "--quiet"]) == 0
+    assert report.main([str(tmp_path / "out.h5"), "--montage", str(tmp_path / "n.png"), "--ids", "many/000003"]) == 0
     page = (tmp_path / "p.html").read_text()
     assert '"many-2/000004"' in page
     assert "Median offset" not in page
@@ -555,7 +555,7 @@ def test_originals_are_found_by_id_too(images, tmp_path):
 
 def test_export_of_objects(images, tmp_path):
     convert(images, tmp_path / "out.h5")
-    assert cli.export([str(tmp_path / "out.h5"), "--images", str(tmp_path / "crops"), "--quiet"]) == 0
+    assert export.main([str(tmp_path / "out.h5"), "--images", str(tmp_path / "crops"), "--quiet"]) == 0
     cache = scalenorm.open_cache(tmp_path / "out.h5")
     names = sorted(path.name for path in (tmp_path / "crops").iterdir())
     assert len(names) == 13
@@ -572,7 +572,8 @@ def test_hubble_deep_field(tmp_path):
     path = os.path.join(os.path.dirname(skimage.data.__file__), "hubble_deep_field.jpg")
     options = {"min_area": 30, "deblend": True}
     assert (
-        cli.batch([path, str(tmp_path / "hubble.h5"), "--all-objects", "--min-area", "30", "--deblend", "--quiet"]) == 0
+        batch.main([path, str(tmp_path / "hubble.h5"), "--all-objects", "--min-area", "30", "--deblend", "--quiet"])
+        == 0
     )
     cache = scalenorm.open_cache(tmp_path / "hubble.h5")
     measurements, crops = scalenorm.crop_all(np.asarray(Image.open(path)), 64, **options)

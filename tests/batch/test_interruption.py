@@ -46,14 +46,14 @@ def test_signals_say_how_far_it_got(tmp_path, number):
     images = write_pictures(tmp_path / "images", range(40))
     # A stream of images that never ends keeps the run going until the signal: here a slow decoder.
     slow = (
-        "import signal, sys, time, scalenorm.batch.work as work, scalenorm.commands.cli as cli\n"
+        "import signal, sys, time, scalenorm.batch.work as work, scalenorm.commands.batch as batch\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job in the background ignores it
         "decode = work.decode_masked\n"
         "def slowly(*args):\n"
         "    time.sleep(0.03)\n"
         "    return decode(*args)\n"
         "work.decode_masked = slowly\n"
-        "sys.exit(cli.batch())\n"
+        "sys.exit(batch.main())\n"
     )
     output = tmp_path / "out.h5"
     arguments = [str(images), str(output), "--part-size", "4", "--jobs", "1", "--size", "12"]

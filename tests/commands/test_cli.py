@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import re
 import resource
@@ -16,7 +17,7 @@ from pictures import beside, write_pictures
 from PIL import Image
 
 from scalenorm import open_cache
-from scalenorm.commands import cli
+from scalenorm.commands.batch import make_parser
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def images(tmp_path, monkeypatch):
 def run(capsys, command, *arguments):
     """Exit code, and lines of stdout and stderr."""
     try:
-        code = getattr(cli, command)([str(argument) for argument in arguments])
+        code = importlib.import_module(f"scalenorm.commands.{command}").main([str(argument) for argument in arguments])
     except SystemExit as stop:
         code = stop.code
     out, err = capsys.readouterr()
@@ -80,7 +81,7 @@ def test_every_option_of_measuring_and_decoding_has_its_argument():
     from scalenorm.images.options import DecodeOptions
     from scalenorm.measuring.options import MeasureOptions
 
-    known = {action.dest for action in cli.batch_parser()._actions}
+    known = {action.dest for action in make_parser()._actions}
     wanted = {field.name for options in (MeasureOptions, DecodeOptions) for field in fields(options)}
     assert wanted - known == {"channel_axis"}
 
@@ -205,7 +206,7 @@ def test_errors_of_the_system_come_without_their_number(images, capsys, monkeypa
         raise OSError(errno.ENOSPC, "No space left on device", *names)
 
     run(capsys, "batch", "images", "out.h5")
-    monkeypatch.setattr("scalenorm.reporting.inspection.describe_cache", refuse)
+    monkeypatch.setattr("scalenorm.commands.inspect.describe_cache", refuse)
     for names in ((), ("there",)):
         code, _, err = run(capsys, "inspect", "out.h5")
         assert (code, err) == (1, [f"scalenorm-inspect: error: {': '.join([*names, 'No space left on device'])}"])
@@ -215,7 +216,7 @@ def test_no_memory_is_one_clear_line(images, capsys, monkeypatch):
     def refuse(*_):
         raise MemoryError("Unable to allocate 335. GiB")
 
-    monkeypatch.setattr("scalenorm.reporting.inspection.describe_cache", refuse)
+    monkeypatch.setattr("scalenorm.commands.inspect.describe_cache", refuse)
     code, _, err = run(capsys, "inspect", "out.h5")
     assert (code, err) == (1, ["scalenorm-inspect: error: not enough memory (Unable to allocate 335. GiB)"])
 
@@ -230,7 +231,7 @@ def test_names_that_the_terminal_cannot_show(tmp_path):
 
 def test_merge_on_a_full_disk(images, tmp_path):
     assert command("images", "whole.h5").returncode == 0
-    merge = [sys.executable, "-c", "import sys; from scalenorm.commands.cli import merge; sys.exit(merge())"]
+    merge = [sys.executable, "-c", "import sys; from scalenorm.commands.merge import main; sys.exit(main())"]
     done = subprocess.run(
         [*merge, "whole.h5", "joined.h5"], capture_output=True, text=True, check=False,
         preexec_fn=lambda: _limit_size(20_000),
@@ -280,8 +281,8 @@ def test_help_imports_no_more_than_the_package():
     script = (
         "import sys, scalenorm\n"
         "before = set(sys.modules)\n"
-        "from scalenorm.commands.cli import batch_parser\n"
-        "batch_parser().format_help()\n"
+        "from scalenorm.commands.batch import make_parser\n"
+        "make_parser().format_help()\n"
         "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))\n"
     )
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
@@ -290,7 +291,7 @@ def test_help_imports_no_more_than_the_package():
 
 
 def command(*arguments, **options):
-    arguments = [sys.executable, "-m", "scalenorm.commands.cli", *map(str, arguments)]
+    arguments = [sys.executable, "-m", "scalenorm.commands.batch", *map(str, arguments)]
     return subprocess.run(arguments, capture_output=True, text=True, check=False, **options)
 
 

@@ -12,8 +12,9 @@ from hostile import BROKEN, IDS, answers_of, make_cache
 from PIL import Image
 
 import scalenorm
-from scalenorm.commands import cli
-from scalenorm.exporting.export import UNITS, UNLABELLED, write_catalog, write_images
+from scalenorm.commands import export
+from scalenorm.exporting.catalog import UNITS, write_catalog
+from scalenorm.exporting.images import UNLABELLED, write_images
 from scalenorm.files.errors import OutputError
 from scalenorm.files.names import file_names
 
@@ -80,7 +81,7 @@ def test_parquet(cache, tmp_path):
 @pytest.mark.parametrize("ending", ["csv", "ecsv", "fits", "parquet"])
 def test_blocks_make_the_same_file(cache, tmp_path, monkeypatch, ending):
     write_catalog(cache, tmp_path / f"whole.{ending}")
-    monkeypatch.setattr("scalenorm.exporting.export._ROWS", 3)
+    monkeypatch.setattr("scalenorm.cache.reader.CATALOG_ROWS", 3)
     write_catalog(cache, tmp_path / f"blocks.{ending}")
     if ending == "parquet":
         pandas = pytest.importorskip("pandas")
@@ -91,7 +92,7 @@ def test_blocks_make_the_same_file(cache, tmp_path, monkeypatch, ending):
 
 
 def test_memory_does_not_grow_with_the_catalogue(cache, tmp_path, monkeypatch):
-    monkeypatch.setattr("scalenorm.exporting.export._ROWS", 5)
+    monkeypatch.setattr("scalenorm.cache.reader.CATALOG_ROWS", 5)
     rows, real = cache.catalog, len(cache)
 
     class Long:
@@ -207,7 +208,7 @@ def test_file_names_are_safe_and_different():
 
 
 def run(capsys, *arguments):
-    code = cli.export([str(argument) for argument in arguments])
+    code = export.main([str(argument) for argument in arguments])
     done = capsys.readouterr()
     return code, done.out, done.err
 
@@ -256,7 +257,7 @@ def test_errors_are_one_line(cache, tmp_path, capsys, monkeypatch, arguments, me
 )
 def test_wrong_command_lines(cache, capsys, arguments):
     with pytest.raises(SystemExit) as exit_:
-        cli.export([str(cache.path), *arguments])
+        export.main([str(cache.path), *arguments])
     assert exit_.value.code == 2
     assert "scalenorm-export: error: " in capsys.readouterr().err
 

@@ -62,7 +62,7 @@ def test_one_file_of_the_trainer_imports_backends():
     ("package", "heavy"),
     [
         ("scalenorm", "numba scipy skimage matplotlib PIL h5py sklearn keras tensorflow joblib"),
-        ("scalenorm.commands.cli", "numba scipy skimage matplotlib PIL h5py sklearn keras tensorflow joblib"),
+        ("scalenorm.commands.batch", "numba scipy skimage matplotlib PIL h5py sklearn keras tensorflow joblib"),
         ("galaxy_trainer", "keras tensorflow jax torch h5py matplotlib"),
         ("galaxy_trainer.cli", "keras tensorflow jax torch h5py matplotlib"),
     ],

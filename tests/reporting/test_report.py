@@ -18,7 +18,7 @@ from skimage.measure import label, regionprops
 
 import scalenorm
 from scalenorm import Flag
-from scalenorm.commands import cli
+from scalenorm.commands import batch, report
 from scalenorm.reporting.charts import histogram
 from scalenorm.reporting.choosing import good_rows, most_suspicious, offsets, spread_over_sizes, suspicion
 from scalenorm.reporting.drawing import ELLIPSE, WINDOW, Limits, as_picture, draw_measurement, ellipse_points, limits_of
@@ -195,7 +195,7 @@ def test_montage_without_originals_says_so(cache, tmp_path):
 
 
 def run(capsys, *arguments):
-    code = cli.report([str(argument) for argument in arguments])
+    code = report.main([str(argument) for argument in arguments])
     done = capsys.readouterr()
     return code, done.out, done.err
 
@@ -249,7 +249,7 @@ def test_errors_are_one_line(cache, tmp_path, capsys, monkeypatch, arguments, me
 )
 def test_wrong_command_lines(cache, capsys, arguments):
     with pytest.raises(SystemExit) as exit_:
-        cli.report([str(cache.path), *arguments])
+        report.main([str(cache.path), *arguments])
     assert exit_.value.code == 2
     assert "scalenorm-report: error: " in capsys.readouterr().err
 
@@ -261,16 +261,16 @@ def test_batch_writes_a_page(tmp_path, galaxies, capsys):
     page = tmp_path / "page.html"
     arguments = [str(tmp_path / "in"), str(tmp_path / "out.h5"), "--views", "normalized", "--report", str(page)]
     (tmp_path / "page.html").write_text("mine")
-    assert cli.batch(arguments) == 1
+    assert batch.main(arguments) == 1
     assert not (tmp_path / "out.h5").exists()
     page.unlink()
-    assert cli.batch(arguments) == 0
+    assert batch.main(arguments) == 0
     assert capsys.readouterr().out.endswith(f"{page}: pictures of 8 galaxies\n")
     assert len(data_of(page)["pictures"]) == 8
 
 
 def test_a_page_needs_a_local_cache(tmp_path):
-    assert cli.batch([str(tmp_path), "memory://x.h5", "--report", str(tmp_path / "p.html")]) == 1
+    assert batch.main([str(tmp_path), "memory://x.h5", "--report", str(tmp_path / "p.html")]) == 1
 
 
 # --- the page as text

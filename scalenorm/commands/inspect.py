@@ -1,19 +1,41 @@
-"""What ``scalenorm-inspect`` prints."""
+"""``scalenorm-inspect``: print what is in a cache."""
 
 from __future__ import annotations
 
+import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from .._version import __version__
 from ..cache import Cache, open_cache
 from ..cache.contents import count_contents
 from ..cache.format import FAILED, OK
-from .wording import rows_and_failed
+from .common import DONE, rows_and_failed, run_guarded, say
+from .config import to_toml
 
 _PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 _COLUMNS = ("major_axis", "minor_axis", "side", "area")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``scalenorm-inspect``; return the exit code."""
+    parser = argparse.ArgumentParser("scalenorm-inspect", description="Print what is in a cache.")
+    parser.add_argument("cache", metavar="CACHE", help="the file")
+    parser.add_argument("--failures", action="store_true", help="list every failed image with the reason")
+    parser.add_argument("--settings", action="store_true", help="print the settings as TOML, for --config")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    options = parser.parse_args(arguments)
+
+    def show() -> int:
+        if options.settings:
+            say(*to_toml(open_cache(options.cache).settings).splitlines())
+        else:
+            say(*(failures(options.cache) if options.failures else describe_cache(options.cache)))
+        return DONE
+
+    return run_guarded(parser, show)
 
 
 def describe_cache(path: str | os.PathLike[str]) -> Iterator[str]:

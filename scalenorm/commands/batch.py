@@ -1,0 +1,213 @@
+"""``scalenorm-batch``: measure galaxies, crop to them, and write crops and catalogue to one file."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..files.errors import ConfigError
+from .common import DONE, DONE_WITH_FAILED, add_common, counted, names, rows_and_failed, run_guarded, say
+from .config import expand_config
+
+if TYPE_CHECKING:
+    from ..batch.summary import Summary
+
+_LISTED = 20
+
+BATCH_USAGE = "scalenorm-batch [options] INPUT... OUT.h5"
+BATCH_EXAMPLES = """\
+examples:
+  scalenorm-batch images/ galaxies.h5
+  scalenorm-batch images_training_rev1.zip galaxies.h5 --labels training_solutions_rev1.csv
+  scalenorm-batch cutouts/*.fits galaxies.h5 --margin 1.5 --views normalized,center-128 --size 96
+  scalenorm-batch fields/*.fits objects.h5 --all-objects --deblend --min-area 30
+  scalenorm-batch --list survey.csv galaxies.h5 --part 3/100      # one job of an array; then scalenorm-merge
+  scalenorm-batch --list survey.csv galaxies.h5 --backend dask --scheduler tcp://host:8786 --keep-parts
+
+The same command goes on where an interrupted one stopped.
+exit codes: 0 done; 3 done, with failed images; 2 wrong command line; 1 all else
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``scalenorm-batch``; return the exit code."""
+    parser = make_parser()
+    try:
+        words = expand_config(parser, sys.argv[1:] if arguments is None else arguments)
+    except ConfigError as error:
+        parser.error(str(error))
+    options = vars(parser.parse_intermixed_args(words))
+    paths, quiet = options.pop("paths"), options.pop("quiet")
+    if len(paths) < (1 if "list_file" in options else 2):
+        parser.error("give at least one INPUT (or --list FILE), and OUT.h5 as the last")
+    return run_guarded(parser, lambda: _run(paths[:-1], paths[-1], quiet, options))
+
+
+def _run(inputs: list[str], output: str, quiet: bool, options: dict[str, Any]) -> int:
+    from ..batch.convert import convert
+
+    page = options.pop("report", None)
+    if page is not None:
+        from ..reporting.page import check_page
+
+        check_page(page, output)
+    summary = convert(inputs, output, progress=not quiet, **options)
+    if not quiet:
+        say(*summary_lines(summary, options.get("dry_run", False), "all_objects" in options))
+    if page is not None and not options.get("dry_run"):
+        listed = [options["list_file"]] if "list_file" in options else []
+        from .report import write_page
+
+        write_page(output, page, [*inputs, *listed], overwrite=False, quiet=quiet)
+    return DONE_WITH_FAILED if summary.failed else DONE
+
+
+def summary_lines(summary: Summary, dry_run: bool, all_objects: bool = False) -> list[str]:
+    """Return what a run says at its end."""
+    row = "row" if all_objects else "image"
+    rows = counted(summary.images, row)
+    if dry_run:
+        lines = [f"{summary.output}: {rows}, {summary.made} to make, {summary.reused} at hand"]
+    elif summary.complete:
+        lines = [f"{summary.output}: complete, {rows}, nothing to do"]
+    else:
+        lines = [
+            f"{summary.output}: {rows_and_failed(summary.images, summary.failed, all_objects)}; "
+            f"{summary.made} made in {summary.seconds:.1f} s ({summary.rate:.0f} {row}s/s), {summary.reused} at hand"
+        ]
+    if summary.changed:
+        lines.append(f"changed since they were made: {counted(summary.changed, row)}")
+    if summary.labels is not None:
+        labels = summary.labels
+        with_labels = counted(labels.matched, row)
+        lines.append(f"labels: {with_labels} with, {labels.missing} without{_some(labels.missing_ids)}")
+        if labels.surplus:
+            what = "a row" if all_objects else "an image"
+            lines.append(f"labels without {what}: {labels.surplus}{_some(labels.surplus_ids)}")
+    if summary.skipped:
+        counts = ", ".join(f"{count} {suffix or '(no ending)'}" for suffix, count in summary.skipped.items())
+        lines.append(f"files that are no images: {counts}")
+    if summary.flags:
+        lines.append("flags: " + ", ".join(f"{name} {count}" for name, count in summary.flags.items()))
+    if summary.failed:
+        lines += ["failures by reason:", *(f"  {count:6d}  {reason}" for reason, count in summary.reasons.items())]
+        lines += ["failed images:", *(f"  {source}: {why}" for source, why in summary.failures[:_LISTED])]
+        if summary.failed > _LISTED:
+            more = summary.failed - _LISTED
+            lines.append(f"  and {more} more: scalenorm-inspect {summary.output} --failures")
+    return lines
+
+
+def _some(ids: Sequence[str]) -> str:
+    return f" ({', '.join(ids)}, ...)" if len(ids) > 3 else f" ({', '.join(ids)})" if ids else ""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of ``scalenorm-batch``; only options that were given appear in its result."""
+    parser = argparse.ArgumentParser(
+        "scalenorm-batch", BATCH_USAGE, "Measure galaxies, crop to them, and write crops and catalogue to one file.",
+        BATCH_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter, argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )  # fmt: skip
+    parser.add_argument(
+        "paths", nargs="+", metavar="INPUT... OUT.h5",
+        help="folders, images, .zip and .tar archives, .npy stacks, globs or URLs; the file to write as the last",
+    )  # fmt: skip
+    add_common(parser)
+    parser.set_defaults(quiet=False, backend="threads")
+
+    group = parser.add_argument_group("inputs")
+    group.add_argument("--list", dest="list_file", metavar="FILE", help="text or CSV file that lists further inputs")
+    group.add_argument("--id", dest="id_from", choices=("stem", "path"), help="id of an image: its name or its path")
+    group.add_argument("--dtype", choices=("uint8", "uint16"), help="type of pictures (uint8)")
+    group.add_argument("--bands", choices=("rgb", "grey"), help="bands of pictures (rgb)")
+    group.add_argument("--max-pixels", type=int, metavar="N", help="largest image to decode (500000000)")
+    group.add_argument("--hdu", type=_hdu, metavar="HDU", help="FITS: number or name of the image (first)")
+    group.add_argument("--mask-hdu", type=_hdu, metavar="HDU", help="FITS: a mask, non-zero = excluded")
+    group.add_argument("--weight-hdu", type=_hdu, metavar="HDU", help="FITS: a weight map, 0 = excluded")
+
+    group = parser.add_argument_group("crops")
+    group.add_argument("--views", type=names, metavar="A,B", help="views (normalized,center-64,center-256)")
+    group.add_argument("--size", type=int, metavar="N", help="height and width of all crops, pixels (64)")
+    group.add_argument(
+        "--all-objects", action="store_true",
+        help="one row for each object of an image, not one per image; with --min-area, or noise counts as objects",
+    )  # fmt: skip
+
+    group = parser.add_argument_group("measuring")
+    group.add_argument("--sigma", type=float, metavar="K", help="threshold: mean + K standard deviations (1)")
+    group.add_argument("--margin", type=float, metavar="M", help="side of the window: M major axes (1)")
+    group.add_argument("--center", type=_center, metavar="C", help="image (default), galaxy, log, dog, or ROW,COL")
+    group.add_argument("--weights", type=_numbers, metavar="W,W", help="weights of the bands in the grey level")
+    group.add_argument(
+        "--sigma-clip", type=float, metavar="K", help="mean and deviation of what is within K deviations"
+    )
+    group.add_argument(
+        "--smooth", type=float, metavar="S", help="find the galaxy in the image smoothed by S pixels (0)"
+    )
+    group.add_argument("--min-area", type=int, metavar="N", help="ignore regions of fewer pixels (1)")
+    group.add_argument("--fill-holes", action="store_true", help="count holes in the galaxy as galaxy")
+    group.add_argument("--deblend", action="store_true", help="separate the galaxy from neighbours that touch it")
+    group.add_argument("--deblend-levels", type=int, metavar="N", help="number of thresholds for that (32)")
+    group.add_argument("--deblend-contrast", type=float, metavar="F", help="least light of a neighbour (0.005)")
+    group.add_argument("--size-from", metavar="S", help="major_axis (default), half_light or petrosian")
+    group.add_argument(
+        "--side-limits", type=_numbers, metavar="A,B", help="least and greatest side of the window, pixels"
+    )
+    group.add_argument("--mask-neighbours", action="store_true", help="paint neighbours in the window with sky")
+
+    group = parser.add_argument_group("labels")
+    group.add_argument("--labels", metavar="CSV", help="file with one id and its answers per line")
+    group.add_argument("--id-column", metavar="NAME", help="its column of ids (GalaxyID, id, dr7objid or objid)")
+    group.add_argument("--label-columns", type=names, metavar="A,B", help="its columns of answers (all others)")
+
+    group = parser.add_argument_group("output")
+    for name, text in {
+        "overwrite": "replace OUT.h5 if it exists",
+        "append": "add images to OUT.h5",
+        "retry-failed": "make failed images again",
+        "verify": "notice changed images by their hash, not by size and time",
+        "keep-parts": "leave pixels in OUT.h5.parts, and make OUT.h5 refer to them",
+        "compress": "store each crop compressed",
+        "dry-run": "only say what would be made",
+    }.items():
+        group.add_argument(f"--{name}", action="store_true", help=text)
+
+    group.add_argument("--report", metavar="PAGE.html", help="then write a page on OUT.h5, as scalenorm-report")
+
+    group = parser.add_argument_group("running")
+    group.add_argument("--jobs", type=int, metavar="N", help="threads or processes (one per core)")
+    group.add_argument("--backend", choices=("threads", "loky", "dask"), help="what runs them (threads)")
+    group.add_argument("--scheduler", metavar="ADDRESS", help="Dask scheduler (with --backend dask; else a local one)")
+    group.add_argument("--part", type=_part, metavar="K/N", help="make only the K-th of N slices")
+    group.add_argument("--part-size", type=int, metavar="N", help="images per part (512)")
+    group.add_argument("--config", metavar="FILE.toml", help="options, as scalenorm-inspect --settings prints")
+    return parser
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"numbers with commas between, for instance 1,2.5, not {text!r}") from None
+
+
+def _center(text: str) -> str | tuple[float, ...]:
+    return _numbers(text) if "," in text else text
+
+
+def _hdu(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
+
+
+def _part(text: str) -> tuple[int, int]:
+    number, _, of = text.partition("/")
+    if not (number.isdecimal() and of.isdecimal()):
+        raise argparse.ArgumentTypeError(f"K/N, for instance 3/100, not {text!r}")
+    return int(number), int(of)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

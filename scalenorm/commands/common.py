@@ -1,0 +1,82 @@
+"""What the commands share: exit codes, messages, and one line for whatever stops them."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from .._version import __version__
+from ..files.errors import BatchError, CacheError, InputError, LabelsError, OptionError, OutputError
+
+DONE, FAILURE, USAGE, DONE_WITH_FAILED = 0, 1, 2, 3
+
+
+def say(*lines: str, error: bool = False) -> None:
+    """Write lines for people: results to stdout, what went wrong to stderr."""
+    stream = sys.stderr if error else sys.stdout
+    text, encoding = "".join(f"{line}\n" for line in lines), stream.encoding or "utf-8"
+    # Names of files may hold what the terminal's or pipe's encoding has not.
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()
+
+
+def run_guarded(parser: argparse.ArgumentParser, command: Callable[[], int]) -> int:
+    """Run a command; say in one line what stopped it, if anything does."""
+
+    def interrupt(_number: int, _frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        return command()
+    except OptionError as error:
+        parser.error(_as_typed(str(error), parser))
+    except (BatchError, CacheError, InputError, LabelsError, OutputError) as error:
+        say(f"{parser.prog}: error: {error}", error=True)
+    except KeyboardInterrupt as stopped:  # one of `convert` says how far it got
+        say(f"{parser.prog}: {str(stopped) or 'stopped'}", error=True)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone; Python would complain at exit
+    except MemoryError as error:
+        said = f" ({error})" if str(error) else ""
+        say(f"{parser.prog}: error: not enough memory{said}", error=True)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        say(f"{parser.prog}: error: {where + error.strerror if error.strerror else error}", error=True)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return FAILURE
+
+
+def _as_typed(message: str, parser: argparse.ArgumentParser) -> str:
+    """Name options as on the command line: ``--side-limits`` where the library says ``side_limits``."""
+    for action in parser._actions:
+        if "_" in action.dest:
+            message = message.replace(action.dest, action.option_strings[-1])
+    return message
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Add ``--quiet`` and ``--version``."""
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+
+
+def names(text: str) -> list[str]:
+    """Parse names with commas between."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun, in the plural where it must be."""
+    return f"{count} {noun if count == 1 else noun.removesuffix('y') + 'ies' if noun.endswith('y') else noun + 's'}"
+
+
+def rows_and_failed(rows: int, failed: int, all_objects: bool) -> str:
+    """Return what the rows are of; where good ones are objects, failed ones are whole images all the same."""
+    if all_objects:
+        return f"{counted(rows - failed, 'object')}, {counted(failed, 'image')} failed"
+    return f"{counted(rows, 'image')}, {failed} failed"

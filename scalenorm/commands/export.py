@@ -1,0 +1,60 @@
+"""``scalenorm-export``: write the catalogue and the crops of a cache in other formats."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from ..cache import open_cache
+from ..exporting.catalog import write_catalog
+from ..exporting.images import write_images
+from .common import DONE, add_common, counted, names, run_guarded, say
+
+_EXAMPLES = """\
+examples:
+  scalenorm-export galaxies.h5 --catalog galaxies.ecsv
+  scalenorm-export galaxies.h5 --images classes/ --by-label --label-columns Class1.1,Class1.2
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``scalenorm-export``; return the exit code."""
+    parser = argparse.ArgumentParser(
+        "scalenorm-export", description="Write the catalogue and the crops of a cache in other formats.",
+        epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("cache", metavar="CACHE", help="the file")
+    parser.add_argument("--catalog", metavar="FILE", help="write the catalogue: .csv, .ecsv, .fits or .parquet")
+    parser.add_argument("--images", metavar="DIR", help="write one file per crop")
+    group = parser.add_argument_group("images")
+    group.add_argument("--view", metavar="NAME", help="which view (the first)")
+    group.add_argument("--format", choices=("png", "fits"), help="format (png where it can hold the crops)")
+    group.add_argument("--by-label", action="store_true", help="one folder per class, the highest answer")
+    group.add_argument("--label-columns", type=names, metavar="A,B", help="the answers (those of the first question)")
+    parser.add_argument("--overwrite", action="store_true", help="replace files")
+    add_common(parser)
+    options = parser.parse_args(arguments)
+    if not (options.catalog or options.images):
+        parser.error("give --catalog FILE, --images DIR or both")
+    if options.label_columns is not None and not options.by_label:
+        parser.error("--label-columns needs --by-label")
+    if not options.images and (options.view or options.format or options.by_label):
+        parser.error("--view, --format and --by-label are for --images DIR")
+
+    def write() -> int:
+        cache = open_cache(options.cache)
+        lines = []
+        if options.catalog:
+            rows = write_catalog(cache, options.catalog, overwrite=options.overwrite)
+            lines.append(f"{options.catalog}: {counted(rows, 'row')}")
+        if options.images:
+            written, failed = write_images(
+                cache, options.images, view=options.view, image_format=options.format, by_label=options.by_label,
+                label_columns=options.label_columns, overwrite=options.overwrite,
+            )  # fmt: skip
+            lines.append(f"{options.images}: {counted(written, 'image')}" + (f"; {failed} failed" if failed else ""))
+        if not options.quiet:
+            say(*lines)
+        return DONE
+
+    return run_guarded(parser, write)

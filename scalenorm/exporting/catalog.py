@@ -1,0 +1,171 @@
+"""The catalogue of a cache as a table in other formats."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from ..cache import Cache
+from ..files.errors import OutputError
+from ..files.writing import check_output, whole_file
+from .optional import optional_package
+
+UNITS = {
+    **dict.fromkeys(
+        ("row", "col", "major_axis", "minor_axis", "window_row", "window_col", "side", "height", "width"), "pix"
+    ),
+    "orientation": "rad",
+    "area": "pix2",
+}
+"""Units of the catalogue's columns, as ECSV and FITS name them; positions are (row, col) from 0 at pixel centres."""
+
+
+def write_catalog(cache: Cache, output: str | os.PathLike[str], *, overwrite: bool = False) -> int:
+    """Write the catalogue as a table in the format that the file's ending names.
+
+    ``.csv`` (comma-separated UTF-8), ``.ecsv`` (with types and units; needs astropy), ``.fits`` (a binary table with
+    units; needs astropy; text that is not ASCII is escaped as in Python, because FITS has ASCII only) or
+    ``.parquet`` (needs pyarrow). Rows are streamed, failed images included: see the column ``status``.
+
+    Parameters
+    ----------
+    cache : Cache
+        The cache.
+    output : path
+        The file.
+    overwrite : bool
+        Replace the file if it exists.
+
+    Returns
+    -------
+    int
+        The number of rows written.
+
+    Raises
+    ------
+    OutputError
+        If the ending is none of these, the file exists, cannot be written, or a package is missing.
+
+    Examples
+    --------
+    >>> import scalenorm
+    >>> from scalenorm.exporting.catalog import write_catalog
+    >>> write_catalog(scalenorm.open_cache("galaxies.h5"), "galaxies.ecsv")  # doctest: +SKIP
+    7952
+    """
+    path = Path(output)
+    writer = _WRITERS.get(path.suffix.lower())
+    if writer is None:
+        raise OutputError(f"{path}: the ending must be one of {', '.join(_WRITERS)}")
+    check_output(path, overwrite=overwrite)
+    with whole_file(path) as file:
+        writer(file, cache)
+    return len(cache)
+
+
+def _columns(rows: np.ndarray) -> Iterator[tuple[str, list[Any]]]:
+    """Yield the columns' names and values as Python objects, text as str."""
+    for name in rows.dtype.names or ():
+        values = rows[name].tolist()
+        yield name, [value.decode() for value in values] if rows.dtype[name].kind == "S" else values
+
+
+def _write_csv(file: IO[bytes], cache: Cache) -> None:
+    text = io.TextIOWrapper(file, "utf-8", newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    for number, rows in enumerate(cache.row_blocks("catalog")):
+        columns = dict(_columns(rows))
+        if number == 0:
+            writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+    text.flush()
+    text.detach()
+
+
+def _write_ecsv(file: IO[bytes], cache: Cache) -> None:
+    table = optional_package("astropy.table", "fits")
+    for number, rows in enumerate(cache.row_blocks("catalog")):
+        columns = dict(_columns(rows))
+        if number == 0:
+            empty = table.Table(
+                {
+                    name: np.empty(0, str if rows.dtype[name].kind == "S" else rows.dtype[name])
+                    for name in rows.dtype.names or ()
+                },
+                meta={"scalenorm": {"settings": json.dumps(cache.settings), "settings_hash": cache.settings_hash}},
+            )
+            for name, unit in UNITS.items():
+                empty[name].unit = unit
+            header = io.StringIO()
+            empty.write(header, format="ascii.ecsv", delimiter=",")
+            file.write(header.getvalue().encode())
+        block = io.StringIO()
+        csv.writer(block, lineterminator="\n").writerows(zip(*columns.values(), strict=True))
+        file.write(block.getvalue().encode())
+
+
+def _write_fits(file: IO[bytes], cache: Cache) -> None:
+    fits = optional_package("astropy.io.fits", "fits")
+    widths = dict.fromkeys(cache.read("catalog", 0, 0).dtype.names or (), 1)
+    for rows in cache.row_blocks("catalog"):
+        for name, width in widths.items():
+            if rows.dtype[name].kind == "S":
+                widths[name] = max(width, *map(len, _ascii(rows[name])), 1)
+    kinds = {"u4": ">i4"}  # FITS has no unsigned integers, and no flag needs the last bit
+    dtype = np.dtype(
+        [
+            (name, f"S{width}" if kind.kind == "S" else kinds.get(kind.str[1:], kind.newbyteorder(">")))
+            for (name, width), kind in zip(widths.items(), [rows.dtype[name] for name in widths], strict=True)
+        ]
+    )
+    table = fits.BinTableHDU(np.empty(0, dtype), name="CATALOG")
+    for number, name in enumerate(widths, 1):
+        if name in UNITS:
+            table.header[f"TUNIT{number}"] = UNITS[name]
+    table.header["NAXIS2"] = len(cache)
+    table.header["SETHASH"] = (cache.settings_hash[:32], "scalenorm settings")
+    file.write(fits.PrimaryHDU().header.tostring().encode() + table.header.tostring().encode())
+    for rows in cache.row_blocks("catalog"):
+        block = np.zeros(len(rows), dtype)
+        for name in widths:
+            block[name] = _ascii(rows[name]) if rows.dtype[name].kind == "S" else rows[name]
+        file.write(block.tobytes())
+    file.write(b"\0" * (-len(cache) * dtype.itemsize % 2880))
+
+
+def _ascii(column: np.ndarray) -> list[bytes]:
+    return [value.decode().encode("ascii", "backslashreplace") for value in column.tolist()]
+
+
+def _write_parquet(file: IO[bytes], cache: Cache) -> None:
+    arrow, parquet = optional_package("pyarrow", "parquet"), optional_package("pyarrow.parquet", "parquet")
+    writer = None
+    for rows in cache.row_blocks("catalog"):
+        table = arrow.table(
+            {
+                name: values if rows.dtype[name].kind == "S" else np.ascontiguousarray(rows[name])
+                for name, values in _columns(rows)
+            }
+        )
+        if writer is None:
+            about = {"scalenorm_settings": json.dumps(cache.settings), "scalenorm_settings_hash": cache.settings_hash}
+            table = table.replace_schema_metadata(about)
+            writer = parquet.ParquetWriter(file, table.schema)
+        writer.write_table(table.cast(writer.schema))
+    if writer is not None:
+        writer.close()
+
+
+_WRITERS: dict[str, Callable[[IO[bytes], Cache], None]] = {
+    ".csv": _write_csv,
+    ".ecsv": _write_ecsv,
+    ".fits": _write_fits,
+    ".parquet": _write_parquet,
+}

@@ -1,0 +1,176 @@
+"""The crops of a cache as image files, one each."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Sequence
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from ..cache import Cache
+from ..cache.format import OK
+from ..cropping.views import center_window, parse_view
+from ..files.errors import OutputError
+from ..files.names import file_names
+from .optional import optional_package
+
+UNLABELLED = "unlabelled"
+
+
+def write_images(
+    cache: Cache,
+    folder: str | os.PathLike[str],
+    *,
+    view: str | None = None,
+    image_format: str | None = None,
+    by_label: bool = False,
+    label_columns: Sequence[str] | None = None,
+    overwrite: bool = False,
+) -> tuple[int, int]:
+    """Write each crop of one view as a file of its own; failed images have none.
+
+    Parameters
+    ----------
+    cache : Cache
+        The cache.
+    folder : path
+        Where to; made if it does not exist.
+    view : str, optional
+        One of ``cache.view_names``; by default the first.
+    image_format : {"png", "fits"}, optional
+        PNG holds 8-bit crops of 1, 3 or 4 bands and 16-bit ones of 1 band; FITS (needs astropy) holds all, bands
+        first, with keywords that map pixels back to the original (``LTV``, ``LTM``). By default PNG where it can.
+    by_label : bool
+        One folder per class: the answer with the highest label, ties to the first, ``unlabelled`` without labels.
+    label_columns : sequence of str, optional
+        The answers to choose among; by default those of the first question, which are the ones whose names begin
+        as the first's up to its last dot (``Class1.1``, ``Class1.2``, ``Class1.3``), or all if it has no dot.
+    overwrite : bool
+        Write into a folder that holds files, replacing those of the same name.
+
+    Returns
+    -------
+    written, failed : int
+        Files written, and failed images left out.
+
+    Raises
+    ------
+    OutputError
+        If an option does not fit to the cache, the folder is not empty, or a file cannot be written.
+
+    Notes
+    -----
+    A file is named for its image's id, see `scalenorm.files.names.file_names`.
+    """
+    view = cache.view_names[0] if view is None else view
+    if view not in cache.view_names:
+        raise OutputError(f"no view {view!r} in {cache.path}: it has {', '.join(cache.view_names)}")
+    if image_format is None:
+        image_format = "png" if _fits_png(cache) else "fits"
+    if image_format == "png" and not _fits_png(cache):
+        raise OutputError(f"PNG cannot hold crops of {cache.layout}: use the format fits")
+    if label_columns is not None and not by_label:
+        raise OutputError("label columns are for the layout by label only")
+    classes = _classes(cache, label_columns) if by_label else None
+    save = _save_png if image_format == "png" else _fits_saver(cache, view)
+    top = Path(folder)
+    _make_folder(top, overwrite)
+    names = file_names(cache.ids)
+    class_names = None if classes is None else file_names([*classes[0], UNLABELLED])
+    crops = cache.view(view)
+    written = failed = 0
+    for row, found in enumerate(chain.from_iterable(cache.row_blocks("catalog"))):
+        if found["status"] != OK.encode():
+            failed += 1
+            continue
+        place = top
+        if classes is not None and class_names is not None:
+            place = top / class_names[classes[1][row]]
+            place.mkdir(exist_ok=True)
+        _write(place / f"{names[row]}.{image_format}", save(crops[row], found), overwrite)
+        written += 1
+    return written, failed
+
+
+def _write(path: Path, data: bytes, overwrite: bool) -> None:
+    try:
+        with path.open("wb" if overwrite else "xb") as file:
+            file.write(data)
+    except OSError as error:
+        raise OutputError(f"{path}: {error.strerror or error}") from error
+
+
+def _make_folder(folder: Path, overwrite: bool) -> None:
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        raise OutputError(f"{folder} is a file: give the name of a folder")
+    try:
+        folder.mkdir(exist_ok=True)
+        if not overwrite and any(folder.iterdir()):
+            raise OutputError(f"{folder} is not empty: give a new folder, or --overwrite to replace files in it")
+    except FileNotFoundError:
+        raise OutputError(f"{folder.parent}: no such folder; make it first") from None
+    except OSError as error:
+        raise OutputError(f"{folder}: {error.strerror or error}") from error
+
+
+def _classes(cache: Cache, columns: Sequence[str] | None) -> tuple[list[str], np.ndarray]:
+    """Return the answers to choose among, and for each row the number of its answer (their count: no label)."""
+    labels = cache.labels
+    if labels is None:
+        raise OutputError(f"{cache.path} holds no labels: scalenorm-batch --labels adds them")
+    if columns is None:
+        question, dot, _ = cache.label_names[0].rpartition(".")
+        columns = [name for name in cache.label_names if not dot or name.rpartition(".")[:2] == (question, dot)]
+    for name in columns:
+        if name not in cache.label_names:
+            raise OutputError(f"no label {name!r} in {cache.path}: it has {', '.join(cache.label_names)}")
+    chosen = labels[:, [cache.label_names.index(name) for name in columns]]
+    missing = np.isnan(chosen)
+    best = np.where(missing, -np.inf, chosen).argmax(axis=1)
+    return list(columns), np.where(missing.all(axis=1), len(columns), best)
+
+
+def _fits_png(cache: Cache) -> bool:
+    bands = cache.layout.bands
+    return (cache.layout.dtype == "uint8" and bands in (1, 3, 4)) or (cache.layout.dtype == "uint16" and bands == 1)
+
+
+def _save_png(crop: np.ndarray, _found: np.void) -> bytes:
+    from PIL import Image
+
+    pixels = crop[:, :, 0] if crop.shape[2] == 1 else crop
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG")
+    return file.getvalue()
+
+
+def _fits_saver(cache: Cache, view: str) -> Callable[[np.ndarray, np.void], bytes]:
+    fits = optional_package("astropy.io.fits", "fits")
+    pixels = parse_view(view)
+
+    def save(crop: np.ndarray, found: np.void) -> bytes:
+        if pixels is None:
+            row, col, side = (float(found[name]) for name in ("window_row", "window_col", "side"))
+        else:
+            row, col, side, _ = center_window(int(found["height"]), int(found["width"]), pixels)
+        data = crop[:, :, 0] if crop.shape[2] == 1 else np.moveaxis(crop, 2, 0)
+        if data.dtype.kind == "f" and data.dtype.itemsize not in (4, 8):  # FITS has no others
+            data = data.astype(np.float32 if data.dtype.itemsize == 2 else np.float64)
+        header = fits.Header()
+        for name, field in (("IMAGEID", "id"), ("SOURCE", "source")):
+            header[name] = found[field].decode().encode("unicode_escape").decode()
+        header["VIEW"] = view
+        header["FLAGS"] = (int(found["flags"]), "see scalenorm.Flag")
+        scale = cache.size / side
+        # FITS pixels count from 1 at the centre: x of the crop = LTM1_1 * x of the original + LTV1.
+        header["LTM1_1"], header["LTM2_2"] = scale, scale
+        header["LTV1"] = 0.5 - scale * (col - side / 2 + 1)
+        header["LTV2"] = 0.5 - scale * (row - side / 2 + 1)
+        file = io.BytesIO()
+        fits.PrimaryHDU(np.ascontiguousarray(data), header).writeto(file)
+        return file.getvalue()
+
+    return save
