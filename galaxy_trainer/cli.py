@@ -1,17 +1,15 @@
 """The commands galaxy-train, galaxy-evaluate, galaxy-predict and galaxy-compare."""
 
 import argparse
-import contextlib
-import logging
-import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.files import check_new
+from galaxy_trainer.start import silent_start
 
 if TYPE_CHECKING:
     from galaxy_trainer.recipes import Recipe
@@ -179,14 +177,14 @@ def compare(argv: Sequence[str] | None = None) -> int:
 
     def action() -> int:
         with silent_start():
-            from galaxy_trainer import experiment
-        settings = experiment.Settings(
+            from galaxy_trainer import arms, experiment
+        settings = arms.Settings(
             test_candidates=args.test_candidates, test_fraction=args.test_fraction, split_seed=args.split_seed,
             labels=args.labels, precision=args.precision, passes=args.passes,
         )  # fmt: skip
-        arms = experiment.arms_of(args.cache, views=args.views, recipe=_recipe(parser, args))
+        compared = arms.arms_of(args.cache, views=args.views, recipe=_recipe(parser, args))
         table = experiment.compare(
-            arms, args.output, settings=settings, seeds=args.seeds, folds=args.folds, jobs=args.jobs,
+            compared, args.output, settings=settings, seeds=args.seeds, folds=args.folds, jobs=args.jobs,
             report=None if args.quiet else _complain,
         )  # fmt: skip
         if not args.quiet:
@@ -314,34 +312,3 @@ def _questions(scores: dict[str, Any]) -> str:
         f"{name:<44}{part['mse']:9.5f} {part['rmse']:9.5f}"
         for name, part in scores["deterministic"]["questions"].items()
     )
-
-
-@contextlib.contextmanager
-def silent_start() -> Iterator[None]:
-    """Start the backend without the lines that TensorFlow's C++ parts write before they can be told not to."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # It also warns of compiling one function per network, which is what several networks in one process need.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        # Here, as the names of this package are imported on first use; a first tensor looks for devices.
-        try:
-            import keras
-
-            keras.ops.zeros(())
-        except (ImportError, ValueError) as error:
-            raise TrainerError(_no_keras(error)) from None
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
-def _no_keras(error: Exception) -> str:
-    chosen = os.environ.get("KERAS_BACKEND")
-    advice = f"KERAS_BACKEND is {chosen}" if chosen else "pip install 'scalenorm[train]' brings it and TensorFlow"
-    return f"Keras does not start: {str(error).splitlines()[0]} ({advice})"

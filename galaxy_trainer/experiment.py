@@ -24,66 +24,16 @@ from typing import Any
 
 import numpy as np
 
+from galaxy_trainer.arms import Arm, Settings
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.files import write_json, write_text, write_whole
-from galaxy_trainer.recipes import Recipe, recipe_from_json, recipe_of
+from galaxy_trainer.recipes import recipe_from_json
 from galaxy_trainer.workers import side_by_side
 
 Report = Callable[[str], object]
 
 ORIENTATIONS = 8
 """Rotations and flips that the averaged score is taken over: the whole symmetry group of the square."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arm:
-    """One of the things compared: views of a cache, and how to train on them.
-
-    Parameters
-    ----------
-    name : str
-        Shown in tables and figures, and part of folder names.
-    cache : str
-        Path of the cache.
-    views : tuple of str
-        The view, or several that the network sees at once.
-    recipe : Recipe
-        How to train.
-    """
-
-    name: str
-    cache: str
-    views: tuple[str, ...]
-    recipe: Recipe
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What all runs of an experiment share.
-
-    Parameters
-    ----------
-    test_candidates : str or None
-        File of the ids that test galaxies are drawn from, and the last epochs' training galaxies where a recipe has a
-        ``finish``. Default: all labelled galaxies.
-    test_fraction : float
-        Share of the candidates in each test set.
-    split_seed : int
-        Another one draws other test sets.
-    labels : str or None
-        CSV file of answers, in place of those in the caches.
-    precision : str
-        As in `galaxy_trainer.train`.
-    passes : int
-        Passes of the non-deterministic score.
-    """
-
-    test_candidates: str | None = None
-    test_fraction: float = 0.1
-    split_seed: int = 0
-    labels: str | None = None
-    precision: str = "float32"
-    passes: int = 10
 
 
 @dataclass(frozen=True)
@@ -98,78 +48,6 @@ class Task:
     def name(self) -> str:
         """Name of its run folder."""
         return f"{self.arm.name}-seed{self.seed}-test{self.fold}"
-
-
-def arms_of(path: str | Path, *, views: Sequence[str] | None, recipe: Recipe) -> list[Arm]:
-    """Return the arms that a cache or a file of arms describes.
-
-    Parameters
-    ----------
-    path : str or Path
-        A cache: one arm per view, all with the same recipe. Or a JSON file: a list of arms, each with
-        ``name``, ``cache`` (relative to the file), ``views`` (one name or a list) and, where it differs from
-        `recipe`, ``recipe`` (a name) or ``changes`` (a mapping of fields; ``augmentation`` may be null for none).
-    views : sequence of str, optional
-        Views of the cache. Default: all.
-    recipe : Recipe
-        How to train.
-
-    Returns
-    -------
-    list of Arm
-
-    Raises
-    ------
-    TrainerError
-        If the file does not describe arms.
-
-    Examples
-    --------
-    >>> [arm.name for arm in arms_of("galaxies.h5", views=["normalized", "center-64"], recipe=Recipe())]
-    ['normalized', 'center-64']
-    """
-    path = Path(path)
-    if path.suffix.lower() != ".json":
-        if views is None:
-            import scalenorm
-
-            try:
-                views = list(scalenorm.open_cache(path).view_names)
-            except ValueError as error:
-                raise TrainerError(str(error)) from None
-        return [Arm(name=name, cache=str(path), views=(name,), recipe=recipe) for name in views]
-    if views is not None:
-        raise TrainerError(f"{path} names its views itself: leave out --views")
-    try:
-        listed = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(listed, list) or not all(isinstance(item, dict) for item in listed):
-            raise TypeError("expected a list of objects")
-        return [_arm(item, path.parent, recipe) for item in listed]
-    except TrainerError as error:
-        raise TrainerError(f"{path}: {error}") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise TrainerError(f"{path}: not a list of arms with name, cache and views: {error!r}") from None
-
-
-def _arm(item: dict[str, Any], folder: Path, recipe: Recipe) -> Arm:
-    from galaxy_trainer.augmentation import NO_AUGMENTATION, Augmentation
-
-    unknown = set(item) - {"name", "cache", "views", "recipe", "changes"}
-    if unknown:
-        raise TrainerError(f"arm {item.get('name')!r}: unknown keys {', '.join(sorted(unknown))}")
-    name, views = item["name"], item["views"]
-    if not isinstance(name, str) or not views:
-        raise TrainerError(f"arm {name!r}: needs a text as name, and at least one view")
-    changes = dict(item.get("changes", {}))
-    if "augmentation" in changes:
-        values = changes["augmentation"]
-        changes["augmentation"] = NO_AUGMENTATION if values is None else Augmentation(**values)
-    return Arm(
-        name=name,
-        cache=str(folder / item["cache"]),
-        views=(views,) if isinstance(views, str) else tuple(views),
-        recipe=recipe_of(item.get("recipe", recipe), changes),
-    )
 
 
 def test_sets(ids: Sequence[str], settings: Settings, count: int) -> list[list[str]]:
@@ -379,17 +257,17 @@ def run_task(task: Task, folder: Path, settings: Settings, report: Report) -> No
     """Train one run, or go on with it, and write its answers for the test galaxies."""
     import galaxy_trainer
 
-    def told(line: str) -> None:
+    def named_report(line: str) -> None:
         report(f"{task.name}: {line}")
 
     path = folder / "runs" / task.name
     if path.exists():
-        run = galaxy_trainer.resume(path, report=told)
+        run = galaxy_trainer.resume(path, report=named_report)
     else:
         run = galaxy_trainer.train(
             task.arm.cache, path, view=task.arm.views, recipe=task.arm.recipe, labels=settings.labels,
             test_ids=folder / f"test-{task.fold}.txt", finish_ids=settings.test_candidates, seed=task.seed,
-            precision=settings.precision, augmented_validation=True, report=told,
+            precision=settings.precision, augmented_validation=True, report=named_report,
         )  # fmt: skip
     arrays: dict[str, Any] = answers(run, passes=settings.passes)
     write_whole(_answers_path(folder, task), lambda part: np.savez(part, **arrays))

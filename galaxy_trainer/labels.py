@@ -1,6 +1,5 @@
 """Label tables: read, checked against the decision tree, lined up with the rows of a cache."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,8 @@ import numpy as np
 
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.questions import ANSWER_NAMES, check_answers, first_few
+from scalenorm.files.errors import LabelsError
+from scalenorm.sources import labels as tables
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,12 @@ class Labels:
 
 
 def read_labels(path: str | Path) -> Labels:
-    """Read a CSV file of answers: a column of ids, then Class1.1 ... Class11.6 in any order.
+    """Read a CSV file of answers as ``scalenorm-batch`` does: a column of ids, and Class1.1 ... Class11.6.
 
     Parameters
     ----------
     path : str or Path
-        The file, UTF-8, with a header.
+        The file, UTF-8, with a header; its ids are in the first column of the name GalaxyID, id, dr7objid or objid.
 
     Returns
     -------
@@ -43,40 +44,36 @@ def read_labels(path: str | Path) -> Labels:
     Raises
     ------
     TrainerError
-        If it is not CSV in UTF-8, columns are missing, a value is no number, an id stands twice, or answers break the
-        tree.
-    OSError
-        If the file cannot be read.
+        If it cannot be read, is not CSV in UTF-8, columns are missing, a value is no number, an id stands twice, or
+        answers break the tree.
 
     Examples
     --------
     >>> read_labels("labels.csv").values.shape  # doctest: +SKIP
     (7952, 37)
     """
+    ids: list[str] = []
+    rows: list[list[float]] = []
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.reader(file))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise TrainerError(f"{path}: not a CSV file in UTF-8: {error}") from None
-    if len(rows) < 2:
+        table = tables.read_labels(path)
+        columns = columns_of(table.names, source=str(path))
+        for identifier, cells, line in table.rows():
+            try:
+                rows.append([float(cells[column]) for column in columns])
+            except ValueError as error:
+                raise TrainerError(f"{path}, line {line}: {error}") from None
+            ids.append(identifier)
+    except LabelsError as error:
+        raise TrainerError(str(error)) from None
+    if not ids:
         raise TrainerError(f"{path}: no labels; expected a header and one row per galaxy")
-    columns = columns_of(rows[0][1:], source=str(path))
-    width = len(rows[0])
-    values = np.empty((len(rows) - 1, len(ANSWER_NAMES)))
-    for number, row in enumerate(rows[1:], start=2):
-        try:
-            if len(row) != width:
-                raise ValueError(f"{len(row)} fields, the header has {width}")
-            values[number - 2] = [float(row[1 + column]) for column in columns]
-        except ValueError as error:
-            raise TrainerError(f"{path}: line {number}: {error}") from None
-    ids = tuple(row[0] for row in rows[1:])
     if len(set(ids)) < len(ids):
         seen: set[str] = set()
         twice = [name for name in ids if name in seen or seen.add(name)]  # type: ignore[func-returns-value]
         raise TrainerError(f"{path}: ids that stand more than once: {first_few(twice)}")
+    values = np.array(rows)
     check_answers(values, ids, source=str(path))
-    return Labels(ids, values)
+    return Labels(tuple(ids), values)
 
 
 def columns_of(names: Sequence[str], *, source: str) -> list[int]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -16,13 +16,11 @@ from matplotlib.figure import Figure
 
 import scalenorm
 from galaxy_trainer import figures
+from galaxy_trainer.arms import Arm, Settings
 from galaxy_trainer.files import write_bytes, write_text
 from galaxy_trainer.questions import QUESTIONS
 from galaxy_trainer.runs import Run
 from galaxy_trainer.statistics import SCORES, Result
-
-if TYPE_CHECKING:
-    from galaxy_trainer.experiment import Arm, Settings
 
 GALAXIES, SHEET = 5, 36
 """Galaxies in the picture of views, and in the sample sheet."""
@@ -32,8 +30,8 @@ MOST_COLUMNS = 6
 
 def write_page(
     folder: Path,
-    arms: "Sequence[Arm]",
-    settings: "Settings",
+    arms: Sequence[Arm],
+    settings: Settings,
     runs: Sequence[Run],
     results: Sequence[Result],
     table: dict[str, Any],
@@ -130,7 +128,7 @@ def _picture(name: str, data: bytes, caption: str) -> str:
     )
 
 
-def _galaxies(arms: "Sequence[Arm]", results: Sequence[Result]) -> dict[str, tuple[Figure, str]]:
+def _galaxies(arms: Sequence[Arm], results: Sequence[Result]) -> dict[str, tuple[Figure, str]]:
     """Draw a few test galaxies with their views, and more of them in the first view."""
     from scalenorm.reporting.drawing import as_picture, ellipse_points, limits_of
     from scalenorm.reporting.originals import Originals
@@ -247,9 +245,7 @@ def _question_table(table: dict[str, Any]) -> str:
     return _table("Deterministic mean squared error over the answers of each question.", head, rows)
 
 
-def _settings(
-    folder: Path, arms: "Sequence[Arm]", settings: "Settings", runs: Sequence[Run], table: dict[str, Any]
-) -> str:
+def _settings(folder: Path, arms: Sequence[Arm], settings: Settings, runs: Sequence[Run], table: dict[str, Any]) -> str:
     trained = sum(part != "test" for part in runs[0].parts.values())
     lines = {
         "folder": str(folder),

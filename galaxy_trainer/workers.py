@@ -9,6 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
 from galaxy_trainer.errors import TrainerError
+from galaxy_trainer.start import silent_start
 
 _THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 
@@ -47,7 +48,7 @@ def side_by_side(calls: Sequence[Callable[[], object]], jobs: int) -> None:
         except BrokenProcessPool:
             raise TrainerError(
                 "a process was ended from outside, by the system if memory ran out: "
-                "the same command goes on, with less of it if --jobs is lower"
+                "run the same command again to resume, with a lower --jobs if memory ran out"
             ) from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -71,8 +72,6 @@ def _start() -> None:
 
     Otherwise the same command, given again, would train in a run folder that an orphan still writes to.
     """
-    from galaxy_trainer.cli import silent_start
-
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -83,8 +82,6 @@ def _start() -> None:
     threading.Thread(target=watch, daemon=True).start()
     with silent_start():
         from tqdm import tqdm
-
-        import galaxy_trainer.experiment  # noqa: F401
 
     # Its own lock is a semaphore of the system, which Python complains of if this process is killed.
     tqdm.set_lock(threading.RLock())

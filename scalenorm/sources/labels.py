@@ -214,7 +214,9 @@ def _id_index(path: Path, header: list[str], id_column: str | None) -> int:
             return lower.index(name.lower())
     if len(header) == 1 and (found := next((sign for sign in ";\t|" if sign in header[0]), None)):
         raise LabelsError(f"{path}: columns are separated by {found!r}; write it with commas")
-    raise LabelsError(f"{path}: no id column ({', '.join(ID_COLUMNS)}) among {_some(header)}; name it with --id-column")
+    raise LabelsError(
+        f"{path}: no id column ({', '.join(ID_COLUMNS)}) among {_some(header)}: rename it, or name it with --id-column"
+    )
 
 
 def _some(header: list[str]) -> str:

@@ -17,7 +17,8 @@ import pytest
 import galaxy_trainer
 import scalenorm
 from galaxy_trainer import TrainerError, cli, experiment, statistics
-from galaxy_trainer.experiment import Arm, Settings, arms_of, compare
+from galaxy_trainer.arms import Arm, Settings, arms_of
+from galaxy_trainer.experiment import compare
 from galaxy_trainer.questions import ANSWER_NAMES
 from galaxy_trainer.recipes import Recipe
 from galaxy_trainer.workers import side_by_side

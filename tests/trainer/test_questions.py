@@ -81,9 +81,12 @@ def test_label_files_that_do_not_fit(tmp_path):
         read_labels(write_csv(path, "xyx", values))
     write_csv(path, "xyz", values)
     path.write_text(path.read_text().rstrip("\n") + ",1\n")
-    with pytest.raises(TrainerError, match="line 4: 39 fields, the header has 38"):
+    with pytest.raises(TrainerError, match="line 4: 39 columns, the header has 38"):
         read_labels(path)
     path.write_text("GalaxyID\n")
+    with pytest.raises(TrainerError, match="no column but that of the ids"):
+        read_labels(path)
+    path.write_text("GalaxyID," + ",".join(ANSWER_NAMES) + "\n")
     with pytest.raises(TrainerError, match="no labels"):
         read_labels(path)
     path.write_bytes(b"\xff\xd8\xff\xe0")
