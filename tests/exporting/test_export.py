@@ -12,6 +12,7 @@ from hostile import BROKEN, IDS, answers_of, make_cache
 from PIL import Image
 
 import scalenorm
+from scalenorm.cache import Cache
 from scalenorm.commands import export
 from scalenorm.exporting.catalog import UNITS, write_catalog
 from scalenorm.exporting.images import UNLABELLED, write_images
@@ -95,17 +96,15 @@ def test_memory_does_not_grow_with_the_catalogue(cache, tmp_path, monkeypatch):
     monkeypatch.setattr("scalenorm.cache.reader.CATALOG_ROWS", 5)
     rows, real = cache.catalog, len(cache)
 
-    class Long:
-        path, settings, settings_hash = cache.path, cache.settings, cache.settings_hash
-
+    class Long(Cache):
         def __len__(self):
             return 20_000
 
-        def read(self, _name, start, stop):
+        def read(self, _name, start=0, stop=None):
             return rows[[row % real for row in range(start, min(stop, len(self)))]]
 
     tracemalloc.start()
-    write_catalog(Long(), tmp_path / "long.csv")
+    write_catalog(Long(cache.path), tmp_path / "long.csv")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     size = (tmp_path / "long.csv").stat().st_size
