@@ -6,10 +6,8 @@ import contextlib
 import csv
 import glob
 import os
-from array import array
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
 from pathlib import Path
 
 from ..files.errors import ArchiveError, InputError, reason
@@ -17,7 +15,7 @@ from ..files.names import visible
 from ..files.reading import filesystem, is_url, join, open_file
 from ..images.options import IMAGE_SUFFIXES
 from .archives import ARCHIVE_SUFFIXES, open_archive
-from .listing import Listing, Root, Source, Sources
+from .listing import Listing, Root, Source, Sources, SourcesBuilder
 from .stacks import stack_length
 
 # In a compressed tar every step back in the file means decompressing from its start again.
@@ -95,7 +93,7 @@ class _Finder:
 
     def __init__(self, id_from: str) -> None:
         self.by_path = id_from == "path"
-        self.found = Sources()
+        self.found = SourcesBuilder([])
         self.skipped: Counter[str] = Counter()
         self.root_number: dict[Root, int] = {}
         self.streams: list[int] = []
@@ -272,11 +270,8 @@ class _Finder:
     # --- the end
 
     def sorted(self) -> Sources:
-        found = self.found
-        # The byte order of UTF-8 is the order of Python's strings.
-        order = array("Q", sorted(range(len(found)), key=found.raw_id))
-        twins = [(i, j) for i, j in pairwise(order) if found.raw_id(i) == found.raw_id(j)]
-        if twins:
+        found = self.found.sorted()
+        if twins := found.twins():
             first, second = (found[i] for i in twins[0])
             more = f" ({len(twins) - 1} more like this)" if len(twins) > 1 else ""
             if first.place == second.place:
@@ -289,7 +284,6 @@ class _Finder:
             if self.by_path or self.listed_ids:
                 hint = "give each its own id in a list with columns id,path"
             raise InputError(f"two inputs have the id {first.id!r}: {_where(first)} and {_where(second)}{more}; {hint}")
-        found.reorder(order)
         for root in self.streams:
             _check_stream(found, root)
         return found
@@ -302,8 +296,7 @@ def _where(source: Source) -> str:
 
 def _check_stream(sources: Sources, root: int) -> None:
     """Refuse a compressed tar whose members are not in order of id."""
-    places = sources.places(root)
-    if sum(after < before for before, after in pairwise(places)) > _MAX_STEPS_BACK:
+    if sources.steps_back(root) > _MAX_STEPS_BACK:
         raise InputError(
             f"{visible(sources.roots[root].path)} is a compressed tar whose members are not in order of id: it would "
             "be decompressed again and again; decompress it to a .tar, or unpack it"

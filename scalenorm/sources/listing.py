@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
+
+import numpy as np
 
 from ..files.names import visible
 from ..files.reading import join
 
 #: Objects of one image: their numbers have six digits.
 MOST_OBJECTS = 1_000_000
+
+_BLOCK = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,58 +59,28 @@ class Root(NamedTuple):
     shown: str
 
 
-class _Texts:
-    """A sequence of str in one buffer: a listing of 10^6 files must not cost 10^6 Python objects."""
-
-    def __init__(self) -> None:
-        self.buffer = bytearray()
-        self.ends = array("Q")
-
-    def append(self, text: str) -> None:
-        self.buffer += text.encode("utf-8", "surrogatepass")
-        self.ends.append(len(self.buffer))
-
-    def raw(self, i: int) -> bytes:
-        return bytes(self.buffer[self.ends[i - 1] if i else 0 : self.ends[i]])
-
-    def __getitem__(self, i: int) -> str:
-        return self.raw(i).decode("utf-8", "surrogatepass")
-
-    def take(self, order: Sequence[int]) -> _Texts:
-        out = _Texts()
-        if _straight(order):
-            start, stop = order[0], order[-1] + 1
-            before = self.ends[start - 1] if start else 0
-            out.buffer = self.buffer[before : self.ends[stop - 1]]
-            out.ends = array("Q", (end - before for end in self.ends[start:stop]))
-            return out
-        for i in order:
-            out.buffer += self.raw(i)
-            out.ends.append(len(out.buffer))
-        return out
-
-
-def _straight(order: Sequence[int]) -> bool:
-    """Whether numbers follow each other: what is next to each other can be copied together, which is far quicker."""
-    return len(order) > 0 and list(order) == list(range(order[0], order[0] + len(order)))
-
-
 class Sources(Sequence[Source]):
-    """All sources, in order of id; they are made on access and stored compactly.
+    """Sources that are made on access: a listing of 10^6 files must not cost 10^6 Python objects.
 
     A slice is again a `Sources`, and pickles to little more than its names and ids.
+
+    Parameters
+    ----------
+    roots : list of Root
+        What the sources lie in.
+    rows : ndarray
+        One row a source, with the fields of `_row_dtype`.
     """
 
-    def __init__(self, roots: list[Root] | None = None) -> None:
-        self.roots = roots or []
-        self._ids = _Texts()
-        self._names = _Texts()
-        self._root = array("I")
-        self._index = array("q")
-        self._object = array("i")
+    def __init__(self, roots: list[Root], rows: np.ndarray) -> None:
+        self.roots, self._rows = roots, rows
+        self._ids, self._names = rows["id"], rows["name"]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Sources, (self.roots, self._rows)
 
     def __len__(self) -> int:
-        return len(self._root)
+        return len(self._rows)
 
     @overload
     def __getitem__(self, key: int) -> Source: ...
@@ -115,34 +88,26 @@ class Sources(Sequence[Source]):
     def __getitem__(self, key: slice) -> Sources: ...
     def __getitem__(self, key: int | slice) -> Source | Sources:
         if isinstance(key, slice):
-            return self.take(range(*key.indices(len(self))))
-        i = range(len(self))[key]
-        root, name, index = self.roots[self._root[i]], self._names[i], self._index[i]
-        number = self._object[i] if self._object[i] >= 0 else None
+            return self.take(key)
+        identifier, name, root, index, number = self._rows[key].tolist()
+        root, name = self.roots[root], _text(name)
+        number = number if number >= 0 else None
         if root.kind == "folder":
-            return Source(self._ids[i], join(root.path, name), None, None, visible(name), number)
+            return Source(_text(identifier), join(root.path, name), None, None, visible(name), number)
         if root.kind == "archive":
-            return Source(self._ids[i], root.path, name, index, visible(name), number)
-        return Source(self._ids[i], root.path, None, index, f"{root.shown}[{index}]", number)
+            return Source(_text(identifier), root.path, name, index, visible(name), number)
+        return Source(_text(identifier), root.path, None, index, f"{root.shown}[{index}]", number)
 
     def __iter__(self) -> Iterator[Source]:
         return (self[i] for i in range(len(self)))
 
     def ids(self) -> Iterator[str]:
         """The ids alone, without the cost of whole sources."""
-        return (self._ids[i] for i in range(len(self)))
+        return map(_text, self._ids)
 
     def id(self, i: int) -> str:
         """One id, without the cost of a whole source."""
-        return self._ids[i]
-
-    def raw_id(self, i: int) -> bytes:
-        """One id in UTF-8, which sorts like the id itself."""
-        return self._ids.raw(i)
-
-    def places(self, root: int) -> Iterator[int]:
-        """Of the sources in one archive or stack their places in it."""
-        return (place for number, place in zip(self._root, self._index, strict=True) if number == root)
+        return _text(self._ids[i])
 
     def find(self, source_id: str) -> int | None:
         """The number of the source with this id; the ids must be in order."""
@@ -151,52 +116,78 @@ class Sources(Sequence[Source]):
 
     def same_image(self, i: int, j: int) -> bool:
         """Whether two sources are objects of one image."""
-        columns = self._root, self._index
-        return all(c[i] == c[j] for c in columns) and self._names.raw(i) == self._names.raw(j)
-
-    def append(self, root: int, name: str, source_id: str, index: int = -1, number: int = -1) -> None:
-        """Add a source of ``roots[root]``."""
-        self._ids.append(source_id)
-        self._names.append(name)
-        self._root.append(root)
-        self._index.append(index)
-        self._object.append(number)
+        return all(self._rows[i][field] == self._rows[j][field] for field in ("root", "index", "name"))
 
     def expanded(self, counts: Iterable[int]) -> Sources:
         """One source for each object of these, in order of id; where there are none, the image itself."""
-        out = Sources(self.roots)
-        for i, count in enumerate(counts):
-            name, source_id = self._names[i], self._ids[i]
+        out = SourcesBuilder(self.roots)
+        for row, count in zip(self._rows, counts, strict=True):
+            source_id, name, root, index, _ = row.tolist()
             for number in range(count):
-                out.append(self._root[i], name, object_id(source_id, number), self._index[i], number)
+                out.append(root, _text(name), object_id(_text(source_id), number), index, number)
             if not count:
-                out.append(self._root[i], name, source_id, self._index[i])
-        out.reorder(array("Q", sorted(range(len(out)), key=out.raw_id)))
-        return out
+                out.append(root, _text(name), _text(source_id), index)
+        return out.sorted()
 
-    def reorder(self, order: Sequence[int]) -> None:
-        """Put all sources in this order, one column after the other to hold little twice."""
-        self._ids = self._ids.take(order)
-        self._names = self._names.take(order)
-        self._root = array("I", (self._root[i] for i in order))
-        self._index = array("q", (self._index[i] for i in order))
-        self._object = array("i", (self._object[i] for i in order))
+    def twins(self) -> list[tuple[int, int]]:
+        """Pairs of sources that follow each other and have one id."""
+        return [(i, i + 1) for i in np.flatnonzero(self._ids[1:] == self._ids[:-1]).tolist()]
 
-    def take(self, order: Sequence[int]) -> Sources:
+    def steps_back(self, root: int) -> int:
+        """How many sources of an archive lie before the one that is read before them."""
+        return int(np.count_nonzero(np.diff(self._rows["index"][self._rows["root"] == root]) < 0))
+
+    def take(self, order: Sequence[int] | np.ndarray | slice) -> Sources:
         """The sources of these numbers, in this order."""
-        root, index, number = self._root, self._index, self._object
-        if _straight(order):
-            root, index, number = (column[order[0] : order[-1] + 1] for column in (root, index, number))
-        else:
-            root, index, number = (
-                array(column.typecode, (column[i] for i in order)) for column in (root, index, number)
-            )
-        used = {old: new for new, old in enumerate(sorted(set(root)))}
-        out = Sources([self.roots[old] for old in used])
-        out._ids, out._names = self._ids.take(order), self._names.take(order)
-        out._root = array("I", map(used.__getitem__, root))
-        out._index, out._object = index, number
-        return out
+        rows = self._rows[order if isinstance(order, slice) else np.asarray(order, np.intp)].copy()
+        used, rows["root"] = np.unique(rows["root"], return_inverse=True)
+        return Sources([self.roots[old] for old in used], rows)
+
+
+class SourcesBuilder:
+    """Collects sources one by one, in blocks of rows."""
+
+    def __init__(self, roots: list[Root]) -> None:
+        self.roots = roots
+        self._blocks: list[np.ndarray] = []
+        self._new: list[tuple[bytes, bytes, int, int, int]] = []
+
+    def __len__(self) -> int:
+        return sum(map(len, self._blocks)) + len(self._new)
+
+    def append(self, root: int, name: str, source_id: str, index: int = -1, number: int = -1) -> None:
+        """Add a source of ``roots[root]``."""
+        self._new.append((_bytes(source_id), _bytes(name), root, index, number))
+        if len(self._new) == _BLOCK:
+            self._pack()
+
+    def _pack(self) -> None:
+        id_width = max((len(row[0]) for row in self._new), default=1)
+        name_width = max((len(row[1]) for row in self._new), default=1)
+        self._blocks.append(np.array(self._new, _row_dtype(id_width, name_width)))
+        self._new = []
+
+    def sorted(self) -> Sources:
+        """All sources in order of id; nothing can be added afterwards."""
+        self._pack()
+        rows = np.concatenate(self._blocks)
+        self._blocks = []
+        # The byte order of UTF-8 is the order of Python's strings; there is no NUL in it, which NumPy would cut off.
+        return Sources(self.roots, rows[np.argsort(rows["id"], kind="stable")])
+
+
+def _row_dtype(id_width: int, name_width: int) -> np.dtype:
+    """Return the type of a row; `object` is -1 where the row is of a whole image."""
+    return np.dtype([("id", f"S{id_width}"), ("name", f"S{name_width}"), ("root", "u4"), ("index", "i8"),
+                     ("object", "i4")])  # fmt: skip
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogatepass")
 
 
 @dataclass(frozen=True)

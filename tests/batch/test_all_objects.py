@@ -21,7 +21,7 @@ from scalenorm.files.errors import BatchError, InputError, LabelsError, OptionEr
 from scalenorm.reporting.drawing import shown_part, surroundings
 from scalenorm.reporting.originals import Originals
 from scalenorm.sources.finding import find
-from scalenorm.sources.listing import MOST_OBJECTS, image_id, object_id
+from scalenorm.sources.listing import MOST_OBJECTS, Root, SourcesBuilder, image_id, object_id
 
 SMALL = {"size": 12, "part_size": 4, "min_area": 20, "all_objects": True}
 NUMBERS = ("threshold", "row", "col", "major_axis", "minor_axis", "orientation", "area", "window_row", "window_col",
@@ -436,9 +436,10 @@ def test_tasks_keep_the_numbers_of_objects_and_are_small(images, tmp_path):
 
 
 def test_rows_take_little_memory():
-    images = scalenorm.sources.listing.Sources([scalenorm.sources.listing.Root("folder", "/a/folder/of/fields", "")])
+    collected = SourcesBuilder([Root("folder", "/a/folder/of/fields", "")])
     for number in range(200):
-        images.append(0, f"survey-field-{number:06d}.fits.gz", f"survey-field-{number:06d}")
+        collected.append(0, f"survey-field-{number:06d}.fits.gz", f"survey-field-{number:06d}")
+    images = collected.sorted()
     gc.collect()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
