@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import Field
 from typing import TYPE_CHECKING, Any
 
 from ..files.errors import ConfigError
+from ..measuring.options import OPTIONS, Choice, Number, Switch
 from .common import DONE, DONE_WITH_FAILED, add_common, counted, names, rows_and_failed, run_guarded, say
 from .config import expand_config
 
@@ -137,26 +139,9 @@ def make_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
 
     group = parser.add_argument_group("measuring")
-    group.add_argument("--sigma", type=float, metavar="K", help="threshold: mean + K standard deviations (1)")
-    group.add_argument("--margin", type=float, metavar="M", help="side of the window: M major axes (1)")
-    group.add_argument("--center", type=_center, metavar="C", help="image (default), galaxy, log, dog, or ROW,COL")
-    group.add_argument("--weights", type=_numbers, metavar="W,W", help="weights of the bands in the grey level")
-    group.add_argument(
-        "--sigma-clip", type=float, metavar="K", help="mean and deviation of what is within K deviations"
-    )
-    group.add_argument(
-        "--smooth", type=float, metavar="S", help="find the galaxy in the image smoothed by S pixels (0)"
-    )
-    group.add_argument("--min-area", type=int, metavar="N", help="ignore regions of fewer pixels (1)")
-    group.add_argument("--fill-holes", action="store_true", help="count holes in the galaxy as galaxy")
-    group.add_argument("--deblend", action="store_true", help="separate the galaxy from neighbours that touch it")
-    group.add_argument("--deblend-levels", type=int, metavar="N", help="number of thresholds for that (32)")
-    group.add_argument("--deblend-contrast", type=float, metavar="F", help="least light of a neighbour (0.005)")
-    group.add_argument("--size-from", metavar="S", help="major_axis (default), half_light or petrosian")
-    group.add_argument(
-        "--side-limits", type=_numbers, metavar="A,B", help="least and greatest side of the window, pixels"
-    )
-    group.add_argument("--mask-neighbours", action="store_true", help="paint neighbours in the window with sky")
+    for name, field in OPTIONS.items():
+        if name != "channel_axis":  # decoding puts bands last, whatever the file has
+            _add_option(group, name, field)
 
     group = parser.add_argument_group("labels")
     group.add_argument("--labels", metavar="CSV", help="file with one id and its answers per line")
@@ -187,6 +172,25 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_option(group: Any, name: str, field: Field[Any]) -> None:
+    """Add a measuring option; its help is the first sentence of its text, and its default."""
+    check, text = field.metadata["check"], field.metadata["text"].partition(". ")[0].removesuffix(".")
+    text = (text[0].lower() + text[1:]).replace("%", "%%")
+    flag = "--" + name.replace("_", "-")
+    if isinstance(check, Switch):
+        group.add_argument(flag, action="store_true", help=text)
+        return
+    kind: Any = _numbers
+    if isinstance(check, Number):
+        kind = int if check.whole else float
+    elif isinstance(check, Choice):
+        kind = _position if check.position else str
+        text += f"; {', '.join(check.names)}{' or ROW,COL' if check.position else ''}"
+    if field.default is not None:
+        text += f" ({field.default})"
+    group.add_argument(flag, type=kind, metavar=field.metadata["metavar"], help=text)
+
+
 def _numbers(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(number) for number in text.split(","))
@@ -194,7 +198,7 @@ def _numbers(text: str) -> tuple[float, ...]:
         raise argparse.ArgumentTypeError(f"numbers with commas between, for instance 1,2.5, not {text!r}") from None
 
 
-def _center(text: str) -> str | tuple[float, ...]:
+def _position(text: str) -> str | tuple[float, ...]:
     return _numbers(text) if "," in text else text
 
 
