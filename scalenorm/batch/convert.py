@@ -24,6 +24,7 @@ from ..images.options import DecodeOptions
 from ..measuring.options import MeasureOptions
 from ..sources.finding import find
 from ..sources.labels import read_labels
+from ..sources.listing import Root
 from .engines import BACKENDS
 from .job import Job
 from .pipeline import make
@@ -180,6 +181,7 @@ def convert(
         output=Path(), given=listing.sources, settings=settings, measure=measure, decode=decode,
         all_objects=all_objects, labels=label_file,
         source=", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else ""),
+        inputs=_places(listing.sources.roots, [*given, *([] if list_path is None else [list_path])]),
         skipped=listing.skipped, part=part, overwrite=overwrite, append=append, retry_failed=retry_failed,
         verify=verify, keep_parts=keep_parts, compress=compress, dry_run=dry_run, jobs=jobs, backend=backend,
         scheduler=scheduler, part_size=part_size, progress=progress,
@@ -189,6 +191,14 @@ def convert(
     if is_url(os.fspath(output)):
         return _make_remote(job, os.fspath(output))
     return _make_local(job, resolve_output(output))
+
+
+def _places(roots: Sequence[Root], given: Sequence[str]) -> list[str]:
+    """Return the folders, archives and stacks that hold the images: relative paths where all given ones are."""
+    paths = [visible(root.path) for root in roots]
+    if any(is_url(name) or os.path.isabs(name) for name in given):
+        return paths
+    return [os.path.relpath(path) for path in paths if path]
 
 
 def split_options(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -24,6 +24,7 @@ class Job:
     all_objects: bool
     labels: LabelFile | None
     source: str
+    inputs: list[str]
     skipped: dict[str, int]
     part: tuple[int, int] | None
     overwrite: bool

@@ -92,7 +92,8 @@ def _make(job: Job) -> Summary:
             if job.overwrite and not _goes_on_anew(job):
                 _start_anew(job)
             job.folder.mkdir(exist_ok=True)
-            head = Head(job.settings, layout, job.source, job.compress)
+            inputs = [*job.inputs, *(old.inputs if old is not None else ())]
+            head = Head(job.settings, layout, job.source, job.compress, inputs)
             store = _store(job, plan, head) if is_local(job.backend) and len(missing) else None
             if len(missing):
                 _make_parts(job, plan, head, store)

@@ -23,6 +23,8 @@ OK, FAILED = "ok", "failed"
 #: Text columns are as wide as the longest value they hold, in bytes of UTF-8.
 TEXT_COLUMNS = ("id", "source", "status", "message")
 
+_MOST_INPUTS = 32_000  # characters
+
 INPUTS_DTYPE = np.dtype([("size", "<i8"), ("mtime_ns", "<i8")])
 
 
@@ -98,6 +100,14 @@ def encode(text: str) -> bytes:
 def canonical_json(settings: Mapping[str, Any]) -> str:
     """Return settings as one JSON text that is the same for the same values."""
     return json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def inputs_json(inputs: Iterable[str]) -> str:
+    """Return inputs as JSON, each once, and no more than an attribute of an HDF5 file can hold."""
+    known = list(dict.fromkeys(inputs))
+    while len(text := json.dumps(known)) > _MOST_INPUTS:
+        known = known[: len(known) // 2]
+    return text
 
 
 def settings_hash(settings: Mapping[str, Any]) -> str:

@@ -74,7 +74,9 @@ def join_caches(
         for litter in output.parent.glob(f"{glob.escape(output.name)}.*{TEMPORARY}"):
             litter.unlink()
         source = ", ".join(cache.path.name for cache in caches[:5]) + (", ..." if len(caches) > 5 else "")
-        head = Head(caches[0].settings, caches[0].layout, source, compress)
+        head = Head(
+            caches[0].settings, caches[0].layout, source, compress, [name for cache in caches for name in cache.inputs]
+        )
         write_merged(output, output.parent, head, selection, labels=labels)
     return Cache(output)
 

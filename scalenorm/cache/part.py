@@ -38,12 +38,15 @@ class Head:
         Where the images came from, for people.
     compress : bool
         Store every crop as a gzip chunk of its own instead of contiguously.
+    inputs : sequence of str
+        Folders, archives and stacks that hold the images.
     """
 
     settings: Mapping[str, Any]
     layout: Layout
     source: str = ""
     compress: bool = False
+    inputs: Sequence[str] = ()
 
     @property
     def view_names(self) -> list[str]:
@@ -232,6 +235,7 @@ def create(
         file.attrs["scalenorm_version"] = __version__
         file.attrs["created"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         file.attrs["source"] = head.source
+        file.attrs["inputs"] = fmt.inputs_json(head.inputs)
         if stamp:
             file.attrs["stamp"] = stamp
         places["catalog"] = _contiguous(file, "catalog", (count,), catalog)

@@ -88,6 +88,8 @@ class Cache:
         The options that the values depend on.
     settings_hash : str
         Their SHA-256.
+    inputs : list of str
+        Folders, archives and stacks that held the images, as given.
     label_names : tuple of str
         Names of the answers, in the order of the labels' columns; empty without labels.
     attributes : dict
@@ -115,6 +117,7 @@ class Cache:
                 )
             self.settings: dict[str, Any] = json.loads(attributes.pop("settings"))
             self.settings_hash: str = str(attributes.pop("settings_hash"))
+            self.inputs: list[str] = json.loads(attributes.pop("inputs", "[]"))
             self.attributes: dict[str, Any] = attributes
             self.view_names: tuple[str, ...] = tuple(self.settings["views"])
             self._stored: dict[str, tuple[tuple[int, ...], np.dtype, int | None, dict[str, Any]]] = {}

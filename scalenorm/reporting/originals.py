@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import hashlib
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -14,7 +13,6 @@ import numpy as np
 
 from ..cache import Cache
 from ..files.errors import ImageError, InputError
-from ..files.reading import is_url
 from ..images.decoding import decode
 from ..images.options import DecodeOptions
 from ..sources.finding import find
@@ -91,21 +89,19 @@ def _listed(cache: Cache, images: Sequence[str | os.PathLike[str]]) -> Iterator[
 
 
 def _stored(cache: Cache, rows: Iterable[int]) -> Iterator[Source]:
-    """Yield what is left of the inputs of the batch run, of which the cache names the first five."""
-    text, more = re.subn(r" and \d+ more$", "", str(cache.attributes.get("source", "")))
-    folders: dict[Path, None] = {}
-    for name in text.split(", "):
-        for path in (Path(name), cache.path.parent / name):
-            if name and not is_url(name) and path.exists():
-                with contextlib.suppress(InputError):  # nobody has asked for this folder to be there
-                    yield from _listed(cache, [path])
-                folders[path.parent] = None
-                break
-    for folder in folders if more else ():
+    """Yield what is left of the inputs that the cache names."""
+    for name in cache.inputs:
+        path = next((path for path in (Path(name), cache.path.parent / name) if path.exists()), None)
+        if path is None:
+            continue
+        if not path.is_dir():
+            with contextlib.suppress(InputError):  # nobody has asked for this archive to be there
+                yield from _listed(cache, [path])
+            continue
         for row in rows:
-            name = cache.catalog["source"][row].decode()
-            if (folder / name).is_file():
-                yield Source(cache.ids[row], str(folder / name), None, None, name)
+            inside = cache.catalog["source"][row].decode()
+            if (path / inside).is_file():
+                yield Source(cache.ids[row], str(path / inside), None, None, inside)
 
 
 def _matches(cache: Cache, rows: Iterable[int], sources: Iterable[Source]) -> dict[int, Source]:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import zipfile
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from skimage.measure import label, regionprops
 
 import scalenorm
 from scalenorm import Flag
+from scalenorm.cache import Cache
+from scalenorm.cache.joining import join_caches
 from scalenorm.commands import batch, report
 from scalenorm.reporting.charts import histogram
 from scalenorm.reporting.choosing import good_rows, most_suspicious, offsets, spread_over_sizes, suspicion
@@ -164,6 +167,24 @@ def test_originals_of_more_inputs_than_the_cache_names(tmp_path, galaxies):
     with Originals(scalenorm.open_cache(tmp_path / "c.h5"), range(8)) as originals:
         for row in range(8):
             np.testing.assert_array_equal(originals.read(row), galaxies.images[row])
+
+
+def test_originals_of_merged_caches(tmp_path, galaxies, monkeypatch):
+    """From a folder, an archive and a stack; named by paths that lead there from the cache's folder too."""
+    (tmp_path / "a").mkdir()
+    Image.fromarray(galaxies.images[0]).save(tmp_path / "a" / "one.png")
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.write(tmp_path / "a" / "one.png", "inside/two.png")
+    np.save(tmp_path / "c.npy", galaxies.images[1:3])
+    monkeypatch.chdir(tmp_path)
+    for name, given in {"1.h5": "a", "2.h5": "b.zip", "3.h5": "c.npy"}.items():
+        scalenorm.convert(given, name, views=["normalized"])
+    merged = join_caches(["1.h5", "2.h5", "3.h5"], "all.h5")
+    assert merged.inputs == ["a", "b.zip", "c.npy"]
+    monkeypatch.chdir("/")
+    with Originals(scalenorm.open_cache(tmp_path / "all.h5"), range(4)) as originals:
+        for row, image in zip(range(4), (1, 2, 0, 0), strict=True):
+            np.testing.assert_array_equal(originals.read(row), galaxies.images[image])
 
 
 # --- montage
@@ -329,9 +350,7 @@ def test_histogram_counts_everything(rng):
 def test_a_large_cache_gives_a_page_of_bounded_size(cache, tmp_path):
     repeated = np.tile(good_rows(cache), 60_000 // len(IDS) + 1)[:60_000]
 
-    class Large:
-        path, settings, settings_hash, attributes = cache.path, cache.settings, cache.settings_hash, cache.attributes
-        view_names, label_names, size, layout = cache.view_names, cache.label_names, cache.size, cache.layout
+    class Large(Cache):
         catalog = cache.catalog[repeated]
         ids = [f"{number:018d}" for number in range(60_000)]  # noqa: RUF012
 
@@ -341,7 +360,7 @@ def test_a_large_cache_gives_a_page_of_bounded_size(cache, tmp_path):
         def view(self, name):
             return View(name)
 
-        def read(self, _name, start, stop):
+        def read(self, _name, start=0, stop=None):
             return self.catalog[start:stop]
 
     class View:
@@ -351,7 +370,7 @@ def test_a_large_cache_gives_a_page_of_bounded_size(cache, tmp_path):
         def __getitem__(self, row):
             return self.crops[repeated[row]]
 
-    assert write_report(Large(), tmp_path / "large.html")[0] == 480
+    assert write_report(Large(cache.path), tmp_path / "large.html")[0] == 480
     assert (tmp_path / "large.html").stat().st_size < 20_000_000
     assert len(data_of(tmp_path / "large.html")["columns"]["id"]) == 60_000
 
