@@ -12,10 +12,11 @@ from .. import kernels
 from ..measuring.frame import Frame, as_frame
 from ..measuring.galaxy import Galaxy, find_galaxy
 from ..measuring.measure import Measurement, describe_galaxy
+from ..measuring.onecall import Found, find_in_one_call
 from ..measuring.options import MeasureOptions, measure_options, takes_measuring_options
 from ..measuring.quality import has_non_finite
-from .resampling import resample
-from .views import parse_view, view_window
+from .resampling import Crops, box_of, resample
+from .views import center_window, parse_view, view_window
 
 
 @takes_measuring_options()
@@ -61,9 +62,7 @@ def crop(
     check_size(size)
     parse_view(view)
     checked = measure_options(options, "crop")
-    frame = as_frame(image, checked, mask)
-    galaxy = find_galaxy(frame, checked)
-    return crop_views(finite_frame(frame, galaxy), galaxy, (view,), size, checked)[0]
+    return find_and_crop(as_frame(image, checked, mask), (view,), size, checked)[0]
 
 
 @takes_measuring_options()
@@ -100,9 +99,7 @@ def views(
         parse_view(name)
     check_size(size)
     checked = measure_options(options, "views")
-    frame = as_frame(image, checked, mask)
-    galaxy = find_galaxy(frame, checked)
-    return dict(zip(names, crop_views(finite_frame(frame, galaxy), galaxy, names, size, checked), strict=True))
+    return dict(zip(names, find_and_crop(as_frame(image, checked, mask), names, size, checked), strict=True))
 
 
 def measure_and_crop(
@@ -113,15 +110,44 @@ def measure_and_crop(
     *,
     mask: ArrayLike | None = None,
     out: Sequence[NDArray[Any]] | None = None,
-) -> tuple[Measurement, Sequence[NDArray[Any]]]:
+) -> tuple[Measurement, Any]:
     """Measure an image and cut all its views: what the batch command does to each image.
 
     ``out[i]``, if given, receives view i: C-contiguous, (size, size[, C]), of the image's dtype.
     """
     frame = as_frame(image, options, mask)
+    found, crops = _in_one_call(frame, view_names, size, options, inspect=True)
+    if found is None:
+        galaxy = find_galaxy(frame, options)
+        crops = crop_views(finite_frame(frame, galaxy), galaxy, view_names, size, options)
+        measurement = describe_galaxy(frame, galaxy)
+    else:
+        measurement = describe_galaxy(frame, found.galaxy(frame), found.inspection())
+    for target, crop in zip(out or (), crops, strict=out is not None):
+        target[...] = crop
+    return measurement, crops if out is None else out
+
+
+def find_and_crop(frame: Frame, names: Sequence[str], size: int, options: MeasureOptions) -> NDArray[Any]:
+    """The views of a frame, shape (N, size, size[, C]), and nothing more."""
+    found, crops = _in_one_call(frame, names, size, options, inspect=False)
+    if found is not None:
+        return crops
     galaxy = find_galaxy(frame, options)
-    crops = crop_views(finite_frame(frame, galaxy), galaxy, view_names, size, options, out=out)
-    return describe_galaxy(frame, galaxy), crops
+    return crop_views(finite_frame(frame, galaxy), galaxy, names, size, options)
+
+
+def _in_one_call(
+    frame: Frame, names: Sequence[str], size: int, options: MeasureOptions, *, inspect: bool
+) -> tuple[Found | None, NDArray[Any]]:
+    crops = Crops(frame, len(names), size)
+    boxes = np.zeros((len(names), 4))
+    for box, name in zip(boxes, names, strict=True):
+        side = parse_view(name)
+        if side is not None:
+            box[:] = box_of(center_window(frame.height, frame.width, side), frame, size)
+    found = find_in_one_call(frame, options, boxes, crops.rows, inspect=inspect)
+    return found, crops.finished()
 
 
 def check_size(size: int) -> None:
@@ -136,9 +162,7 @@ def crop_views(
     names: Sequence[str],
     size: int,
     options: MeasureOptions,
-    *,
-    out: Sequence[NDArray[Any]] | None = None,
-) -> Sequence[NDArray[Any]]:
+) -> NDArray[Any]:
     """Cut the views of a measured galaxy from a frame without holes, see `finite_frame`."""
     sky = galaxy.foreground.sky
     windows = [view_window(name, galaxy.window, frame.height, frame.width) for name in names]
@@ -146,9 +170,7 @@ def crop_views(
     if options.mask_neighbours and "normalized" in names and galaxy.component.region is not None:
         number = names.index("normalized")
         crops[number] = resample(_alone(frame, galaxy), [windows[number]], size, sky)[0]
-    for target, view in zip(out or (), crops, strict=out is not None):
-        target[...] = view
-    return list(crops) if out is None else out
+    return crops
 
 
 def finite_frame(frame: Frame, galaxy: Galaxy) -> Frame:

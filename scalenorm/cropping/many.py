@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..measuring.frame import as_frame
-from ..measuring.galaxy import find_galaxy
 from ..measuring.options import measure_options, takes_measuring_options
-from .crop import check_size, crop_views, finite_frame
+from .crop import check_size, find_and_crop
 from .views import parse_view
 
 
@@ -84,9 +83,10 @@ def crop_many(
                         f"its crop has dtype {frame.dtype} and shape {shape}, "
                         f"that of image 0 {result.dtype} and {result.shape[1:]}: crop them one by one"
                     )
-            galaxy = find_galaxy(frame, checked)
-            pixels = finite_frame(frame, galaxy)
-            return crop_views(pixels, galaxy, (view,), size, checked, out=None if out is None else [out])[0]
+            crop: NDArray[Any] = find_and_crop(frame, (view,), size, checked)[0]
+            if out is not None:
+                out[...] = crop
+            return crop
         except (ValueError, TypeError) as error:
             raise type(error)(f"image {index}: {error}") from error
 

@@ -31,21 +31,40 @@ def resample(frame: Frame, windows: Sequence[Window], size: int, sky: NDArray[np
     ndarray, shape (len(windows), size, size[, bands])
         Of the input's dtype.
     """
-    number, bands = len(windows), frame.bands
-    boxes = [(*w.corner(), w.side / size, float(w.leaves(frame.height, frame.width))) for w in windows]
-    crops = np.empty((number, size, size) if frame.flat else (number, size, size, bands), frame.dtype)
-    direct = frame.rows.dtype == frame.dtype
-    target = crops if direct else np.empty(crops.shape, frame.rows.dtype)
+    crops = Crops(frame, len(windows), size)
+    boxes = np.array([box_of(window, frame, size) for window in windows]).reshape(len(windows), 4)
     kernels.resample.resample_windows(
-        frame.rows,
-        np.array(boxes).reshape(number, 4),
-        sky.astype(np.float32 if frame.rows.itemsize == 1 else np.float64),  # 8-bit crops need no more
-        frame.rows.dtype.kind != "f",
-        target.reshape(number, size, size * bands),
+        frame.rows, boxes, sky.astype(frame.crop_dtype), frame.rows.dtype.kind != "f", crops.rows
     )
-    if not direct:
-        crops[...] = _cast(target, frame.dtype)
-    return crops
+    return crops.finished()
+
+
+def box_of(window: Window, frame: Frame, size: int) -> tuple[float, float, float, float]:
+    """A window as the kernels take it: top, left, scale, and whether it leaves the frame."""
+    return (*window.corner(), window.side / size, float(window.leaves(frame.height, frame.width)))
+
+
+class Crops:
+    """Room for crops of a frame.
+
+    Attributes
+    ----------
+    rows : ndarray, shape (N, size, size * bands)
+        What a kernel fills, in the frame's working dtype.
+    """
+
+    def __init__(self, frame: Frame, number: int, size: int) -> None:
+        shape = (number, size, size) if frame.flat else (number, size, size, frame.bands)
+        self._crops = np.empty(shape, frame.dtype)
+        direct = frame.rows.dtype == frame.dtype
+        self._target = self._crops if direct else np.empty(shape, frame.rows.dtype)
+        self.rows = self._target.reshape(number, size, size * frame.bands)
+
+    def finished(self) -> NDArray[Any]:
+        """The crops in the input's dtype, shape (N, size, size[, bands])."""
+        if self._target is not self._crops:
+            self._crops[...] = _cast(self._target, self._crops.dtype)
+        return self._crops
 
 
 def _cast(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -17,7 +17,7 @@ from .constants import BACKGROUND, CHUNK, FOREGROUND, MEMBER, RGB, RGBA, SUM, WE
 
 __all__ = ["BACKGROUND", "CHUNK", "FOREGROUND", "MEMBER", "RGB", "RGBA", "SUM", "WEIGHTED"]
 
-_MODULES = ("component", "deblend", "grey", "regions", "resample", "sums")
+_MODULES = ("component", "deblend", "ellipse", "galaxy", "grey", "regions", "resample", "sums", "threshold")
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -10,10 +10,10 @@ from .exact import as_float, hypotenuse, multiply, subtract
 
 @kernel
 def fit_ellipse(moments, ellipse):
-    """ellipse = [row, col, major axis, minor axis, orientation] of moments = [n, sums of r, c, rr, rc, cc, origin].
+    """Ellipse = [row, col, major axis, minor axis, orientation] of moments = [n, sums of r, c, rr, rc, cc, origin].
 
     n^2 times the covariance are exact integers: nothing cancels, and a line has a determinant of exactly 0. The caller
-    sees to it that n^2 times the square of the region's extent is below 2^61; the determinant has up to 128 bits.
+    sees to it that n times the region's extent is below 2^30, so that they fit 64 bits; the determinant has up to 128.
     """
     n, r, c = moments[0], moments[1], moments[2]
     var_r, var_c, cov = n * moments[3] - r * r, n * moments[5] - c * c, n * moments[4] - r * c

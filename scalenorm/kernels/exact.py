@@ -76,7 +76,7 @@ def square(x):
 
 @kernel
 def hypotenuse(a, b):
-    """sqrt(a^2 + b^2) as CPython computes it (``vector_norm``, since 3.10): a system's own may differ in the last bit."""
+    """sqrt(a^2 + b^2) as CPython computes it (``vector_norm``): a system's own may differ in the last bit."""
     a, b = abs(a), abs(b)
     largest = max(a, b)
     if largest == 0:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
+
+from .. import kernels
 from .region import Region
 
 
@@ -24,8 +27,17 @@ def fit_ellipse(region: Region) -> Ellipse:
     Orientation is that of scikit-image's ``regionprops``: the angle between the row axis and the major axis, from
     -pi/2 to pi/2 counter-clockwise. A region one pixel wide has a minor axis of 0, a single pixel both.
     """
+    top, left, bottom, right = region.bbox
+    if region.area * max(bottom - top, right - left) >= 2**30:
+        return _fit_large(region)
+    ellipse = np.empty(5)
+    kernels.ellipse.fit_ellipse(np.array([*region.moments, *region.origin]), ellipse)
+    return Ellipse(*ellipse.tolist())
+
+
+def _fit_large(region: Region) -> Ellipse:
+    """As the kernel, in Python's integers: for regions whose products are beyond 64 bits."""
     n, r, c, rr, rc, cc = region.moments
-    # n^2 times the covariance, in exact integers: nothing cancels, and a line has a determinant of exactly 0.
     var_r, var_c, cov = n * rr - r * r, n * cc - c * c, n * rc - r * c
     major = (var_r + var_c + math.hypot(var_r - var_c, 2 * cov)) / 2
     minor = (var_r * var_c - cov * cov) / major if major else 0.0

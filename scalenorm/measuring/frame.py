@@ -48,6 +48,11 @@ class Frame(NamedTuple):
         return None if self.valid is None else self.valid.reshape(-1)
 
     @property
+    def crop_dtype(self) -> type[np.float32 | np.float64]:
+        """What to resample in: 8-bit crops need no more than single precision."""
+        return np.float32 if self.rows.itemsize == 1 else np.float64
+
+    @property
     def exact(self) -> bool:
         """Grey levels are integers, their sums exact."""
         return self.level.dtype.kind == "i"

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from .flags import Flag
 from .frame import Frame, as_frame
 from .galaxy import Galaxy, find_galaxy
+from .onecall import find_in_one_call
 from .options import measure_options, takes_measuring_options
-from .quality import find_flags
+from .quality import Inspection, find_flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Measurement:
     """What may be wrong, see `Flag`."""
 
 
-def describe_galaxy(frame: Frame, galaxy: Galaxy) -> Measurement:
+def describe_galaxy(frame: Frame, galaxy: Galaxy, inspection: Inspection | None = None) -> Measurement:
     """All that is known of a galaxy, flags included."""
     region, ellipse, window = galaxy.component.region, galaxy.ellipse, galaxy.window
     return Measurement(
@@ -72,7 +74,7 @@ def describe_galaxy(frame: Frame, galaxy: Galaxy) -> Measurement:
         side=window.side,
         height=frame.height,
         width=frame.width,
-        flags=find_flags(frame, galaxy),
+        flags=find_flags(frame, galaxy, inspection),
     )
 
 
@@ -122,4 +124,9 @@ def measure(image: ArrayLike, *, mask: ArrayLike | None = None, **options: Any) 
     """
     checked = measure_options(options, "measure")
     frame = as_frame(image, checked, mask)
+    found = find_in_one_call(
+        frame, checked, np.empty((0, 4)), np.empty((0, 1, frame.bands), frame.rows.dtype), inspect=True
+    )
+    if found is not None:
+        return describe_galaxy(frame, found.galaxy(frame), found.inspection())
     return describe_galaxy(frame, find_galaxy(frame, checked))

@@ -226,6 +226,15 @@ class MeasureOptions:
         "Paint foreground that is not the galaxy with sky in the normalised crop. Changes no measurement.",
     )  # fmt: skip
 
+    @functools.cached_property
+    def plain(self) -> bool:
+        """Whether no option for real fields is set, which are all but those of the paper's method."""
+        return self.center not in ("log", "dog") and all(
+            getattr(self, name) == field.default
+            for name, field in OPTIONS.items()
+            if name not in ("sigma", "margin", "center", "channel_axis", "weights")
+        )
+
     def __post_init__(self) -> None:
         for name, field in OPTIONS.items():
             given = getattr(self, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,11 +17,19 @@ FULL_ELLIPSE = 0.9  # of its ellipse is what a single galaxy fills; two side by 
 NEIGHBOUR = 0.05  # of the galaxy's area is the least that makes a neighbour
 CONTRAST = 4.0  # deviations of the sky
 SKY_STEP = 16  # rows from one to the next in which the deviation of the sky is measured
-_LARGEST = {np.dtype(name): int(np.iinfo(name).max) for name in ("uint8", "int8", "uint16", "int16")}
+LARGEST = {np.dtype(name): int(np.iinfo(name).max) for name in ("uint8", "int8", "uint16", "int16")}
 
 
-def find_flags(frame: Frame, galaxy: Galaxy) -> Flag:
-    """What may be wrong with a galaxy; see `Flag`."""
+class Inspection(NamedTuple):
+    """What a second look at the pixels shows."""
+
+    neighbours: int  # foreground pixels in the window that are not the galaxy's
+    faint: bool  # the region stands out by less than CONTRAST
+    saturated: bool  # it holds the largest value of an integer dtype
+
+
+def find_flags(frame: Frame, galaxy: Galaxy, inspection: Inspection | None = None) -> Flag:
+    """What may be wrong with a galaxy; see `Flag`. The pixels are looked at unless somebody has."""
     threshold, foreground, component, ellipse, window = galaxy
     flags = Flag(0)
     if window.leaves(frame.height, frame.width):
@@ -43,29 +52,28 @@ def find_flags(frame: Frame, galaxy: Galaxy) -> Flag:
         flags |= Flag.BLENDED
     if foreground.sky_pixels < threshold.valid - foreground.sky_pixels:
         flags |= Flag.MOST_OF_IMAGE
-    return flags | _flags_of_pixels(frame, galaxy, region)
+    found = inspection or _inspect(frame, galaxy, region)
+    if found.saturated:
+        flags |= Flag.SATURATED
+    if found.neighbours > NEIGHBOUR * region.area:
+        flags |= Flag.NEIGHBOUR_IN_WINDOW
+    if found.faint:
+        flags |= Flag.LOW_CONTRAST
+    return flags
 
 
-def _flags_of_pixels(frame: Frame, galaxy: Galaxy, region: Region) -> Flag:
-    """The flags for which the pixels must be looked at again."""
+def _inspect(frame: Frame, galaxy: Galaxy, region: Region) -> Inspection:
     threshold, mask, grey = galaxy.threshold, galaxy.foreground.mask, galaxy.threshold.frame
     top, left = (math.floor(edge) for edge in galaxy.window.corner())
     side = math.ceil(galaxy.window.side)
     window = max(top, 0), max(left, 0), min(top + side, grey.height), min(left + side, grey.width)
-    neighbours, faint, saturated = kernels.regions.inspect_region(
+    found = kernels.regions.inspect_region(
         grey.rows, grey.kind, grey.weights, grey.valid, threshold.cutoff, grey.level,
         mask, region.mask, region.mask is mask, region.bbox, window,
         min(SKY_STEP, grey.height), CONTRAST,
-        frame.rows, frame.bands, _LARGEST.get(frame.dtype, -1),
+        frame.rows, frame.bands, LARGEST.get(frame.dtype, -1),
     )  # fmt: skip
-    flags = Flag(0)
-    if saturated:
-        flags |= Flag.SATURATED
-    if neighbours > NEIGHBOUR * region.area:
-        flags |= Flag.NEIGHBOUR_IN_WINDOW
-    if faint:
-        flags |= Flag.LOW_CONTRAST
-    return flags
+    return Inspection(*found)
 
 
 def has_non_finite(frame: Frame, galaxy: Galaxy) -> bool:

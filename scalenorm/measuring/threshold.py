@@ -42,10 +42,20 @@ def find_threshold(frame: Frame, options: MeasureOptions) -> Threshold:
 def _threshold_of(frame: Frame, options: MeasureOptions) -> Threshold:
     if options.sigma_clip is not None:
         return _clipped_threshold(frame, options.sigma, options.sigma_clip)
-    return _exact_threshold(frame, options.sigma) if frame.exact else _float_threshold(frame, options.sigma)
+    if frame.exact and options.sigma != 1:
+        return _exact_threshold(frame, options.sigma)
+    result = np.empty(2)
+    before = frame.pixels, frame.kind, frame.weights, frame.valid_pixels, frame.level, frame.scale
+    if frame.exact:
+        count = kernels.threshold.exact_threshold(*before, result)
+    else:
+        count = kernels.threshold.float_threshold(*before, options.sigma, result)
+    value, cutoff = result.tolist()
+    return Threshold(value, None if math.isnan(cutoff) else frame.level.dtype.type(cutoff), count, frame)
 
 
 def _exact_threshold(frame: Frame, sigma: float) -> Threshold:
+    """As the kernel of this name, at any number of deviations: that takes integers of more than 128 bits."""
     sums = np.empty(4, np.int64)
     kernels.grey.integer_sums(frame.pixels, frame.kind, frame.weights, frame.valid_pixels, frame.level, sums)
     total, high, middle, low = sums.tolist()
@@ -58,48 +68,10 @@ def _exact_threshold(frame: Frame, sigma: float) -> Threshold:
     if spread == 0:
         return Threshold(value, None, count, frame)
     # count * g - total >= sigma * sqrt(spread), all integers but the right-hand side, which is rounded up.
-    if sigma == 1:
-        bound = math.isqrt(spread - 1) + 1
-    else:
-        square = Fraction(sigma) ** 2 * spread
-        bound = math.isqrt(math.ceil(square) - 1) + 1 if sigma > 0 else -math.isqrt(math.floor(square))
+    square = Fraction(sigma) ** 2 * spread
+    bound = math.isqrt(math.ceil(square) - 1) + 1 if sigma > 0 else -math.isqrt(math.floor(square))
     cutoff = -((-total - bound) // count)
     return Threshold(value, np.int32(min(max(cutoff, -MOST), MOST)), count, frame)
-
-
-def _float_threshold(frame: Frame, sigma: float) -> Threshold:
-    sums, squares = np.zeros((2, len(frame.level)))
-    pivot = _some_level(frame)  # a value of the image: sums of squares about it do not cancel
-    with np.errstate(over="ignore", invalid="ignore"):  # overflow ends as a variance that is not finite
-        count = kernels.grey.float_sums(
-            frame.pixels, frame.kind, frame.weights, frame.valid_pixels, pivot, frame.level, sums, squares
-        )
-        if count == 0:
-            return Threshold(math.nan, None, 0, frame)
-        offset = float(sums.sum()) / count
-        variance = float(squares.sum()) / count - offset * offset
-    cutoff = pivot + offset + sigma * math.sqrt(variance) if variance >= 0 else math.nan
-    value = cutoff / frame.scale
-    if not (variance > 0 and math.isfinite(cutoff)):
-        return Threshold(value, None, count, frame)
-    return Threshold(value, np.float64(cutoff), count, frame)
-
-
-def _some_level(frame: Frame) -> float:
-    """The finite grey level of a valid pixel: of one in a chunk from the middle of the image, else of any, else 0."""
-    grey, chunk = kernels.grey, kernels.grey.CHUNK
-    count = frame.height * frame.width
-    planes = np.empty((3, chunk), frame.rows.dtype)
-    for start in (max(count - chunk, 0) // 2, *range(0, count, chunk)):
-        level = frame.level[: min(chunk, count - start)]
-        pixels = frame.pixels[start * frame.bands : (start + len(level)) * frame.bands]
-        grey.grey_levels(pixels, frame.kind, frame.weights, planes, level)
-        good = np.isfinite(level)
-        if frame.valid_pixels is not None:
-            good &= frame.valid_pixels[start : start + len(level)] != 0
-        if good.any():
-            return float(level[good.argmax()])
-    return 0.0
 
 
 def _clipped_threshold(frame: Frame, sigma: float, clip: float) -> Threshold:
