@@ -32,10 +32,10 @@ _CHANGES = (
 
 def train(argv: Sequence[str] | None = None) -> int:
     """Run galaxy-train; returns the exit code."""
-    parser = _parser("galaxy-train", "Train a network on a cache, or go on with an interrupted run.")
+    parser = _parser("galaxy-train", "Train a network on a cache, or resume an interrupted run.")
     parser.add_argument("cache", nargs="?", metavar="CACHE", help="cache written by scalenorm-batch, with labels")
-    parser.add_argument("-o", "--output", metavar="RUN", help="folder to make for the run")
-    parser.add_argument("--resume", metavar="RUN", help="go on with this run from its last finished epoch")
+    parser.add_argument("-o", "--output", metavar="RUN", help="folder to create for the run")
+    parser.add_argument("--resume", metavar="RUN", help="resume this run after its last finished epoch")
     data = parser.add_argument_group("data")
     data.add_argument("--view", nargs="+", default=["normalized"], metavar="VIEW",
                       help="view to train on; several are seen at once (default: normalized)")  # fmt: skip
@@ -60,9 +60,9 @@ def train(argv: Sequence[str] | None = None) -> int:
     surplus = [name for name in given if name not in ("resume", "quiet")]
     if args.resume is not None and surplus:
         named = ", ".join("CACHE" if name == "cache" else f"--{name.replace('_', '-')}" for name in surplus)
-        parser.error(f"--resume takes its cache and options from the run: leave out {named}")
+        parser.error(f"--resume takes the cache and all options from the run: leave out {named}")
     if args.resume is None and not (args.cache and args.output):
-        parser.error("name a CACHE and, with -o, a folder for the run; or --resume RUN")
+        parser.error("give a CACHE and a folder for the run (-o), or --resume RUN")
 
     def action() -> int:
         with silent_start():
@@ -84,7 +84,7 @@ def train(argv: Sequence[str] | None = None) -> int:
 
     def advice() -> str:
         run = args.resume or args.output
-        return f"; galaxy-train --resume {shlex.quote(run)} goes on" if Path(run, "split.csv").exists() else ""
+        return f"; resume with galaxy-train --resume {shlex.quote(run)}" if Path(run, "split.csv").exists() else ""
 
     return _finish(parser, action, advice)
 
@@ -155,7 +155,7 @@ def compare(argv: Sequence[str] | None = None) -> int:
     parser = _parser(
         "galaxy-compare",
         "Train the same network on several views of the same galaxies, and write tables, figures and a page. "
-        "The same command goes on after an interruption.",
+        "Run the same command again to resume after an interruption.",
     )
     parser.add_argument("cache", metavar="CACHE", help="cache with labels, or a JSON file that lists what to compare")
     parser.add_argument("-o", "--output", required=True, metavar="EXPERIMENT", help="folder for everything")
@@ -193,7 +193,7 @@ def compare(argv: Sequence[str] | None = None) -> int:
             _print(as_text(table))
         return DONE
 
-    return _finish(parser, action, lambda: "; the same command goes on")
+    return _finish(parser, action, lambda: "; run the same command again to resume")
 
 
 def _parser(name: str, text: str) -> argparse.ArgumentParser:
@@ -241,7 +241,7 @@ def _at_least(least: int) -> Callable[[str], int]:
         except ValueError:
             value = least - 1
         if value < least:
-            raise argparse.ArgumentTypeError(f"a whole number of at least {least}, not {text!r}")
+            raise argparse.ArgumentTypeError(f"expected a whole number of at least {least}, got {text!r}")
         return value
 
     return parse
@@ -253,13 +253,13 @@ def _share(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"a number between 0 and 1, not {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, got {text!r}")
     return value
 
 
 def _orientations(text: str) -> int:
     if not text.isdecimal() or (int(text) != 1 and (int(text) % 2 or int(text) == 0)):
-        raise argparse.ArgumentTypeError(f"1 or an even number (rotations times flip), not {text!r}")
+        raise argparse.ArgumentTypeError(f"expected 1 or an even number (rotations times flip), got {text!r}")
     return int(text)
 
 

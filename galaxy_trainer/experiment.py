@@ -8,7 +8,7 @@ An experiment folder::
     answers/          what each finished run answers for its test galaxies
     table.csv, table.json, questions.csv, ratios.csv, index.html, figures/      made from the above, again each time
 
-Nothing else is kept, so the same command after an interruption goes on with the training that was interrupted
+Nothing else is kept, so the same command after an interruption resumes the training that was interrupted
 and ends with the same tables.
 """
 
@@ -215,10 +215,12 @@ def _prepare(arms: Sequence[Arm], folder: Path, settings: Settings, folds: int) 
         differing += _differences(before.get("contents", record["contents"]), record["contents"], "contents")
         if differing:
             what = "; ".join(differing)
-            raise TrainerError(f"{folder} began otherwise: {what}. Give the same options, or another name")
+            raise TrainerError(
+                f"{folder} was started with other options: {what}. Use the same options, or another folder"
+            )
         record["arms"] = {**before["arms"], **record["arms"]}
     elif folder.exists() and any(folder.iterdir()):
-        raise TrainerError(f"{folder} exists and is not an experiment; choose another name")
+        raise TrainerError(f"{folder} already exists and is not an experiment; choose another name")
     folder.mkdir(parents=True, exist_ok=True)
     write_json(path, record)
     for name in ("runs", "answers", "figures"):
@@ -254,7 +256,7 @@ def _differences(before: Any, now: Any, where: str) -> list[str]:
 
 
 def run_task(task: Task, folder: Path, settings: Settings, report: Report) -> None:
-    """Train one run, or go on with it, and write its answers for the test galaxies."""
+    """Train or resume one run, and write its answers for the test galaxies."""
     import galaxy_trainer
 
     def named_report(line: str) -> None:

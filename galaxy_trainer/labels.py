@@ -44,7 +44,7 @@ def read_labels(path: str | Path) -> Labels:
     Raises
     ------
     TrainerError
-        If it cannot be read, is not CSV in UTF-8, columns are missing, a value is no number, an id stands twice, or
+        If it cannot be read, is not CSV in UTF-8, columns are missing, a value is no number, an id occurs twice, or
         answers break the tree.
 
     Examples
@@ -70,7 +70,7 @@ def read_labels(path: str | Path) -> Labels:
     if len(set(ids)) < len(ids):
         seen: set[str] = set()
         twice = [name for name in ids if name in seen or seen.add(name)]  # type: ignore[func-returns-value]
-        raise TrainerError(f"{path}: ids that stand more than once: {first_few(twice)}")
+        raise TrainerError(f"{path}: duplicate ids: {first_few(twice)}")
     values = np.array(rows)
     check_answers(values, ids, source=str(path))
     return Labels(tuple(ids), values)

@@ -11,7 +11,7 @@
     curves.png     losses and learning rate by epoch
     tensorboard/   logs, if asked for
 
-`state.npz` alone decides where a resumed run goes on; the files after it are made from it again if need be.
+`state.npz` alone decides where a run resumes; the files after it are made from it again if need be.
 """
 
 import csv
@@ -205,7 +205,7 @@ class Run:
     def metrics(self) -> dict[str, Any]:
         """The scores that were computed at the end of the training."""
         if not self.finished:
-            raise TrainerError(f"{self.folder} is not finished; go on with galaxy-train --resume {self.folder}")
+            raise TrainerError(f"{self.folder} is not finished; resume it with galaxy-train --resume {self.folder}")
         result: dict[str, Any] = json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
         return result
 
@@ -232,7 +232,7 @@ class Run:
             raise TrainerError(f"weights must be best or last, got {weights!r}")
         path = self.folder / "best.keras"
         if not path.exists():
-            raise TrainerError(f"{self.folder} has no finished epoch yet; go on with --resume {self.folder}")
+            raise TrainerError(f"{self.folder} has no finished epoch yet; resume it with --resume {self.folder}")
         if weights == "best":
             try:
                 return keras.saving.load_model(path, compile=False)
@@ -278,7 +278,7 @@ def create(folder: Path, config: Config, parts: dict[str, str]) -> Run:
 def refuse_existing(folder: Path) -> None:
     """Raise if there is something of this name."""
     if (folder / "config.json").exists():
-        raise TrainerError(f"{folder} exists; go on with it by --resume {folder}, or choose another name")
+        raise TrainerError(f"{folder} already exists; resume it with --resume {folder}, or choose another name")
     if folder.exists():
         raise TrainerError(f"{folder} exists and is not a run; choose another name")
 

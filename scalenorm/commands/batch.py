@@ -28,8 +28,8 @@ examples:
   scalenorm-batch --list survey.csv galaxies.h5 --part 3/100      # one job of an array; then scalenorm-merge
   scalenorm-batch --list survey.csv galaxies.h5 --backend dask --scheduler tcp://host:8786 --keep-parts
 
-The same command goes on where an interrupted one stopped.
-exit codes: 0 done; 3 done, with failed images; 2 wrong command line; 1 all else
+Run the same command again to resume an interrupted run.
+exit codes: 0 success; 3 success, but some images failed; 2 invalid command line; 1 any other error
 """
 
 
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = vars(parser.parse_intermixed_args(words))
     paths, quiet = options.pop("paths"), options.pop("quiet")
     if len(paths) < (1 if "list_file" in options else 2):
-        parser.error("give at least one INPUT (or --list FILE), and OUT.h5 as the last")
+        parser.error("at least one INPUT (or --list FILE) and the output OUT.h5 are required")
     return run_guarded(parser, lambda: _run(paths[:-1], paths[-1], quiet, options))
 
 
@@ -67,30 +67,31 @@ def _run(inputs: list[str], output: str, quiet: bool, options: dict[str, Any]) -
 
 
 def summary_lines(summary: Summary, dry_run: bool, all_objects: bool = False) -> list[str]:
-    """Return what a run says at its end."""
+    """Return the summary of a run."""
     row = "row" if all_objects else "image"
     rows = counted(summary.images, row)
     if dry_run:
-        lines = [f"{summary.output}: {rows}, {summary.made} to make, {summary.reused} at hand"]
+        lines = [f"{summary.output}: {rows}, {summary.made} to process, {summary.reused} reused"]
     elif summary.complete:
-        lines = [f"{summary.output}: complete, {rows}, nothing to do"]
+        lines = [f"{summary.output}: {rows}, already complete"]
     else:
+        speed = f"{summary.seconds:.1f} s ({summary.rate:.0f} {row}s/s)"
         lines = [
             f"{summary.output}: {rows_and_failed(summary.images, summary.failed, all_objects)}; "
-            f"{summary.made} made in {summary.seconds:.1f} s ({summary.rate:.0f} {row}s/s), {summary.reused} at hand"
+            f"{summary.made} processed in {speed}, {summary.reused} reused"
         ]
     if summary.changed:
-        lines.append(f"changed since they were made: {counted(summary.changed, row)}")
+        lines.append(f"processed again because the image has changed: {counted(summary.changed, row)}")
     if summary.labels is not None:
         labels = summary.labels
         with_labels = counted(labels.matched, row)
-        lines.append(f"labels: {with_labels} with, {labels.missing} without{_some(labels.missing_ids)}")
+        lines.append(f"labels: {with_labels} matched, {labels.missing} without a label{_some(labels.missing_ids)}")
         if labels.surplus:
             what = "a row" if all_objects else "an image"
             lines.append(f"labels without {what}: {labels.surplus}{_some(labels.surplus_ids)}")
     if summary.skipped:
-        counts = ", ".join(f"{count} {suffix or '(no ending)'}" for suffix, count in summary.skipped.items())
-        lines.append(f"files that are no images: {counts}")
+        counts = ", ".join(f"{count} {suffix or '(no extension)'}" for suffix, count in summary.skipped.items())
+        lines.append(f"skipped files: {counts}")
     if summary.flags:
         lines.append("flags: " + ", ".join(f"{name} {count}" for name, count in summary.flags.items()))
     if summary.failed:
@@ -98,7 +99,7 @@ def summary_lines(summary: Summary, dry_run: bool, all_objects: bool = False) ->
         lines += ["failed images:", *(f"  {source}: {why}" for source, why in summary.failures[:_LISTED])]
         if summary.failed > _LISTED:
             more = summary.failed - _LISTED
-            lines.append(f"  and {more} more: scalenorm-inspect {summary.output} --failures")
+            lines.append(f"  and {more} more; list them with scalenorm-inspect {summary.output} --failures")
     return lines
 
 
@@ -115,27 +116,35 @@ def make_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument(
         "paths", nargs="+", metavar="INPUT... OUT.h5",
-        help="folders, images, .zip and .tar archives, .npy stacks, globs or URLs; the file to write as the last",
+        help="folders, images, .zip and .tar archives, .npy stacks, glob patterns or URLs; the last is the output file",
     )  # fmt: skip
     add_common(parser)
     parser.set_defaults(quiet=False, backend="threads")
 
     group = parser.add_argument_group("inputs")
-    group.add_argument("--list", dest="list_file", metavar="FILE", help="text or CSV file that lists further inputs")
-    group.add_argument("--id", dest="id_from", choices=("stem", "path"), help="id of an image: its name or its path")
-    group.add_argument("--dtype", choices=("uint8", "uint16"), help="type of pictures (uint8)")
+    group.add_argument("--list", dest="list_file", metavar="FILE", help="text or CSV file with further inputs")
+    group.add_argument(
+        "--id", dest="id_from", choices=("stem", "path"), help="id of an image: its file name or its path (stem)"
+    )
+    group.add_argument("--dtype", choices=("uint8", "uint16"), help="pixel type of pictures (uint8)")
     group.add_argument("--bands", choices=("rgb", "grey"), help="bands of pictures (rgb)")
-    group.add_argument("--max-pixels", type=int, metavar="N", help="largest image to decode (500000000)")
-    group.add_argument("--hdu", type=_hdu, metavar="HDU", help="FITS: number or name of the image (first)")
-    group.add_argument("--mask-hdu", type=_hdu, metavar="HDU", help="FITS: a mask, non-zero = excluded")
-    group.add_argument("--weight-hdu", type=_hdu, metavar="HDU", help="FITS: a weight map, 0 = excluded")
+    group.add_argument("--max-pixels", type=int, metavar="N", help="largest image to decode, in pixels (500000000)")
+    group.add_argument(
+        "--hdu", type=_hdu, metavar="HDU", help="FITS: number or name of the HDU with the image (first image)"
+    )
+    group.add_argument(
+        "--mask-hdu", type=_hdu, metavar="HDU", help="FITS: HDU with a mask; non-zero pixels are excluded"
+    )
+    group.add_argument(
+        "--weight-hdu", type=_hdu, metavar="HDU", help="FITS: HDU with a weight map; pixels of weight 0 are excluded"
+    )
 
     group = parser.add_argument_group("crops")
-    group.add_argument("--views", type=names, metavar="A,B", help="views (normalized,center-64,center-256)")
-    group.add_argument("--size", type=int, metavar="N", help="height and width of all crops, pixels (64)")
+    group.add_argument("--views", type=names, metavar="A,B", help="views to crop (normalized,center-64,center-256)")
+    group.add_argument("--size", type=int, metavar="N", help="height and width of the crops, in pixels (64)")
     group.add_argument(
         "--all-objects", action="store_true",
-        help="one row for each object of an image, not one per image; with --min-area, or noise counts as objects",
+        help="one row per object instead of one per image; set --min-area, or noise counts as objects",
     )  # fmt: skip
 
     group = parser.add_argument_group("measuring")
@@ -144,31 +153,35 @@ def make_parser() -> argparse.ArgumentParser:
             _add_option(group, name, field)
 
     group = parser.add_argument_group("labels")
-    group.add_argument("--labels", metavar="CSV", help="file with one id and its answers per line")
-    group.add_argument("--id-column", metavar="NAME", help="its column of ids (GalaxyID, id, dr7objid or objid)")
-    group.add_argument("--label-columns", type=names, metavar="A,B", help="its columns of answers (all others)")
+    group.add_argument("--labels", metavar="CSV", help="file with an id and its answers on each line")
+    group.add_argument("--id-column", metavar="NAME", help="its id column (GalaxyID, id, dr7objid or objid)")
+    group.add_argument("--label-columns", type=names, metavar="A,B", help="its answer columns (all others)")
 
     group = parser.add_argument_group("output")
     for name, text in {
         "overwrite": "replace OUT.h5 if it exists",
-        "append": "add images to OUT.h5",
-        "retry-failed": "make failed images again",
-        "verify": "notice changed images by their hash, not by size and time",
-        "keep-parts": "leave pixels in OUT.h5.parts, and make OUT.h5 refer to them",
-        "compress": "store each crop compressed",
-        "dry-run": "only say what would be made",
+        "append": "add new images to OUT.h5",
+        "retry-failed": "process failed images again",
+        "verify": "detect changed images by hash instead of size and time",
+        "keep-parts": "keep the pixels in OUT.h5.parts, to which OUT.h5 then refers",
+        "compress": "compress each crop",
+        "dry-run": "only report what would be processed",
     }.items():
         group.add_argument(f"--{name}", action="store_true", help=text)
 
-    group.add_argument("--report", metavar="PAGE.html", help="then write a page on OUT.h5, as scalenorm-report")
+    group.add_argument("--report", metavar="PAGE.html", help="also write an HTML report, as scalenorm-report does")
 
     group = parser.add_argument_group("running")
-    group.add_argument("--jobs", type=int, metavar="N", help="threads or processes (one per core)")
-    group.add_argument("--backend", choices=("threads", "loky", "dask"), help="what runs them (threads)")
-    group.add_argument("--scheduler", metavar="ADDRESS", help="Dask scheduler (with --backend dask; else a local one)")
-    group.add_argument("--part", type=_part, metavar="K/N", help="make only the K-th of N slices")
+    group.add_argument("--jobs", type=int, metavar="N", help="number of threads or processes (one per core)")
+    group.add_argument("--backend", choices=("threads", "loky", "dask"), help="how to run them (threads)")
+    group.add_argument(
+        "--scheduler", metavar="ADDRESS", help="Dask scheduler for --backend dask (default: start a local one)"
+    )
+    group.add_argument("--part", type=_part, metavar="K/N", help="process only the K-th of N slices")
     group.add_argument("--part-size", type=int, metavar="N", help="images per part (512)")
-    group.add_argument("--config", metavar="FILE.toml", help="options, as scalenorm-inspect --settings prints")
+    group.add_argument(
+        "--config", metavar="FILE.toml", help="read options from a file, as scalenorm-inspect --settings prints them"
+    )
     return parser
 
 
@@ -195,7 +208,7 @@ def _numbers(text: str) -> tuple[float, ...]:
     try:
         return tuple(float(number) for number in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"numbers with commas between, for instance 1,2.5, not {text!r}") from None
+        raise argparse.ArgumentTypeError(f"expected numbers separated by commas, such as 1,2.5, got {text!r}") from None
 
 
 def _position(text: str) -> str | tuple[float, ...]:
@@ -209,7 +222,7 @@ def _hdu(text: str) -> int | str:
 def _part(text: str) -> tuple[int, int]:
     number, _, of = text.partition("/")
     if not (number.isdecimal() and of.isdecimal()):
-        raise argparse.ArgumentTypeError(f"K/N, for instance 3/100, not {text!r}")
+        raise argparse.ArgumentTypeError(f"expected K/N, such as 3/100, got {text!r}")
     return int(number), int(of)
 
 

@@ -15,16 +15,16 @@ DONE, FAILURE, USAGE, DONE_WITH_FAILED = 0, 1, 2, 3
 
 
 def say(*lines: str, error: bool = False) -> None:
-    """Write lines for people: results to stdout, what went wrong to stderr."""
+    """Print lines: results to stdout, errors to stderr."""
     stream = sys.stderr if error else sys.stdout
     text, encoding = "".join(f"{line}\n" for line in lines), stream.encoding or "utf-8"
-    # Names of files may hold what the terminal's or pipe's encoding has not.
+    # File names may hold characters that the terminal's encoding lacks.
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()
 
 
 def run_guarded(parser: argparse.ArgumentParser, command: Callable[[], int]) -> int:
-    """Run a command; say in one line what stopped it, if anything does."""
+    """Run a command and return its exit code; any error becomes one line on stderr."""
 
     def interrupt(_number: int, _frame: object) -> NoReturn:
         raise KeyboardInterrupt
@@ -66,7 +66,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def names(text: str) -> list[str]:
-    """Parse names with commas between."""
+    """Parse names separated by commas."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
@@ -76,7 +76,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def rows_and_failed(rows: int, failed: int, all_objects: bool) -> str:
-    """Return what the rows are of; where good ones are objects, failed ones are whole images all the same."""
+    """Return the counts of rows and failures; failures are images even where rows are objects."""
     if all_objects:
         return f"{counted(rows - failed, 'object')}, {counted(failed, 'image')} failed"
     return f"{counted(rows, 'image')}, {failed} failed"

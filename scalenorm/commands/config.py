@@ -56,15 +56,15 @@ def _words(parser: argparse.ArgumentParser, path: str) -> list[str]:
     for key, value in values.items():
         found = names.get(key.replace("-", "_"))
         if isinstance(value, dict):
-            raise ConfigError(f"{path}: [{key}] begins a table: write options as name = value, without tables")
+            raise ConfigError(f"{path}: [{key}] is a table: write options as name = value, without tables")
         if found is None:
             similar = difflib.get_close_matches(key.replace("-", "_"), names, 1)
             advice = f"did you mean {similar[0]}?" if similar else f"options are {', '.join(sorted(names))}"
-            raise ConfigError(f"{path}: there is no option {key!r}; {advice}")
+            raise ConfigError(f"{path}: unknown option {key!r}; {advice}")
         name = found.option_strings[-1]
         if found.nargs == 0:
             if not isinstance(value, bool):
-                raise ConfigError(f"{path}: {key} is on or off: write true or false, not {value!r}")
+                raise ConfigError(f"{path}: {key} must be true or false, got {value!r}")
             words += [name] if value else []
         else:
             items = value if isinstance(value, list) else [value]

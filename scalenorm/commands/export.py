@@ -20,18 +20,24 @@ examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``scalenorm-export``; return the exit code."""
     parser = argparse.ArgumentParser(
-        "scalenorm-export", description="Write the catalogue and the crops of a cache in other formats.",
+        "scalenorm-export", description="Export the catalogue and the crops of a cache to other formats.",
         epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("cache", metavar="CACHE", help="the file")
+    parser.add_argument("cache", metavar="CACHE", help="cache file")
     parser.add_argument("--catalog", metavar="FILE", help="write the catalogue: .csv, .ecsv, .fits or .parquet")
-    parser.add_argument("--images", metavar="DIR", help="write one file per crop")
+    parser.add_argument("--images", metavar="DIR", help="write one image file per crop")
     group = parser.add_argument_group("images")
-    group.add_argument("--view", metavar="NAME", help="which view (the first)")
-    group.add_argument("--format", choices=("png", "fits"), help="format (png where it can hold the crops)")
-    group.add_argument("--by-label", action="store_true", help="one folder per class, the highest answer")
-    group.add_argument("--label-columns", type=names, metavar="A,B", help="the answers (those of the first question)")
-    parser.add_argument("--overwrite", action="store_true", help="replace files")
+    group.add_argument("--view", metavar="NAME", help="view to write (first)")
+    group.add_argument(
+        "--format", choices=("png", "fits"), help="file format (png if it can hold the crops, else fits)"
+    )
+    group.add_argument(
+        "--by-label", action="store_true", help="one folder per class: the answer with the highest value"
+    )
+    group.add_argument(
+        "--label-columns", type=names, metavar="A,B", help="answers to choose from (those of the first question)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     add_common(parser)
     options = parser.parse_args(arguments)
     if not (options.catalog or options.images):
@@ -39,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.label_columns is not None and not options.by_label:
         parser.error("--label-columns needs --by-label")
     if not options.images and (options.view or options.format or options.by_label):
-        parser.error("--view, --format and --by-label are for --images DIR")
+        parser.error("--view, --format and --by-label need --images DIR")
 
     def write() -> int:
         cache = open_cache(options.cache)

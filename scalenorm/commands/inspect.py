@@ -1,4 +1,4 @@
-"""``scalenorm-inspect``: print what is in a cache."""
+"""``scalenorm-inspect``: print a summary of a cache."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ _COLUMNS = ("major_axis", "minor_axis", "side", "area")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``scalenorm-inspect``; return the exit code."""
-    parser = argparse.ArgumentParser("scalenorm-inspect", description="Print what is in a cache.")
-    parser.add_argument("cache", metavar="CACHE", help="the file")
-    parser.add_argument("--failures", action="store_true", help="list every failed image with the reason")
-    parser.add_argument("--settings", action="store_true", help="print the settings as TOML, for --config")
+    parser = argparse.ArgumentParser("scalenorm-inspect", description="Print a summary of a cache.")
+    parser.add_argument("cache", metavar="CACHE", help="cache file")
+    parser.add_argument("--failures", action="store_true", help="list all failed images with the reason")
+    parser.add_argument(
+        "--settings", action="store_true", help="print the settings as TOML, for scalenorm-batch --config"
+    )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     options = parser.parse_args(arguments)
 
@@ -51,7 +53,7 @@ def describe_cache(path: str | os.PathLike[str]) -> Iterator[str]:
         yield f"labels      {len(cache.label_names)} answers ({shown})"
     yield f"digest      {cache.digest()}"
     made = cache.attributes
-    yield f"made by     scalenorm {made['scalenorm_version']}, {made['created']}, from {made['source']}"
+    yield f"created by  scalenorm {made['scalenorm_version']}, {made['created']}, from {made['source']}"
     yield "settings    " + ", ".join(f"{name}={_text(value)}" for name, value in sorted(cache.settings.items()))
     for name in cache.view_names:
         mean, std = cache.view_statistics(name)

@@ -1,4 +1,4 @@
-"""``scalenorm-merge``: join caches made with the same settings."""
+"""``scalenorm-merge``: merge caches made with the same settings."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from .common import DONE, add_common, counted, run_guarded, say
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``scalenorm-merge``; return the exit code."""
     parser = argparse.ArgumentParser(
-        "scalenorm-merge", "scalenorm-merge [options] CACHE... OUT.h5", "Join caches made with the same settings.",
+        "scalenorm-merge", "scalenorm-merge [options] CACHE... OUT.h5", "Merge caches made with the same settings.",
         "example:\n  scalenorm-merge galaxies-*.h5 galaxies.h5", formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("paths", nargs="+", metavar="CACHE... OUT.h5", help="caches, and the file to write as the last")
+    parser.add_argument(
+        "paths", nargs="+", metavar="CACHE... OUT.h5", help="caches to merge; the last is the output file"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT.h5 if it exists")
-    parser.add_argument("--compress", action="store_true", help="store each crop compressed")
+    parser.add_argument("--compress", action="store_true", help="compress each crop")
     add_common(parser)
     options = vars(parser.parse_intermixed_args(arguments))
     paths, quiet = options.pop("paths"), options.pop("quiet")
     if len(paths) < 2:
-        parser.error("give at least one CACHE, and OUT.h5 as the last")
+        parser.error("at least one CACHE and the output OUT.h5 are required")
 
     def join() -> int:
         cache = join_caches(paths[:-1], paths[-1], **options)

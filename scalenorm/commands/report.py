@@ -1,4 +1,4 @@
-"""``scalenorm-report``: show galaxies of a cache, with what was measured of them."""
+"""``scalenorm-report``: show the galaxies of a cache and their measurements."""
 
 from __future__ import annotations
 
@@ -20,29 +20,35 @@ examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``scalenorm-report``; return the exit code."""
     parser = argparse.ArgumentParser(
-        "scalenorm-report", description="Show galaxies of a cache, with what was measured of them.",
+        "scalenorm-report", description="Show the galaxies of a cache and their measurements.",
         epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("cache", metavar="CACHE", help="the file")
-    parser.add_argument("--html", metavar="PAGE.html", help="write a page: charts, and galaxies to sort and filter")
-    parser.add_argument("--montage", metavar="OUT.png", help="draw some galaxies: original, ellipse, window, views")
+    parser.add_argument("cache", metavar="CACHE", help="cache file")
+    parser.add_argument(
+        "--html", metavar="PAGE.html", help="write an HTML report: charts, and a table of galaxies to sort and filter"
+    )
+    parser.add_argument(
+        "--montage", metavar="OUT.png", help="draw some galaxies: original with ellipse and window, and views"
+    )
     parser.add_argument(
         "--images", action="append", metavar="PATH",
-        help="folder, archive or list with the originals; may be repeated (default: where they were found)",
+        help="folder, archive or list with the original images; may be repeated (default: the inputs of the cache)",
     )  # fmt: skip
     group = parser.add_argument_group("montage")
-    group.add_argument("--worst", action="store_true", help="the most suspicious galaxies (some of every size)")
-    group.add_argument("--ids", type=names, metavar="A,B", help="these galaxies")
-    group.add_argument("-n", dest="count", type=int, metavar="N", help="so many galaxies (12)")
-    parser.add_argument("--overwrite", action="store_true", help="replace files that this command has not made")
+    group.add_argument(
+        "--worst", action="store_true", help="draw the most suspicious galaxies (default: galaxies of all sizes)"
+    )
+    group.add_argument("--ids", type=names, metavar="A,B", help="draw the galaxies with these ids")
+    group.add_argument("-n", dest="count", type=int, metavar="N", help="number of galaxies (12)")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that this command did not write")
     add_common(parser)
     options = parser.parse_args(arguments)
     if not (options.html or options.montage):
         parser.error("give --montage OUT.png, --html PAGE.html or both")
     if not options.montage and (options.worst or options.ids or options.count is not None):
-        parser.error("--worst, --ids and -n choose galaxies for --montage OUT.png")
+        parser.error("--worst, --ids and -n need --montage OUT.png")
     if options.ids is not None and (options.worst or options.count is not None):
-        parser.error("--ids excludes --worst and -n")
+        parser.error("--ids cannot be combined with --worst or -n")
     if options.count is not None and options.count < 1:
         parser.error(f"-n must be at least 1, got {options.count}")
 
@@ -62,11 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def write_page(cache: str, page: str, images: list[str] | None, overwrite: bool, quiet: bool) -> None:
-    """Write the page and say so."""
+    """Write the page and print a line about it."""
     drawn, found = write_report(open_cache(cache), page, images=images, overwrite=overwrite)
     if not quiet:
         say(f"{page}: pictures of {counted(drawn, 'galaxy')}{_without(drawn - found)}")
 
 
 def _without(missing: int) -> str:
-    return f", {missing} of them without the original: --images says where to look" if missing else ""
+    return f", {missing} without the original image; use --images to say where the originals are" if missing else ""

@@ -63,7 +63,7 @@ def write_catalog(cache: Cache, output: str | os.PathLike[str], *, overwrite: bo
     path = Path(output)
     writer = _WRITERS.get(path.suffix.lower())
     if writer is None:
-        raise OutputError(f"{path}: the ending must be one of {', '.join(_WRITERS)}")
+        raise OutputError(f"{path}: the file extension must be one of {', '.join(_WRITERS)}")
     check_output(path, overwrite=overwrite)
     with whole_file(path) as file:
         writer(file, cache)

@@ -67,13 +67,13 @@ def write_images(
     """
     view = cache.view_names[0] if view is None else view
     if view not in cache.view_names:
-        raise OutputError(f"no view {view!r} in {cache.path}: it has {', '.join(cache.view_names)}")
+        raise OutputError(f"{cache.path} has no view {view!r}; it has {', '.join(cache.view_names)}")
     if image_format is None:
         image_format = "png" if _fits_png(cache) else "fits"
     if image_format == "png" and not _fits_png(cache):
         raise OutputError(f"PNG cannot hold crops of {cache.layout}: use the format fits")
     if label_columns is not None and not by_label:
-        raise OutputError("label columns are for the layout by label only")
+        raise OutputError("label_columns needs by_label")
     classes = _classes(cache, label_columns) if by_label else None
     save = _save_png if image_format == "png" else _fits_saver(cache, view)
     top = Path(folder)
@@ -109,9 +109,9 @@ def _make_folder(folder: Path, overwrite: bool) -> None:
     try:
         folder.mkdir(exist_ok=True)
         if not overwrite and any(folder.iterdir()):
-            raise OutputError(f"{folder} is not empty: give a new folder, or --overwrite to replace files in it")
+            raise OutputError(f"{folder} is not empty: choose a new folder, or use --overwrite to replace files in it")
     except FileNotFoundError:
-        raise OutputError(f"{folder.parent}: no such folder; make it first") from None
+        raise OutputError(f"{folder.parent}: no such folder; create it first") from None
     except OSError as error:
         raise OutputError(f"{folder}: {error.strerror or error}") from error
 
@@ -120,13 +120,13 @@ def _classes(cache: Cache, columns: Sequence[str] | None) -> tuple[list[str], np
     """Return the answers to choose among, and for each row the number of its answer (their count: no label)."""
     labels = cache.labels
     if labels is None:
-        raise OutputError(f"{cache.path} holds no labels: scalenorm-batch --labels adds them")
+        raise OutputError(f"{cache.path} has no labels: add them with scalenorm-batch --labels")
     if columns is None:
         question, dot, _ = cache.label_names[0].rpartition(".")
         columns = [name for name in cache.label_names if not dot or name.rpartition(".")[:2] == (question, dot)]
     for name in columns:
         if name not in cache.label_names:
-            raise OutputError(f"no label {name!r} in {cache.path}: it has {', '.join(cache.label_names)}")
+            raise OutputError(f"{cache.path} has no label {name!r}; it has {', '.join(cache.label_names)}")
     chosen = labels[:, [cache.label_names.index(name) for name in columns]]
     missing = np.isnan(chosen)
     best = np.where(missing, -np.inf, chosen).argmax(axis=1)

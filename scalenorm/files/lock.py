@@ -112,7 +112,7 @@ def _lives(holder: dict[str, Any]) -> bool:
 
 def _describe(path: Path, holder: dict[str, Any], *, lives: bool) -> str:
     if not holder:
-        return f"another run is just starting on this output ({path})"
+        return f"another run is starting on this output ({path})"
     who = f"process {holder.get('pid')} on {holder.get('host')}, since {holder.get('since')}"
-    advice = "" if lives else f"; if that run no longer lives, delete {path}"
+    advice = "" if lives else f"; if that run has ended, delete {path}"
     return f"another run is writing this output: {who}{advice}"

@@ -18,13 +18,15 @@ def resolve_output(output: str | os.PathLike[str]) -> Path:
 
 
 def check_output_path(output: Path) -> None:
-    """Raise `BatchError` if there can be no such file."""
+    """Raise `BatchError` if no file can be written there."""
     if os.path.isdir(output):
         raise BatchError(f"{output} is a folder: give the name of a file in it")
     if os.path.islink(output) and not os.path.exists(output):
-        raise BatchError(f"{output} is a symbolic link to a file that does not exist: remove it, or give another name")
+        raise BatchError(
+            f"{output} is a symbolic link to a file that does not exist: remove it, or choose another name"
+        )
     if not os.path.isdir(output.parent):
-        raise BatchError(f"{output.parent}: no such folder; make it first")
+        raise BatchError(f"{output.parent}: no such folder; create it first")
 
 
 @contextlib.contextmanager
@@ -49,7 +51,7 @@ def explain_write_error(error: OSError, output: Path) -> BatchError:
     """Return an error of the system in words."""
     where = str(error.filename or output)
     if where == str(_lock(output)) and not os.path.lexists(where):
-        where = str(output)  # who has never seen a lock is not told of one
+        where = str(output)  # the lock file means nothing to the user
     if error.errno in DISK_ERRORS:
         return BatchError(f"cannot write {where}: {DISK_ERRORS[error.errno]}")
     return BatchError(f"{where}: {error.strerror or one_line(error)}")

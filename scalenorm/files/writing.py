@@ -16,7 +16,7 @@ TEMPORARY = ".tmp"
 
 
 def check_output(path: Path, *, overwrite: bool, marker: bytes = b"") -> None:
-    """Refuse an output that exists or cannot be made.
+    """Refuse an output that exists or cannot be written.
 
     Parameters
     ----------
@@ -35,14 +35,14 @@ def check_output(path: Path, *, overwrite: bool, marker: bytes = b"") -> None:
     if path.is_dir():
         raise OutputError(f"{path} is a folder: give the name of a file in it")
     if not path.parent.is_dir():
-        raise OutputError(f"{path.parent}: no such folder; make it first")
+        raise OutputError(f"{path.parent}: no such folder; create it first")
     if not os.access(path.parent, os.W_OK):
         raise OutputError(f"{path.parent}: no permission to write there")
     if path.exists() and not overwrite:
         with path.open("rb") as file:
             own = bool(marker) and marker in file.read(4096)
         if not own:
-            raise OutputError(f"{path} exists and is not replaced: give another name, or --overwrite")
+            raise OutputError(f"{path} already exists: choose another name, or use --overwrite to replace it")
 
 
 @contextlib.contextmanager

@@ -99,7 +99,9 @@ def rows_of(cache: Cache, ids: Sequence[str]) -> list[int]:
     number = {name: row for row, name in enumerate(cache.ids)}
     for name in ids:
         if name not in number:
-            raise CacheError(f"{cache.path}: no image has the id {name!r}; scalenorm-export --catalog lists all ids")
+            raise CacheError(
+                f"{cache.path}: no image has the id {name!r}; list all ids with scalenorm-export --catalog"
+            )
         row = cache.catalog[number[name]]
         if row["status"] != OK.encode():
             raise CacheError(f"{cache.path}: the image {name!r} failed ({row['message'].decode()})")

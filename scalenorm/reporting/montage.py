@@ -73,7 +73,7 @@ def write_montage(
     """
     path = Path(output)
     if path.suffix.lower() != ".png":
-        raise OutputError(f"{path}: a montage is a PNG picture, so its name must end in .png")
+        raise OutputError(f"{path}: a montage is a PNG file: its name must end in .png")
     check_output(path, overwrite=overwrite, marker=MARKER)
     if ids is not None:
         rows = rows_of(cache, ids)

@@ -52,9 +52,9 @@ def check_page(page: str | os.PathLike[str], cache: str | os.PathLike[str], *, o
     """
     path = Path(page)
     if is_url(os.fspath(cache)):
-        raise OutputError(f"{path}: a page needs a local cache, not {cache}")
+        raise OutputError(f"{path}: a report needs a local cache, not {cache}")
     if path.absolute() == Path(cache).absolute():
-        raise OutputError(f"{path}: the page and the cache cannot be one file")
+        raise OutputError(f"{path}: the report would replace the cache: choose another name")
     check_output(path, overwrite=overwrite, marker=MARKER)
     return path
 
@@ -310,8 +310,8 @@ def _sample(good: int, listed: int, pictured: int, found: int) -> str:
         text += f"{pictured:,} of them have pictures: the most suspicious, some with each flag, and some of every size"
     if found < pictured:
         text += (
-            f". For {pictured - found:,} the original was not found or has changed since: "
-            "scalenorm-report --images says where to look"
+            f". For {pictured - found:,} the original was not found or has changed; "
+            "use scalenorm-report --images to say where the originals are"
         )
     return escape(text + ".")
 

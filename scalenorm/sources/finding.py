@@ -73,8 +73,8 @@ def find(inputs: Sequence[str | Path], *, list_file: str | Path | None = None, i
         finder.add_list(os.fspath(list_file))
     if not len(finder.found):
         given = ", ".join(visible(os.fspath(g)) for g in [*inputs, *([list_file] if list_file else [])])
-        others = ", ".join(f"{n} {suffix or 'without ending'}" for suffix, n in sorted(finder.skipped.items()))
-        raise InputError(f"no images in {given or 'no input'}" + (f" (other files: {others})" if others else ""))
+        others = ", ".join(f"{n} {suffix or '(no extension)'}" for suffix, n in sorted(finder.skipped.items()))
+        raise InputError(f"no images in {given or 'no input'}" + (f" (skipped files: {others})" if others else ""))
     return Listing(finder.sorted(), dict(sorted(finder.skipped.items())))
 
 
@@ -151,7 +151,7 @@ class _Finder:
         elif glob.has_magic(given):
             matches = sorted(glob.glob(given, recursive=True))
             if not matches:
-                raise InputError(f"nothing matches {visible(given)}")
+                raise InputError(f"no file matches {visible(given)}")
             for match in matches:
                 self.add_input(match)
         else:
@@ -264,7 +264,7 @@ class _Finder:
             files = f"{missing} files that do not exist, first" if missing > 1 else "a file that does not exist,"
             raise InputError(
                 f"the list {visible(given)} names {files} {shown!r}: "
-                "paths are relative to the list's folder; folders and archives are given as INPUT"
+                "paths are relative to the list's folder, and folders and archives cannot be listed"
             )
 
     # --- the end
@@ -273,16 +273,16 @@ class _Finder:
         found = self.found.sorted()
         if twins := found.twins():
             first, second = (found[i] for i in twins[0])
-            more = f" ({len(twins) - 1} more like this)" if len(twins) > 1 else ""
+            more = f" ({len(twins) - 1} more)" if len(twins) > 1 else ""
             if first.place == second.place:
                 raise InputError(
-                    f"{_where(first)} is among the inputs twice{more}: give it once, or list it with two ids (id,path)"
+                    f"{_where(first)} is given twice{more}: give it once, or list it with two ids (id,path)"
                 )
             if first.member is not None and (first.container, first.member) == (second.container, second.member):
-                raise InputError(f"two members of the archive have the name {_where(first)}{more}: pack it anew")
-            hint = "try --id path"
+                raise InputError(f"two members of the archive have the name {_where(first)}{more}: repack it")
+            hint = "use --id path"
             if self.by_path or self.listed_ids:
-                hint = "give each its own id in a list with columns id,path"
+                hint = "give each image an id of its own in a list with columns id,path"
             raise InputError(f"two inputs have the id {first.id!r}: {_where(first)} and {_where(second)}{more}; {hint}")
         for root in self.streams:
             _check_stream(found, root)

@@ -96,10 +96,10 @@ class LabelFile:
                 seen[image] = True
         matched = int(seen.sum())
         if required and not matched:
-            theirs = f"are such as {surplus_ids[0]!r}" if surplus_ids else "there are none"
+            theirs = f"ids like {surplus_ids[0]!r}" if surplus_ids else "no ids"
             raise LabelsError(
-                f"{self.path}: no id in common with the images: ids in the file {theirs}, "
-                f"ids of the images are such as {id_of(0)!r}"
+                f"{self.path}: no id in common with the images: the file has {theirs}, "
+                f"the images have ids like {id_of(0)!r}"
             )
         missing_ids = [id_of(int(image)) for image in np.flatnonzero(~seen)[:_SHOWN]]
         return Joined(matched, count - matched, surplus, missing_ids, surplus_ids)
@@ -117,7 +117,7 @@ class LabelFile:
                 image -= 1
                 continue
             if seen[image]:
-                raise LabelsError(f"{self.path}, line {line}: id {identifier!r} comes a second time")
+                raise LabelsError(f"{self.path}, line {line}: duplicate id {identifier!r}")
             seen[image] = True
             yield image, identifier, cells, line
 
@@ -128,7 +128,7 @@ class LabelFile:
             wrong = next(number for number, cell in enumerate(cells) if not _is_number(cell))
             raise LabelsError(
                 f"{self.path}, line {line}: column {self.names[wrong]!r} holds {cells[wrong]!r}, not a number; "
-                "name the columns with answers by --label-columns (label_columns=)"
+                "name the answer columns with --label-columns (label_columns=)"
             ) from None
 
 
@@ -181,12 +181,12 @@ def read_labels(
         with path.open("rb") as binary:
             sha256 = hashlib.file_digest(binary, "sha256")
     except OSError as error:
-        raise LabelsError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise LabelsError(f"{path}: cannot read it: {error.strerror or error}") from None
     first = ",".join(header)
     if any(sign < " " and sign not in "\t\r\n" for sign in first) or "\udc80" <= first[:1] <= "\udcff":
         raise LabelsError(f"{path}: not a CSV file in UTF-8: its first line is {first[:20]!a}")
     if not header:
-        raise LabelsError(f"{path}: empty; a header line with an id column is needed")
+        raise LabelsError(f"{path}: the file is empty; expected a header line with an id column")
     id_index = _id_index(path, header, id_column)
     others = [name for index, name in enumerate(header) if name and index != id_index]
     names = tuple(others if columns is None else columns)
@@ -197,7 +197,7 @@ def read_labels(
         if names.count(name) > 1:
             raise LabelsError(f"{path}: column {name!r} is named twice in --label-columns (label_columns=)")
     if not names:
-        raise LabelsError(f"{path}: no column but that of the ids")
+        raise LabelsError(f"{path}: no columns besides the ids")
     sha256.update("\0".join([header[id_index], *names]).encode())
     indices = tuple(header.index(name) for name in names)
     return LabelFile(path, id_index, indices, names, sha256.hexdigest())
@@ -213,7 +213,7 @@ def _id_index(path: Path, header: list[str], id_column: str | None) -> int:
         if name.lower() in lower:
             return lower.index(name.lower())
     if len(header) == 1 and (found := next((sign for sign in ";\t|" if sign in header[0]), None)):
-        raise LabelsError(f"{path}: columns are separated by {found!r}; write it with commas")
+        raise LabelsError(f"{path}: columns are separated by {found!r}; use commas")
     raise LabelsError(
         f"{path}: no id column ({', '.join(ID_COLUMNS)}) among {_some(header)}: rename it, or name it with --id-column"
     )

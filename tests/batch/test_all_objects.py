@@ -416,7 +416,7 @@ def test_labels_are_those_of_objects(images, tmp_path):
     joined = convert(images, tmp_path / "out.h5", labels=labels).labels
     assert (joined.matched, joined.missing, joined.surplus_ids) == (1, 14, ["many"])
     labels.write_text("id,b\nmany,3\n")
-    with pytest.raises(LabelsError, match=r"no id in common .* such as 'bad'"):
+    with pytest.raises(LabelsError, match=r"no id in common .* ids like 'bad'"):
         convert(images, tmp_path / "out.h5", labels=labels)
 
 

@@ -39,11 +39,11 @@ def run(capsys, command, *arguments):
 def test_batch(images, capsys):
     code, out, err = run(capsys, "batch", "images", "out.h5", "--size", "12")
     assert (code, err) == (0, [])
-    assert re.fullmatch(r".*out\.h5: 6 images, 0 failed; 6 made in .* s \(\d+ images/s\), 0 at hand", out[0])
+    assert re.fullmatch(r".*out\.h5: 6 images, 0 failed; 6 processed in .* s \(\d+ images/s\), 0 reused", out[0])
     assert open_cache("out.h5").view("center-64").shape == (6, 12, 12, 3)
     code, out, err = run(capsys, "batch", "images", "out.h5", "--size", "12")
     assert (code, err) == (0, [])
-    assert "complete, 6 images, nothing to do" in out[0]
+    assert "6 images, already complete" in out[0]
     assert run(capsys, "batch", "images", "out.h5", "--size", "12", "--quiet") == (0, [], [])
 
 
@@ -97,7 +97,7 @@ def test_failed_images_are_listed_and_exit_with_3(images, capsys):
     assert re.search(r"\n +25  not a JPEG", text)
     assert re.search(r"\n +1  the file is empty", text)
     assert "  bad00.png: not a JPEG" in text
-    assert "and 6 more: scalenorm-inspect" in text
+    assert "and 6 more; list them with scalenorm-inspect" in text
     code, out, _ = run(capsys, "inspect", "out.h5", "--failures")
     assert code == 0
     assert len(out) == 26
@@ -110,14 +110,14 @@ def test_labels_are_reported(images, capsys):
         file.write("objid,a\ng0001,1\ng0002,2\nx1,1\nx2,2\n")
     code, out, _ = run(capsys, "batch", "images", "out.h5", "--labels", "labels.csv")
     assert code == 0
-    assert "labels: 2 images with, 4 without (g0000, g0003, g0004, g0005, ...)" in out
+    assert "labels: 2 images matched, 4 without a label (g0000, g0003, g0004, g0005, ...)" in out
     assert "labels without an image: 2 (x1, x2)" in out
 
 
 def test_dry_run(images, capsys, tmp_path):
     code, out, err = run(capsys, "batch", "images", "out.h5", "--dry-run")
     assert (code, err) == (0, [])
-    assert out[0].endswith("out.h5: 6 images, 6 to make, 0 at hand")
+    assert out[0].endswith("out.h5: 6 images, 6 to process, 0 reused")
     assert beside(tmp_path / "out.h5") == []
 
 
@@ -125,7 +125,7 @@ def test_dry_run(images, capsys, tmp_path):
     ("arguments", "code", "message"),
     [
         ([], 2, "required"),
-        (["images"], 2, "OUT.h5 as the last"),
+        (["images"], 2, "OUT.h5 are required"),
         (["images", "out.h5", "--views", "centre-64"], 2, "unknown view 'centre-64'"),
         (["images", "out.h5", "--size", "0"], 2, "size must be a positive number"),
         (["images", "out.h5", "--size", "big"], 2, "--size"),
@@ -146,7 +146,7 @@ def test_dry_run(images, capsys, tmp_path):
         (["images", "out.h5", "--labels", "foreign.csv"], 1, "no id in common"),
         (["images", "out.h5", "--labels", "nowhere.csv"], 1, "nowhere.csv"),
         (["images", "images2", "out.h5"], 1, "two inputs have the id 'g0000'"),
-        (["images", "images", "out.h5"], 1, "is among the inputs twice (5 more like this): give it once"),
+        (["images", "images", "out.h5"], 1, "is given twice (5 more): give it once"),
         (["images", "out.h5", "--id-column", "a"], 2, "--id-column needs labels"),
         (["images", "out.h5", "--label-columns", "a"], 2, "--label-columns needs labels"),
         (["--list", "nowhere.txt", "out.h5"], 1, "cannot read the list nowhere.txt: No such file or directory"),
@@ -196,7 +196,7 @@ def test_merge(images, capsys):
     assert run(capsys, "merge", "slice1.h5", "slice2.h5", "joined.h5", "--overwrite", "--quiet") == (0, [], [])
     code, _, err = run(capsys, "merge", "slice1.h5", "nowhere/joined.h5")
     assert (code, len(err)) == (1, 1)
-    assert err[0].endswith("nowhere: no such folder; make it first")
+    assert err[0].endswith("nowhere: no such folder; create it first")
     code, out, _ = run(capsys, "merge", "slice1.h5", "one.h5")
     assert (code, out) == (0, ["one.h5: 3 images from 1 cache"])
 

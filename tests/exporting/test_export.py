@@ -134,7 +134,7 @@ def test_images_by_label(cache, tmp_path):
             assert found[name] == UNLABELLED
         else:
             assert found[name] == f"Class1.{1 + answers_of([given])[0, :3].argmax()}"
-    with pytest.raises(OutputError, match="no label 'Class99'"):
+    with pytest.raises(OutputError, match="has no label 'Class99'"):
         write_images(cache, tmp_path / "other", by_label=True, label_columns=["Class99"])
     write_images(cache, tmp_path / "chosen", by_label=True, label_columns=["Class2.1"])
     assert {path.name for path in (tmp_path / "chosen").iterdir()} == {"Class2.1", UNLABELLED}
@@ -218,7 +218,7 @@ def test_nothing_is_replaced_unasked(cache, tmp_path, capsys):
     (tmp_path / "crops" / "plain-1.png").write_text("mine")
     code, _, error = run(capsys, cache.path, "--catalog", tmp_path / "t.csv")
     assert (code, error.count("\n")) == (1, 1)
-    assert "exists and is not replaced" in error
+    assert "already exists: choose another name" in error
     code, _, error = run(capsys, cache.path, "--images", tmp_path / "crops")
     assert (code, error.count("\n")) == (1, 1)
     assert "is not empty" in error
@@ -237,10 +237,10 @@ def test_nothing_is_replaced_unasked(cache, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--catalog", "t.xls"], "the ending must be one of .csv, .ecsv, .fits, .parquet"),
-        (["--catalog", "missing/t.csv"], "missing: no such folder; make it first"),
-        (["--images", "missing/out"], "missing: no such folder; make it first"),
-        (["--images", "out", "--view", "middle"], "no view 'middle' in"),
+        (["--catalog", "t.xls"], "the file extension must be one of .csv, .ecsv, .fits, .parquet"),
+        (["--catalog", "missing/t.csv"], "missing: no such folder; create it first"),
+        (["--images", "missing/out"], "missing: no such folder; create it first"),
+        (["--images", "out", "--view", "middle"], "has no view 'middle'; it has"),
     ],
 )
 def test_errors_are_one_line(cache, tmp_path, capsys, monkeypatch, arguments, message):

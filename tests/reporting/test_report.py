@@ -233,7 +233,7 @@ def test_own_results_are_replaced_and_no_others(cache, tmp_path, capsys):
         path.write_text("mine")
         code, _, error = run(capsys, *arguments)
         assert (code, error.count("\n"), path.read_text()) == (1, 1, "mine")
-        assert f"{path} exists and is not replaced" in error
+        assert f"{path} already exists: choose another name" in error
         path.write_bytes(before)
     page.write_text("mine")
     assert run(capsys, *arguments, "--overwrite")[0] == 0
@@ -244,7 +244,7 @@ def test_own_results_are_replaced_and_no_others(cache, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["--montage", "m.jpg"], "its name must end in .png"),
-        (["--montage", "missing/m.png"], "missing: no such folder; make it first"),
+        (["--montage", "missing/m.png"], "missing: no such folder; create it first"),
         (["--montage", "m.png", "--ids", "plain-1,nobody"], "no image has the id 'nobody'"),
         (["--montage", "m.png", "--ids", BROKEN], "failed (not a JPEG, PNG"),
         (["--montage", "m.png", "--images", "nowhere"], "no such file or folder: nowhere"),

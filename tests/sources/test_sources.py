@@ -82,7 +82,7 @@ def test_globs(tree):
     assert ids(find([f"{tree}/*.[jP]*"])) == ["a", "b"]
     assert ids(find([f"{tree}/**/*.tif"])) == ["c d"]
     assert ids(find([f"{tree}/s*"])) == ["c d", "e"]
-    with pytest.raises(InputError, match=r"nothing matches .*\*\.gif"):
+    with pytest.raises(InputError, match=r"no file matches .*\*\.gif"):
         find([f"{tree}/*.gif"])
 
 
@@ -98,7 +98,7 @@ def test_nothing_found(tree, tmp_path):
     with pytest.raises(InputError, match=r"no images in .*empty"):
         find([tmp_path / "empty"])
     (tmp_path / "empty" / "a.txt").touch()
-    with pytest.raises(InputError, match=r"other files: 1 \.txt"):
+    with pytest.raises(InputError, match=r"skipped files: 1 \.txt"):
         find([tmp_path / "empty"])
     with pytest.raises(InputError, match=r"no images in no input"):
         find([])
@@ -106,7 +106,7 @@ def test_nothing_found(tree, tmp_path):
 
 def test_two_inputs_with_one_id(tree):
     (tree / "sub" / "b.png").touch()
-    with pytest.raises(InputError, match=r"id 'b': .*top/b\.jpg and .*top/sub/b\.png; try --id path"):
+    with pytest.raises(InputError, match=r"id 'b': .*top/b\.jpg and .*top/sub/b\.png; use --id path"):
         find([tree])
     assert len(find([tree], id_from="path").sources) == 5
     with pytest.raises(InputError, match=r"id,path"):
@@ -115,7 +115,7 @@ def test_two_inputs_with_one_id(tree):
 
 def test_what_to_do_about_two_inputs_with_one_id(tree, tmp_path):
     (tmp_path / "list.csv").write_text("id,path\n1,top/b.jpg\n1,top/sub/c d.tif\n")
-    with pytest.raises(InputError, match=r"two inputs have the id '1': .*; give each its own id in a list"):
+    with pytest.raises(InputError, match=r"two inputs have the id '1': .*; give each image an id of its own in a list"):
         find([], list_file=tmp_path / "list.csv")
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("a.png", b"one")

@@ -125,8 +125,10 @@ def test_files_are_replaced_on_request_only(cache, run, tmp_path, capsys):
     for command, arguments, code in ((cli.predict, [str(run.folder), str(cache), "-o", str(mine)], 3), evaluating):
         mine.write_text("mine")
         assert command(arguments) == 1
-        assert f"{mine} exists and is not replaced: give another name, or --overwrite\n" in capsys.readouterr().err
-        with pytest.raises(TrainerError, match="is not replaced"):
+        assert (
+            f"{mine} already exists: choose another name, or use --overwrite to replace it\n" in capsys.readouterr().err
+        )
+        with pytest.raises(TrainerError, match="already exists: choose another name"):
             predict(run, cache, mine)
         assert mine.read_text() == "mine"
         assert command([*arguments, "--overwrite"]) == code
@@ -157,20 +159,20 @@ def test_commands(cache, tmp_path, capsys):
     assert lines[-1].startswith("Class11 ")
     assert cli.train(arguments) == 1
     assert capsys.readouterr().err == (
-        f"galaxy-train: error: {folder} exists; go on with it by --resume {folder}, or choose another name\n"
+        f"galaxy-train: error: {folder} already exists; resume it with --resume {folder}, or choose another name\n"
     )
 
 
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ([], "name a CACHE"),
-        (["c.h5"], "name a CACHE"),
+        ([], "give a CACHE"),
+        (["c.h5"], "give a CACHE"),
         (["c.h5", "-o", "x", "--resume", "y"], "leave out CACHE, --output"),
         (["--resume", "y", "--epochs", "50", "--no-augmentation"], "leave out --epochs, --no-augmentation"),
         (["c.h5", "-o", "x", "--test-fraction", "nan"], "--test-fraction: a number between 0 and 1, not 'nan'"),
-        (["c.h5", "-o", "x", "--seed", "-1"], "--seed: a whole number of at least 0, not '-1'"),
-        (["c.h5", "-o", "x", "--devices", "two"], "--devices: a whole number of at least 1, not 'two'"),
+        (["c.h5", "-o", "x", "--seed", "-1"], "--seed: expected a whole number of at least 0, got '-1'"),
+        (["c.h5", "-o", "x", "--devices", "two"], "--devices: expected a whole number of at least 1, got 'two'"),
         (["c.h5", "-o", "x", "--recipe", "fast"], "unknown recipe 'fast'"),
         (["c.h5", "-o", "x", "--head", "none"], "unknown head 'none'"),
         (["c.h5", "-o", "x", "--epochs", "many"], "invalid int value"),
@@ -192,9 +194,9 @@ def test_missing_files_are_one_line(tmp_path, capsys):
     assert len(lines) == 2
     nowhere, here = str(tmp_path / "nowhere" / "file"), str(tmp_path)
     for command, arguments, error in (
-        (cli.evaluate, ["run", "--json", nowhere], "nowhere: no such folder; make it first"),
+        (cli.evaluate, ["run", "--json", nowhere], "nowhere: no such folder; create it first"),
         (cli.evaluate, ["run", "--json", here], "is a folder: give the name of a file in it"),
-        (cli.predict, ["run", "c.h5", "-o", nowhere], "nowhere: no such folder; make it first"),
+        (cli.predict, ["run", "c.h5", "-o", nowhere], "nowhere: no such folder; create it first"),
     ):
         assert command(arguments) == 1
         assert capsys.readouterr().err.endswith(f"{error}\n")
@@ -220,7 +222,7 @@ def test_interrupted_training_says_how_to_go_on(tmp_path, capsys, monkeypatch):
     folder.mkdir()
     (folder / "split.csv").touch()
     assert cli.train(["--resume", str(folder)]) == 1
-    assert capsys.readouterr().err == f"galaxy-train: interrupted; galaxy-train --resume '{folder}' goes on\n"
+    assert capsys.readouterr().err == f"galaxy-train: interrupted; resume with galaxy-train --resume '{folder}'\n"
 
 
 def test_labels_from_a_file(cache, tmp_path):

@@ -136,7 +136,7 @@ def test_killed_and_given_again(undisturbed, arguments, tmp_path):
 def test_other_options_are_refused(undisturbed, arguments, capsys):
     given = [*arguments, "-o", str(undisturbed), "--quiet"]
     assert cli.compare([*given, "--epochs", "4"]) == 1
-    assert "began otherwise: center-16.recipe.epochs was 3, now 4" in capsys.readouterr().err
+    assert "was started with other options: center-16.recipe.epochs was 3, now 4" in capsys.readouterr().err
     assert cli.compare([*given, "--views", "normalized", "center-17"]) == 1
     assert "has no view 'center-17'" in capsys.readouterr().err
 
@@ -304,7 +304,9 @@ def test_files_that_changed_since_an_experiment_began_are_refused(named, cache, 
             compare(arms, output, settings=Settings(**{named: str(path)}))
     tested = (output / "test-0.txt").read_bytes()
     write(90)
-    with pytest.raises(TrainerError, match=rf"experiment began otherwise: contents\.{named} was \w+, now \w+\. "):
+    with pytest.raises(
+        TrainerError, match=rf"experiment was started with other options: contents\.{named} was \w+, now \w+\. "
+    ):
         compare(arms, output, settings=Settings(**{named: str(path)}))
     assert (output / "test-0.txt").read_bytes() == tested
     # Begun by a version that did not record what the files hold.

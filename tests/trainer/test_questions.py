@@ -77,14 +77,14 @@ def test_label_files_that_do_not_fit(tmp_path):
     path = tmp_path / "a.csv"
     with pytest.raises(TrainerError, match=r"missing: Class1\.1"):
         read_labels(write_csv(path, "xyz", values, ["wrong", *ANSWER_NAMES[1:]]))
-    with pytest.raises(TrainerError, match="more than once: x"):
+    with pytest.raises(TrainerError, match="duplicate ids: x"):
         read_labels(write_csv(path, "xyx", values))
     write_csv(path, "xyz", values)
     path.write_text(path.read_text().rstrip("\n") + ",1\n")
     with pytest.raises(TrainerError, match="line 4: 39 columns, the header has 38"):
         read_labels(path)
     path.write_text("GalaxyID\n")
-    with pytest.raises(TrainerError, match="no column but that of the ids"):
+    with pytest.raises(TrainerError, match="no columns besides the ids"):
         read_labels(path)
     path.write_text("GalaxyID," + ",".join(ANSWER_NAMES) + "\n")
     with pytest.raises(TrainerError, match="no labels"):

@@ -278,7 +278,7 @@ def test_what_does_not_fit_is_one_line(cache, undisturbed, tmp_path, monkeypatch
         assert not (tmp_path / "run").exists()
     with pytest.raises(TrainerError, match="exists and is not a run"):
         train(cache, tmp_path / "there")
-    with pytest.raises(TrainerError, match="exists; go on with it by --resume"):
+    with pytest.raises(TrainerError, match="already exists; resume it with --resume"):
         train(cache, undisturbed.folder)
     odd = write_cache(tmp_path / "odd.h5", {"normalized": sky_blobs(40, size=12)[0]}, labels=sky_blobs(40, size=12)[1])
     with pytest.raises(TrainerError, match="multiple of 8"):
