@@ -70,50 +70,48 @@ def write_catalog(cache: Cache, output: str | os.PathLike[str], *, overwrite: bo
     return len(cache)
 
 
-def _columns(rows: np.ndarray) -> Iterator[tuple[str, list[Any]]]:
-    """Yield the columns' names and values as Python objects, text as str."""
-    for name in rows.dtype.names or ():
-        values = rows[name].tolist()
-        yield name, [value.decode() for value in values] if rows.dtype[name].kind == "S" else values
+def _dtype(cache: Cache) -> np.dtype:
+    return cache.read("catalog", 0, 0).dtype
 
 
-def _write_csv(file: IO[bytes], cache: Cache) -> None:
+def _rows(cache: Cache) -> Iterator[zip[Any]]:
+    """Yield blocks of rows of Python objects, text as str."""
+    for rows in cache.row_blocks("catalog"):
+        yield zip(*(_values(rows[name]) for name in rows.dtype.names or ()), strict=True)
+
+
+def _values(column: np.ndarray) -> list[Any]:
+    return [value.decode() for value in column.tolist()] if column.dtype.kind == "S" else column.tolist()
+
+
+def _write_csv(file: IO[bytes], cache: Cache, *, header: bool = True) -> None:
     text = io.TextIOWrapper(file, "utf-8", newline="")
     writer = csv.writer(text, lineterminator="\n")
-    for number, rows in enumerate(cache.row_blocks("catalog")):
-        columns = dict(_columns(rows))
-        if number == 0:
-            writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
-    text.flush()
+    if header:
+        writer.writerow(_dtype(cache).names or ())
+    for rows in _rows(cache):
+        writer.writerows(rows)
     text.detach()
 
 
 def _write_ecsv(file: IO[bytes], cache: Cache) -> None:
     table = optional_package("astropy.table", "fits")
-    for number, rows in enumerate(cache.row_blocks("catalog")):
-        columns = dict(_columns(rows))
-        if number == 0:
-            empty = table.Table(
-                {
-                    name: np.empty(0, str if rows.dtype[name].kind == "S" else rows.dtype[name])
-                    for name in rows.dtype.names or ()
-                },
-                meta={"scalenorm": {"settings": json.dumps(cache.settings), "settings_hash": cache.settings_hash}},
-            )
-            for name, unit in UNITS.items():
-                empty[name].unit = unit
-            header = io.StringIO()
-            empty.write(header, format="ascii.ecsv", delimiter=",")
-            file.write(header.getvalue().encode())
-        block = io.StringIO()
-        csv.writer(block, lineterminator="\n").writerows(zip(*columns.values(), strict=True))
-        file.write(block.getvalue().encode())
+    dtype = _dtype(cache)
+    empty = table.Table(
+        {name: np.empty(0, str if dtype[name].kind == "S" else dtype[name]) for name in dtype.names or ()},
+        meta={"scalenorm": {"settings": json.dumps(cache.settings), "settings_hash": cache.settings_hash}},
+    )
+    for name, unit in UNITS.items():
+        empty[name].unit = unit
+    header = io.StringIO()
+    empty.write(header, format="ascii.ecsv", delimiter=",")
+    file.write(header.getvalue().encode())
+    _write_csv(file, cache, header=False)
 
 
 def _write_fits(file: IO[bytes], cache: Cache) -> None:
     fits = optional_package("astropy.io.fits", "fits")
-    widths = dict.fromkeys(cache.read("catalog", 0, 0).dtype.names or (), 1)
+    widths = dict.fromkeys(_dtype(cache).names or (), 1)
     for rows in cache.row_blocks("catalog"):
         for name, width in widths.items():
             if rows.dtype[name].kind == "S":
@@ -146,21 +144,19 @@ def _ascii(column: np.ndarray) -> list[bytes]:
 
 def _write_parquet(file: IO[bytes], cache: Cache) -> None:
     arrow, parquet = optional_package("pyarrow", "parquet"), optional_package("pyarrow.parquet", "parquet")
-    writer = None
-    for rows in cache.row_blocks("catalog"):
-        table = arrow.table(
-            {
-                name: values if rows.dtype[name].kind == "S" else np.ascontiguousarray(rows[name])
-                for name, values in _columns(rows)
-            }
-        )
-        if writer is None:
-            about = {"scalenorm_settings": json.dumps(cache.settings), "scalenorm_settings_hash": cache.settings_hash}
-            table = table.replace_schema_metadata(about)
-            writer = parquet.ParquetWriter(file, table.schema)
-        writer.write_table(table.cast(writer.schema))
-    if writer is not None:
-        writer.close()
+    dtype = _dtype(cache)
+    kinds = {name: dtype[name] for name in dtype.names or ()}
+    schema = arrow.schema(
+        [(name, arrow.string() if kind.kind == "S" else arrow.from_numpy_dtype(kind)) for name, kind in kinds.items()],
+        {"scalenorm_settings": json.dumps(cache.settings), "scalenorm_settings_hash": cache.settings_hash},
+    )
+    with parquet.ParquetWriter(file, schema) as writer:
+        for rows in cache.row_blocks("catalog"):
+            columns = [
+                _values(rows[name]) if kind.kind == "S" else np.ascontiguousarray(rows[name])
+                for name, kind in kinds.items()
+            ]
+            writer.write_table(arrow.table(columns, schema=schema))
 
 
 _WRITERS: dict[str, Callable[[IO[bytes], Cache], None]] = {

@@ -9,7 +9,19 @@ from __future__ import annotations
 import numpy as np
 
 from ..files.errors import ImageError
+from .fits import decode_fits
+from .npy import decode_npy
 from .options import DecodeOptions
+from .pictures import decode_bmp, decode_jpeg, decode_png, decode_tiff
+
+#: Decoders by what their files begin with; FITS files have masks too.
+_DECODERS = {
+    b"\xff\xd8": decode_jpeg,
+    b"\x89PNG\r\n\x1a\n": decode_png,
+    **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), decode_tiff),
+    b"BM": decode_bmp,
+    b"\x93NUMPY": decode_npy,
+}
 
 
 def decode(data: bytes, name: str, options: DecodeOptions) -> np.ndarray:
@@ -54,30 +66,10 @@ def decode_masked(data: bytes, name: str, options: DecodeOptions) -> tuple[np.nd
     As `decode`; the second value is a bool array (H, W), True = excluded, where `options` name a mask or
     weight map and the file is FITS, else None.
     """
-    # Imported here because they import this module, and most runs need only one of them.
-    if data[:2] == b"\xff\xd8":
-        from .pictures import decode_jpeg
-
-        return decode_jpeg(data, options), None
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
-        from .pictures import decode_png
-
-        return decode_png(data, options), None
-    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        from .pictures import decode_tiff
-
-        return decode_tiff(data, options), None
-    if data[:2] == b"BM":
-        from .pictures import decode_bmp
-
-        return decode_bmp(data, options), None
-    if data[:6] == b"\x93NUMPY":
-        from .npy import decode_npy
-
-        return decode_npy(data, options), None
-    if data[:6] == b"SIMPLE" or data[:2] == b"\x1f\x8b":
-        from .fits import decode_fits
-
+    for start, decoder in _DECODERS.items():
+        if data.startswith(start):
+            return decoder(data, options), None
+    if data.startswith((b"SIMPLE", b"\x1f\x8b")):
         return decode_fits(data, options)
     if not data:
         raise ImageError("the file is empty")

@@ -122,14 +122,16 @@ class LabelFile:
             yield image, identifier, cells, line
 
     def _numbers(self, cells: Sequence[str], line: int) -> np.ndarray:
-        try:
-            return np.array([float(cell) if cell.strip() else np.nan for cell in cells])
-        except ValueError:
-            wrong = next(number for number, cell in enumerate(cells) if not _is_number(cell))
-            raise LabelsError(
-                f"{self.path}, line {line}: column {self.names[wrong]!r} holds {cells[wrong]!r}, not a number; "
-                "name the answer columns with --label-columns (label_columns=)"
-            ) from None
+        values = np.full(len(cells), np.nan)
+        for number, cell in enumerate(cells):
+            try:
+                values[number] = float(cell) if cell.strip() else np.nan
+            except ValueError:
+                raise LabelsError(
+                    f"{self.path}, line {line}: column {self.names[number]!r} holds {cell!r}, not a number; "
+                    "name the answer columns with --label-columns (label_columns=)"
+                ) from None
+        return values
 
 
 @dataclass(frozen=True)
@@ -233,11 +235,3 @@ def _readable(path: Path, reader: Any) -> Iterator[list[str]]:
         yield from reader
     except csv.Error as error:
         raise LabelsError(f"{path}, line {reader.line_num}: not CSV: {error}") from None
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell.strip() or "nan")
-    except ValueError:
-        return False
-    return True

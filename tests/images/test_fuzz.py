@@ -22,7 +22,7 @@ SECONDS = int(os.environ.get("SCALENORM_FUZZ_SECONDS", "60"))
 def test_damaged_files():
     script = Path(__file__).parents[1] / "helpers" / "mutate.py"
     command = [sys.executable, str(script), "--cases", str(CASES), "--seconds", str(SECONDS)]
-    root = str(script.parents[1])
+    root = str(script.parents[2])
     done = subprocess.run(
         command,
         capture_output=True,

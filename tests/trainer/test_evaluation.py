@@ -170,7 +170,7 @@ def test_commands(cache, tmp_path, capsys):
         (["c.h5"], "give a CACHE"),
         (["c.h5", "-o", "x", "--resume", "y"], "leave out CACHE, --output"),
         (["--resume", "y", "--epochs", "50", "--no-augmentation"], "leave out --epochs, --no-augmentation"),
-        (["c.h5", "-o", "x", "--test-fraction", "nan"], "--test-fraction: expected a number between 0 and 1, got 'nan'"),
+        (["c.h5", "-o", "x", "--test-fraction", "nan"], "expected a number between 0 and 1, got 'nan'"),
         (["c.h5", "-o", "x", "--seed", "-1"], "--seed: expected a whole number of at least 0, got '-1'"),
         (["c.h5", "-o", "x", "--devices", "two"], "--devices: expected a whole number of at least 1, got 'two'"),
         (["c.h5", "-o", "x", "--recipe", "fast"], "unknown recipe 'fast'"),
