@@ -28,6 +28,7 @@ def measure_and_crop(
 ):  # fmt: skip
     """Measure the galaxy at pixel (row, col) and cut its views; False where the steps must be taken one by one.
 
+    sigma : None for grey levels that are integers, whose threshold is at one deviation.
     position : centre of the window; NaN for the centroid.
     boxes : windows of the views as in `resample_windows`; one of scale 0 is set to the galaxy's.
     inspect : whether the pixels are looked at again for flags.
@@ -37,15 +38,14 @@ def measure_and_crop(
     bands = len(weights)
     height, width = mask.shape
     pixels, valid_pixels = rows.reshape(-1), None if valid is None else valid.reshape(-1)
-    exact = level.itemsize == 4
-    if exact:
+    if sigma is None:  # decided when compiled: what is exact needs no floats, and the other way round
         count = exact_threshold(pixels, kind, weights, valid_pixels, level, scale, numbers)
     else:
         count = float_threshold(pixels, kind, weights, valid_pixels, level, scale, sigma, numbers)
-    if not np.isfinite(numbers[CUTOFF]) or (not exact and count < height * width):
+    if not np.isfinite(numbers[CUTOFF]) or (sigma is not None and count < height * width):
         return False  # no foreground, numbers beyond float64, pixels that are not finite, or masked ones that may be
     cutoff = level.dtype.type(numbers[CUTOFF])
-    sums = np.zeros((bands, 1 if exact else len(level)))
+    sums = np.zeros((bands, 1 if sigma is None else len(level)))
     below = split_pixels(pixels, kind, weights, valid_pixels, cutoff, level, sums, mask.reshape(-1))
     for band in range(bands):
         sky[band] = sums[band].sum() / max(below, 1)
@@ -67,7 +67,12 @@ def measure_and_crop(
     for n in range(len(boxes)):
         if boxes[n, 2] == 0:
             leaves = top < 0 or left < 0 or top + side > height or left + side > width
-            boxes[n, 0], boxes[n, 1], boxes[n, 2], boxes[n, 3] = top, left, side / crops.shape[1], 1.0 if leaves else 0.0
+            boxes[n, 0], boxes[n, 1], boxes[n, 2], boxes[n, 3] = (
+                top,
+                left,
+                side / crops.shape[1],
+                1.0 if leaves else 0.0,
+            )
     resample_windows(rows, boxes, crop_sky, rounded, crops)
     integers[VALID], integers[BELOW] = count, below
     if inspect:

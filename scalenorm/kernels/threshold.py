@@ -96,8 +96,12 @@ def float_threshold(pixels, kind, weights, valid, level, scale, sigma, result):
     count = float_sums(pixels, kind, weights, valid, pivot, level, sums, squares)
     if count == 0:
         return 0
-    offset = sums.sum() / count
-    variance = squares.sum() / count - offset * offset
+    total = total_squares = 0.0
+    for x in range(len(sums)):
+        total += sums[x]
+        total_squares += squares[x]
+    offset = total / count
+    variance = total_squares / count - offset * offset
     cutoff = pivot + offset + sigma * math.sqrt(variance) if variance >= 0 else np.nan
     result[0] = cutoff / scale
     if variance > 0 and np.isfinite(cutoff):
