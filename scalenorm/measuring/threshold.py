@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import kernels
 from .frame import Frame, grey_image
@@ -16,6 +17,15 @@ MOST = 2**31 - 1  # above any exact grey level
 TINY = 2.0**-600  # scales any float64 down, so that squares and sums of them are finite
 
 
+class ExactSums(NamedTuple):
+    """What an image of 8 or 16 bits adds up to."""
+
+    total: int  # of the scaled grey levels of the valid pixels
+    squares: int  # of the same
+    totals: NDArray[np.int64]  # (bands,), of the values of the valid pixels
+    peaks: NDArray[np.int32]  # the largest value of every kernels.BLOCK pixels
+
+
 class Threshold(NamedTuple):
     """A threshold, and what it was computed from."""
 
@@ -23,6 +33,7 @@ class Threshold(NamedTuple):
     cutoff: np.int32 | np.float64 | None  # foreground is scaled grey >= cutoff; None: there is no foreground
     valid: int  # valid, finite pixels
     frame: Frame  # whose grey level is compared: that of the image, smoothed where asked for, scaled down where huge
+    sums: ExactSums | None = None  # of that frame, where they were needed
 
 
 def find_threshold(frame: Frame, options: MeasureOptions) -> Threshold:
@@ -45,18 +56,26 @@ def _threshold_of(frame: Frame, options: MeasureOptions) -> Threshold:
     return _exact_threshold(frame, options.sigma) if frame.exact else _float_threshold(frame, options.sigma)
 
 
+def exact_sums(frame: Frame) -> ExactSums:
+    """Sums over the valid pixels of an exact frame."""
+    totals = np.zeros(frame.bands, np.int64)
+    peaks = np.empty(-(-frame.height * frame.width // kernels.BLOCK), np.int32)
+    total, high, low = kernels.grey.exact_sums(
+        frame.pixels, frame.kind, frame.weights, frame.valid_pixels, frame.level, totals, peaks
+    )
+    return ExactSums(total, (high << 32) + low, totals, peaks)
+
+
 def _exact_threshold(frame: Frame, sigma: float) -> Threshold:
-    sums = np.empty(4, np.int64)
-    kernels.grey.integer_sums(frame.pixels, frame.kind, frame.weights, frame.valid_pixels, frame.level, sums)
-    total, high, middle, low = sums.tolist()
+    sums = exact_sums(frame)
+    total, squares = sums.total, sums.squares
     count = frame.height * frame.width if frame.valid is None else int(np.count_nonzero(frame.valid))
     if count == 0:
-        return Threshold(math.nan, None, 0, frame)
-    squares = (high << 32) + (middle << 16) + low
+        return Threshold(math.nan, None, 0, frame, sums)
     spread = count * squares - total * total  # count^2 * variance
     value = (total + sigma * math.sqrt(spread)) / (count * frame.scale)
     if spread == 0:
-        return Threshold(value, None, count, frame)
+        return Threshold(value, None, count, frame, sums)
     # count * g - total >= sigma * sqrt(spread), all integers but the right-hand side, which is rounded up.
     if sigma == 1:
         bound = math.isqrt(spread - 1) + 1
@@ -64,42 +83,23 @@ def _exact_threshold(frame: Frame, sigma: float) -> Threshold:
         square = Fraction(sigma) ** 2 * spread
         bound = math.isqrt(math.ceil(square) - 1) + 1 if sigma > 0 else -math.isqrt(math.floor(square))
     cutoff = -((-total - bound) // count)
-    return Threshold(value, np.int32(min(max(cutoff, -MOST), MOST)), count, frame)
+    return Threshold(value, np.int32(min(max(cutoff, -MOST), MOST)), count, frame, sums)
 
 
 def _float_threshold(frame: Frame, sigma: float) -> Threshold:
-    sums, squares = np.zeros((2, len(frame.level)))
-    pivot = _some_level(frame)  # a value of the image: sums of squares about it do not cancel
     with np.errstate(over="ignore", invalid="ignore"):  # overflow ends as a variance that is not finite
-        count = kernels.grey.float_sums(
-            frame.pixels, frame.kind, frame.weights, frame.valid_pixels, pivot, frame.level, sums, squares
+        count, pivot, total, squares = kernels.grey.float_sums(
+            frame.pixels, frame.kind, frame.weights, frame.valid_pixels, frame.level
         )
-        if count == 0:
-            return Threshold(math.nan, None, 0, frame)
-        offset = float(sums.sum()) / count
-        variance = float(squares.sum()) / count - offset * offset
+    if count == 0:
+        return Threshold(math.nan, None, 0, frame)
+    offset = total / count
+    variance = squares / count - offset * offset
     cutoff = pivot + offset + sigma * math.sqrt(variance) if variance >= 0 else math.nan
     value = cutoff / frame.scale
     if not (variance > 0 and math.isfinite(cutoff)):
         return Threshold(value, None, count, frame)
     return Threshold(value, np.float64(cutoff), count, frame)
-
-
-def _some_level(frame: Frame) -> float:
-    """The finite grey level of a valid pixel: of one in a chunk from the middle of the image, else of any, else 0."""
-    grey, chunk = kernels.grey, kernels.grey.CHUNK
-    count = frame.height * frame.width
-    planes = np.empty((3, chunk), frame.rows.dtype)
-    for start in (max(count - chunk, 0) // 2, *range(0, count, chunk)):
-        level = frame.level[: min(chunk, count - start)]
-        pixels = frame.pixels[start * frame.bands : (start + len(level)) * frame.bands]
-        grey.grey_levels(pixels, frame.kind, frame.weights, planes, level)
-        good = np.isfinite(level)
-        if frame.valid_pixels is not None:
-            good &= frame.valid_pixels[start : start + len(level)] != 0
-        if good.any():
-            return float(level[good.argmax()])
-    return 0.0
 
 
 def _clipped_threshold(frame: Frame, sigma: float, clip: float) -> Threshold:
