@@ -13,9 +13,9 @@ pixels run five times slower).
 from importlib import import_module
 from types import ModuleType
 
-from .constants import BACKGROUND, CHUNK, FOREGROUND, MEMBER, RGB, RGBA, SUM, WEIGHTED
+from .constants import BACKGROUND, BLOCK, CHUNK, FOREGROUND, MEMBER, RGB, RGBA, SUM, WEIGHTED
 
-__all__ = ["BACKGROUND", "CHUNK", "FOREGROUND", "MEMBER", "RGB", "RGBA", "SUM", "WEIGHTED"]
+__all__ = ["BACKGROUND", "BLOCK", "CHUNK", "FOREGROUND", "MEMBER", "RGB", "RGBA", "SUM", "WEIGHTED"]
 
 _MODULES = ("component", "deblend", "ellipse", "galaxy", "grey", "regions", "resample", "sums", "threshold")
 

@@ -33,12 +33,12 @@ def nearest_foreground(row, col, mask):
 
 @kernel
 def find_value(line, start, stop, value):
-    """The first x from start to stop - 1 with line[x] == value, else stop; the slice spares a sign check a step."""
-    part = line[start:stop]
-    for x in range(len(part)):
-        if part[x] == value:
-            return start + x
-    return stop
+    """The first x from start to stop - 1 with line[x] == value, else stop."""
+    part = line[start:stop]  # a slice, whose indices need no check of their sign
+    x = 0
+    while x < len(part) and part[x] != value:
+        x += 1
+    return start + x
 
 
 @kernel
@@ -47,28 +47,36 @@ def fill_component(row, col, mask, moments, bbox):
     height, width = mask.shape
     n = sum_r = sum_c = sum_rr = sum_rc = sum_cc = 0
     top, left, bottom, right = row, col, row, col
-    seeds = np.empty((512 + width, 2), np.int32)  # a pixel of each run still to be taken; a run can be here twice
-    seeds[0, 0], seeds[0, 1] = row, col
-    pending = 1
-    while pending:
-        if pending + width + 2 > len(seeds):  # room for the neighbours of any run
-            grown = np.empty((2 * len(seeds) + width, 2), np.int32)
-            grown[:pending] = seeds[:pending]
-            seeds = grown
+    runs = np.empty((512 + width, 3), np.int32)  # row, start and end of runs that are marked but not yet summed
+    pending = 0
+    above, below, low, high = row, -1, col, col + 1  # rows and columns where to look for runs: first at the pixel
+    while True:
+        for y in (above, below):
+            if y < 0 or y >= height:
+                continue
+            line = mask[y]
+            start = find_value(line, low, high, FOREGROUND)
+            while start < high:
+                end = find_value(line, start, width, BACKGROUND)
+                while start > 0 and line[start - 1] == FOREGROUND:
+                    start -= 1
+                run = line[start:end]
+                for x in range(len(run)):
+                    run[x] = MEMBER
+                runs[pending, 0], runs[pending, 1], runs[pending, 2] = y, start, end
+                pending += 1
+                start = find_value(line, end, high, FOREGROUND)
+        if pending == 0:
+            break
+        if pending + width + 2 > len(runs):  # room for the neighbours of any run
+            grown = np.empty((2 * len(runs) + width, 3), np.int32)
+            for k in range(pending):  # assigned as a slice, Numba would compile the text of an error for seconds
+                grown[k, 0], grown[k, 1], grown[k, 2] = runs[k, 0], runs[k, 1], runs[k, 2]
+            runs = grown
         pending -= 1
-        y, x = int(seeds[pending, 0]), int(seeds[pending, 1])
-        line = mask[y]
-        if line[x] == MEMBER:
-            continue
-        start = x
-        while start > 0 and line[start - 1] == FOREGROUND:
-            start -= 1
-        end = find_value(line, x, width, BACKGROUND)
-        run = line[start:end]
-        for k in range(len(run)):
-            run[k] = MEMBER
+        y, start, end = int(runs[pending, 0]), int(runs[pending, 1]), int(runs[pending, 2])
 
-        # Sums over the run in closed form, about (row, col).
+        # Sums over the run in closed form, about (row, col): integers, exact while they are below 2^63.
         length = end - start
         r = y - row
         a = start - col
@@ -79,23 +87,12 @@ def fill_component(row, col, mask, moments, bbox):
         sum_c += c
         sum_rr += length * r * r
         sum_rc += r * c
-        sum_cc += (b * (b + 1) * (2 * b + 1) - (a - 1) * a * (2 * a - 1)) // 6
+        sum_cc += (b * (b + 1) * (2 * b + 1) - (a - 1) * a * (2 * a - 1)) // 6  # squares to b, less those to a - 1
         top = min(top, y)
         bottom = max(bottom, y)
         left = min(left, start)
         right = max(right, end - 1)
-
-        low, high = max(start - 1, 0), min(end + 1, width)
-        for near in (y - 1, y + 1):
-            if near < 0 or near >= height:
-                continue
-            line = mask[near]
-            x = find_value(line, low, high, FOREGROUND)
-            while x < high:
-                seeds[pending, 0], seeds[pending, 1] = near, x
-                pending += 1
-                x = find_value(line, x, high, BACKGROUND)
-                x = find_value(line, x, high, FOREGROUND)
+        above, below, low, high = y - 1, y + 1, max(start - 1, 0), min(end + 1, width)
     moments[0] = n
     moments[1] = sum_r
     moments[2] = sum_c

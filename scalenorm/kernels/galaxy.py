@@ -10,8 +10,9 @@ import numpy as np
 
 from .compile import kernel
 from .component import find_component
+from .constants import BLOCK
 from .ellipse import fit_ellipse
-from .grey import split_pixels
+from .grey import exact_foreground, float_foreground
 from .regions import inspect_region
 from .resample import resample_windows
 from .threshold import exact_threshold, float_threshold
@@ -19,6 +20,35 @@ from .threshold import exact_threshold, float_threshold
 # Places in the results.
 VALUE, CUTOFF, ELLIPSE, WINDOW_ROW, WINDOW_COL, SIDE = 0, 1, 2, 7, 8, 9
 MOMENTS, ORIGIN, BBOX, VALID, BELOW, NEIGHBOURS, FAINT, SATURATED = 0, 6, 8, 12, 13, 14, 15, 16
+
+
+@kernel
+def find_exact_foreground(pixels, kind, weights, scale, valid, level, numbers, sky, foreground):
+    """Threshold, foreground and sky of an image of 8 or 16 bits; the numbers of valid pixels and of those below."""
+    totals, over = np.zeros(len(weights), np.int64), np.zeros(len(weights), np.int64)
+    peaks = np.empty((len(foreground) + BLOCK - 1) // BLOCK, np.int32)
+    count = exact_threshold(pixels, kind, weights, valid, level, scale, totals, peaks, numbers)
+    if not np.isfinite(numbers[CUTOFF]):
+        return count, 0
+    cutoff = level.dtype.type(numbers[CUTOFF])
+    below = count - exact_foreground(pixels, kind, weights, valid, cutoff, level, peaks, over, foreground)
+    for band in range(len(weights)):
+        sky[band] = (totals[band] - over[band]) / below
+    return count, below
+
+
+@kernel
+def find_float_foreground(pixels, kind, weights, scale, valid, level, sigma, numbers, sky, foreground):
+    """As `find_exact_foreground` for floats."""
+    count = float_threshold(pixels, kind, weights, valid, level, scale, sigma, numbers)
+    if not np.isfinite(numbers[CUTOFF]):
+        return count, 0
+    cutoff = level.dtype.type(numbers[CUTOFF])
+    totals = np.zeros(len(weights))
+    below = float_foreground(pixels, kind, weights, valid, cutoff, level, totals, foreground)
+    for band in range(len(weights)):
+        sky[band] = totals[band] / below
+    return count, below
 
 
 @kernel
@@ -37,22 +67,24 @@ def measure_and_crop(
     """
     bands = len(weights)
     height, width = mask.shape
-    pixels, valid_pixels = rows.reshape(-1), None if valid is None else valid.reshape(-1)
+    pixels, foreground = rows.reshape(-1), mask.reshape(-1)
     if sigma is None:  # decided when compiled: what is exact needs no floats, and the other way round
-        count = exact_threshold(pixels, kind, weights, valid_pixels, level, scale, numbers)
+        count, below = find_exact_foreground(pixels, kind, weights, scale, valid, level, numbers, sky, foreground)
     else:
-        count = float_threshold(pixels, kind, weights, valid_pixels, level, scale, sigma, numbers)
-    if not np.isfinite(numbers[CUTOFF]) or (sigma is not None and count < height * width):
-        return False  # no foreground, numbers beyond float64, pixels that are not finite, or masked ones that may be
-    cutoff = level.dtype.type(numbers[CUTOFF])
-    sums = np.zeros((bands, 1 if sigma is None else len(level)))
-    below = split_pixels(pixels, kind, weights, valid_pixels, cutoff, level, sums, mask.reshape(-1))
+        count, below = find_float_foreground(
+            pixels, kind, weights, scale, valid, level, sigma, numbers, sky, foreground
+        )
+        if count < height * width:
+            return False  # pixels that are not finite, or masked ones that may be
+    if below == 0:
+        return False  # no foreground, or no sky
     for band in range(bands):
-        sky[band] = sums[band].sum() / max(below, 1)
         crop_sky[band] = sky[band]
-    if below == 0 or not np.isfinite(sky).all():
-        return False
-    integers[: SATURATED + 1] = 0
+        if not np.isfinite(sky[band]):
+            return False
+    cutoff = level.dtype.type(numbers[CUTOFF])
+    for place in range(len(integers)):
+        integers[place] = 0
     bbox = integers[BBOX : BBOX + 4]
     find_component(row, col, mask, integers[MOMENTS : MOMENTS + 8], bbox)
     if integers[MOMENTS] * max(bbox[2] - bbox[0], bbox[3] - bbox[1]) >= 1 << 30:
@@ -66,13 +98,8 @@ def measure_and_crop(
     top, left = numbers[WINDOW_ROW] + 0.5 - side / 2, numbers[WINDOW_COL] + 0.5 - side / 2
     for n in range(len(boxes)):
         if boxes[n, 2] == 0:
-            leaves = top < 0 or left < 0 or top + side > height or left + side > width
-            boxes[n, 0], boxes[n, 1], boxes[n, 2], boxes[n, 3] = (
-                top,
-                left,
-                side / crops.shape[1],
-                1.0 if leaves else 0.0,
-            )
+            boxes[n, 0], boxes[n, 1], boxes[n, 2] = top, left, side / crops.shape[1]
+            boxes[n, 3] = 1 if top < 0 or left < 0 or top + side > height or left + side > width else 0
     resample_windows(rows, boxes, crop_sky, rounded, crops)
     integers[VALID], integers[BELOW] = count, below
     if inspect:
@@ -82,22 +109,8 @@ def measure_and_crop(
             min(math.floor(top) + reach, height), min(math.floor(left) + reach, width),
         )  # fmt: skip
         neighbours, faint, saturated = inspect_region(
-            rows,
-            kind,
-            weights,
-            valid,
-            cutoff,
-            level,
-            mask,
-            mask,
-            True,
-            bbox,
-            window,
-            min(step, height),
-            deviations,
-            rows,
-            bands,
-            largest,
-        )
+            rows, kind, weights, valid, cutoff, level, mask, mask, True, bbox, window, min(step, height), deviations,
+            rows, bands, largest,
+        )  # fmt: skip
         integers[NEIGHBOURS], integers[FAINT], integers[SATURATED] = neighbours, faint, saturated
     return True

@@ -9,26 +9,35 @@ Sums do not care about rows: they run over ``pixels``, the image as one flat seq
 import numpy as np
 
 from .compile import kernel
-from .constants import CHUNK, RGB, RGBA, WEIGHTED
+from .constants import BLOCK, CHUNK, RGB, RGBA, WEIGHTED
+
+LANES = 16  # partial sums of floats: they fill vectors, and their number fixes the order on every machine
+
+
+@kernel
+def split_bands(pixels, kind, planes, count):
+    """Write the three bands of RGB or RGBA one by one: apart they vectorise, together they do not."""
+    red, green, blue = planes[0], planes[1], planes[2]
+    if kind == RGB:  # strides must be constants
+        for x in range(count):
+            red[x], green[x], blue[x] = pixels[3 * x], pixels[3 * x + 1], pixels[3 * x + 2]
+    else:
+        for x in range(count):
+            red[x], green[x], blue[x] = pixels[4 * x], pixels[4 * x + 1], pixels[4 * x + 2]
 
 
 @kernel
 def grey_levels(pixels, kind, weights, planes, level):
     """Write the scaled grey level of each pixel to ``level``, whose dtype decides the arithmetic.
 
-    Of RGB and RGBA, ``planes`` then holds the three bands one by one: apart they vectorise, together they do not.
+    Of RGB and RGBA, ``planes`` then holds the three bands one by one.
     """
     bands = len(weights)
     number = level.dtype.type
     if kind in (RGB, RGBA):
+        split_bands(pixels, kind, planes, len(level))
         red, green, blue = planes[0], planes[1], planes[2]
-        if kind == RGB:  # strides must be constants
-            for x in range(len(level)):
-                red[x], green[x], blue[x] = pixels[3 * x], pixels[3 * x + 1], pixels[3 * x + 2]
-        else:
-            for x in range(len(level)):
-                red[x], green[x], blue[x] = pixels[4 * x], pixels[4 * x + 1], pixels[4 * x + 2]
-        for x in range(len(level)):
+        for x in range(len(level)):  # constants, not ``weights``: of bytes and small constants a short multiply is made
             level[x] = 2125 * number(red[x]) + 7154 * number(green[x]) + 721 * number(blue[x])
     elif kind == WEIGHTED:
         for x in range(len(level)):
@@ -45,126 +54,235 @@ def grey_levels(pixels, kind, weights, planes, level):
 
 
 @kernel
-def integer_sums(pixels, kind, weights, valid, level, out):
-    """Exact sums over the valid pixels: out = [sum g, and A, B, C with sum g^2 = A 2^32 + B 2^16 + C]."""
-    bands = len(weights)
-    count = len(pixels) // bands
-    planes = np.empty((3, CHUNK), pixels.dtype)
-    total = high = middle = low = 0
-    for start in range(0, count, CHUNK):
-        stop = min(start + CHUNK, count)
-        grey = level[: stop - start]
-        grey_levels(pixels[start * bands : stop * bands], kind, weights, planes, grey)
-        if valid is not None:
-            keep = valid[start:stop]
-            for x in range(len(grey)):
-                grey[x] *= keep[x]
-        if pixels.itemsize == 1:  # the squares of a chunk fit 64 bits
-            squares = 0
-            for x in range(len(grey)):
-                g = np.int64(grey[x])
-                total += g
-                squares += g * g
-            high += squares >> 32
-            low += squares & 0xFFFFFFFF
-        else:
-            for x in range(len(grey)):
-                g = np.int64(grey[x])
-                upper = g >> 16
-                lower = g & 0xFFFF
-                total += g
-                high += upper * upper
-                middle += 2 * upper * lower
-                low += lower * lower
-    out[0] = total
-    out[1] = high
-    out[2] = middle
-    out[3] = low
+def block_peaks(pixels, size, peaks):
+    """The largest of every ``size`` values."""
+    for block in range(len(peaks)):
+        part = pixels[block * size : (block + 1) * size]
+        peak = part[0]
+        for x in range(len(part)):
+            peak = part[x] if part[x] > peak else peak
+        peaks[block] = peak
 
 
 @kernel
-def float_sums(pixels, kind, weights, valid, pivot, level, sums, squares):
-    """Add g - pivot and its square over the valid, finite pixels to CHUNK partial sums; returns the number of pixels.
+def byte_sums(planes, count, totals):
+    """Add three bands of bytes to ``totals``; returns the sum of g and that of g^2, from the products of the bands.
 
-    Independent partial sums vectorise, and a fixed number of them gives the same result on any machine.
+    CHUNK such products sum to less than 2^28, so 32 bits do, and short multiplies; the last line is below 2^56.
+    """
+    red, green, blue = planes[0], planes[1], planes[2]
+    reds = greens = blues = rr = gg = bb = rg = rb = gb = np.int32(0)
+    for x in range(count):
+        r, g, b = np.int32(red[x]), np.int32(green[x]), np.int32(blue[x])
+        reds = np.int32(reds + r)  # Numba adds small integers as large ones, unless told
+        greens = np.int32(greens + g)
+        blues = np.int32(blues + b)
+        rr = np.int32(rr + np.int32(r * r))
+        gg = np.int32(gg + np.int32(g * g))
+        bb = np.int32(bb + np.int32(b * b))
+        rg = np.int32(rg + np.int32(r * g))
+        rb = np.int32(rb + np.int32(r * b))
+        gb = np.int32(gb + np.int32(g * b))
+    totals[0] += reds
+    totals[1] += greens
+    totals[2] += blues
+    levels = 2125 * np.int64(reds) + 7154 * np.int64(greens) + 721 * np.int64(blues)
+    squares = 2125 * 2125 * np.int64(rr) + 7154 * 7154 * np.int64(gg) + 721 * 721 * np.int64(bb)
+    products = 2125 * 7154 * np.int64(rg) + 2125 * 721 * np.int64(rb) + 7154 * 721 * np.int64(gb)
+    return levels, squares + 2 * products
+
+
+@kernel
+def exact_sums(pixels, kind, weights, valid, level, totals, peaks):
+    """Sums over the valid pixels of an image of 8 or 16 bits: that of g, and A and B with sum g^2 = A 2^32 + B.
+
+    Adds each band to ``totals``, and writes the largest value of every BLOCK pixels, masked ones too, to ``peaks``.
+    ``valid`` is empty where all pixels are.
     """
     bands = len(weights)
     count = len(pixels) // bands
     planes = np.empty((3, CHUNK), pixels.dtype)
+    total = high = low = 0
+    for start in range(0, count, CHUNK):
+        stop = min(start + CHUNK, count)
+        chunk, grey = pixels[start * bands : stop * bands], level[: stop - start]
+        block_peaks(chunk, BLOCK * bands, peaks[start // BLOCK : (stop + BLOCK - 1) // BLOCK])
+        if kind == RGB and pixels.itemsize == 1:
+            split_bands(chunk, kind, planes, len(grey))
+            if len(valid):
+                keep = valid[start:stop]
+                for band in range(3):
+                    plane = planes[band]
+                    for x in range(len(grey)):
+                        plane[x] *= keep[x]
+            levels, squares = byte_sums(planes, len(grey), totals)
+            total += levels
+            high += squares >> 32
+            low += squares & 0xFFFFFFFF
+            continue
+        grey_levels(chunk, kind, weights, planes, grey)
+        if len(valid):
+            keep = valid[start:stop]
+            for x in range(len(grey)):
+                grey[x] *= keep[x]
+        for x in range(len(grey)):  # g is below 2^31 and 2^32 pixels are too many: neither sum reaches 2^63
+            g = np.int64(grey[x])
+            total += g
+            high += (g * g) >> 32
+            low += (g * g) & 0xFFFFFFFF
+        for band in range(bands):
+            added = np.int32(0)  # CHUNK values of 16 bits sum to less than 2^29
+            if len(valid):
+                keep = valid[start:stop]
+                for x in range(len(grey)):
+                    added = np.int32(added + np.int32(chunk[bands * x + band]) * keep[x])
+            elif kind == RGB:
+                plane = planes[band]
+                for x in range(len(grey)):
+                    added = np.int32(added + np.int32(plane[x]))
+            else:
+                for x in range(len(grey)):
+                    added = np.int32(added + np.int32(chunk[bands * x + band]))
+            totals[band] += added
+    return total, high, low
+
+
+@kernel
+def exact_foreground(pixels, kind, weights, valid, cutoff, level, peaks, totals, foreground):
+    """Write 1 where valid pixels have g >= cutoff, else 0, and add their bands to ``totals``; return their number.
+
+    Most of an image is sky: blocks whose largest value, ``peaks``, cannot reach the cutoff are not looked at.
+    """
+    bands = len(weights)
+    count = len(pixels) // bands
+    planes = np.empty((3, CHUNK), pixels.dtype)
+    most = 10000 if kind in (RGB, RGBA) else bands  # g of a pixel whose bands are all 1: no weight is negative
+    foreground[:] = 0
+    found = 0
+    first = 0
+    while first < len(peaks):
+        last = first
+        while last < len(peaks) and (last - first) * BLOCK < CHUNK and most * np.int64(peaks[last]) >= cutoff:
+            last += 1
+        if last == first:
+            first += 1
+            continue
+        start, stop = first * BLOCK, min(last * BLOCK, count)
+        first = last
+        chunk, grey, over = pixels[start * bands : stop * bands], level[: stop - start], foreground[start:stop]
+        grey_levels(chunk, kind, weights, planes, grey)
+        for x in range(len(grey)):
+            over[x] = grey[x] >= cutoff
+        if len(valid):
+            keep = valid[start:stop]
+            for x in range(len(grey)):
+                over[x] &= keep[x]
+        reached = np.int32(0)
+        for x in range(len(grey)):
+            reached = np.int32(reached + over[x])
+        found += reached
+        for band in range(bands):
+            added = np.int32(0)
+            if kind == RGB:
+                plane = planes[band]
+                for x in range(len(grey)):
+                    added = np.int32(added + np.int32(plane[x]) * np.int32(over[x]))
+            else:
+                for x in range(len(grey)):
+                    added = np.int32(added + np.int32(chunk[bands * x + band]) * np.int32(over[x]))
+            totals[band] += added
+    return found
+
+
+@kernel
+def lane_sum(values, lanes):
+    """The sum of values, as LANES partial sums that are then added."""
+    lanes[:] = 0
+    whole = len(values) // LANES * LANES
+    for start in range(0, whole, LANES):
+        part = values[start : start + LANES]
+        for x in range(LANES):
+            lanes[x] += part[x]
+    rest = values[whole:]
+    for x in range(len(rest)):
+        lanes[x] += rest[x]
+    total = 0.0
+    for x in range(LANES):
+        total += lanes[x]
+    return total
+
+
+@kernel
+def float_sums(pixels, kind, weights, valid, level):
+    """Number of valid, finite pixels, a pivot p among their levels, and the sums of g - p and (g - p)^2.
+
+    About one of its values the squares of an image do not cancel.
+    """
+    bands = len(weights)
+    count = len(pixels) // bands
+    planes, lanes = np.empty((3, CHUNK), pixels.dtype), np.empty(LANES)
     used = 0
+    pivot = total = squares = 0.0
     for start in range(0, count, CHUNK):
         stop = min(start + CHUNK, count)
         grey = level[: stop - start]
         grey_levels(pixels[start * bands : stop * bands], kind, weights, planes, grey)
-        if valid is not None:
+        if len(valid):
             keep = valid[start:stop]
             for x in range(len(grey)):
                 if keep[x] == 0:
                     grey[x] = np.nan
+        if used == 0:
+            for x in range(len(grey)):
+                if np.isfinite(grey[x]):
+                    pivot = grey[x]
+                    break
         for x in range(len(grey)):
             used += np.isfinite(grey[x])
         for x in range(len(grey)):
-            g = grey[x] - pivot if np.isfinite(grey[x]) else 0.0
-            sums[x] += g
-            squares[x] += g * g
-    return used
+            grey[x] = grey[x] - pivot if np.isfinite(grey[x]) else 0.0
+        total += lane_sum(grey, lanes)
+        for x in range(len(grey)):
+            grey[x] *= grey[x]
+        squares += lane_sum(grey, lanes)
+    return used, pivot, total, squares
 
 
 @kernel
-def split_pixels(pixels, kind, weights, valid, cutoff, level, sums, foreground):
-    """Add each band over the valid, finite pixels with g < cutoff to sums: (bands, 1), or (bands, CHUNK) for floats.
+def float_foreground(pixels, kind, weights, valid, cutoff, level, totals, foreground):
+    """Write 1 where valid, finite pixels have g >= cutoff, else 0; returns the number of those with g < cutoff.
 
-    Writes 1 to ``foreground`` where valid pixels have g >= cutoff, else 0. Returns the number of pixels added.
+    Adds each band of the latter to ``totals``: they are summed, because a total less the foreground's would cancel.
     """
     bands = len(weights)
     count = len(pixels) // bands
-    planes = np.empty((3, CHUNK), pixels.dtype)
-    exact = level.itemsize == 4
+    planes, lanes = np.empty((3, CHUNK), pixels.dtype), np.empty(LANES)
+    sky, values = np.empty(CHUNK, np.uint8), np.empty(CHUNK)
     used = 0
     for start in range(0, count, CHUNK):
         stop = min(start + CHUNK, count)
-        chunk = pixels[start * bands : stop * bands]
-        grey = level[: stop - start]
+        chunk, grey, over = pixels[start * bands : stop * bands], level[: stop - start], foreground[start:stop]
         grey_levels(chunk, kind, weights, planes, grey)
-        over = foreground[start:stop]
         for x in range(len(grey)):
             over[x] = (grey[x] >= cutoff) & np.isfinite(grey[x])
-        if valid is not None:
+            sky[x] = (grey[x] < cutoff) & np.isfinite(grey[x])
+        if len(valid):
             keep = valid[start:stop]
             for x in range(len(grey)):
                 over[x] &= keep[x]
-                if keep[x] == 0:
-                    grey[x] = cutoff
-        if kind == RGB and exact:
-            red, green, blue = planes[0], planes[1], planes[2]
-            n = reds = greens = blues = np.int32(0)  # CHUNK values of 16 bits fit
-            for x in range(len(grey)):
-                sky = np.int32(1) if grey[x] < cutoff else np.int32(0)
-                n = np.int32(n + sky)
-                reds = np.int32(reds + np.int32(red[x] * sky))
-                greens = np.int32(greens + np.int32(green[x] * sky))
-                blues = np.int32(blues + np.int32(blue[x] * sky))
-            used += n
-            sums[0, 0] += reds
-            sums[1, 0] += greens
-            sums[2, 0] += blues
-            continue
+                sky[x] &= keep[x]
+        below = np.int32(0)
         for x in range(len(grey)):
-            grey[x] = grey[x] < cutoff and np.isfinite(grey[x])
-        for x in range(len(grey)):
-            used += np.int64(grey[x])
+            below = np.int32(below + sky[x])
+        used += below
+        part = values[: len(grey)]
         for band in range(bands):
             if kind == RGB:
-                plane, partial = planes[band], sums[band]
+                plane = planes[band]
                 for x in range(len(grey)):
-                    partial[x] += plane[x] if grey[x] != 0 else 0
-            elif exact:
-                total = 0
-                for x in range(len(grey)):
-                    total += np.int32(chunk[bands * x + band]) * grey[x]
-                sums[band, 0] += total
+                    part[x] = plane[x] if sky[x] else 0
             else:
-                partial = sums[band]
                 for x in range(len(grey)):
-                    partial[x] += chunk[bands * x + band] if grey[x] != 0 else 0
+                    part[x] = chunk[bands * x + band] if sky[x] else 0
+            totals[band] += lane_sum(part, lanes)
     return used

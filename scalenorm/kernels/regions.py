@@ -4,7 +4,7 @@ import numpy as np
 
 from .compile import kernel
 from .constants import CHUNK, MEMBER
-from .grey import grey_levels
+from .grey import LANES, grey_levels, lane_sum
 
 
 @kernel
@@ -36,36 +36,39 @@ def sky_moments(rows, kind, weights, valid, cutoff, level, step):
     """Mean and variance of the grey level of the pixels below the cutoff, in every step-th row."""
     bands = len(weights)
     width = rows.shape[1] // bands
-    planes = np.empty((3, CHUNK), rows.dtype)
-    depths, squares = np.zeros((2, min(CHUNK, width)))
+    planes, depths, lanes = np.empty((3, CHUNK), rows.dtype), np.empty(CHUNK), np.empty(LANES)
     count = 0
+    total = squares = 0.0
     for y in range(step // 2, len(rows), step):
         for start in range(0, width, CHUNK):
             stop = min(start + CHUNK, width)
-            grey = level[: stop - start]
+            grey, part = level[: stop - start], depths[: stop - start]
             grey_levels(rows[y, start * bands : stop * bands], kind, weights, planes, grey)
-            if valid is not None:
-                keep = valid[y, start:stop]
+            if len(valid):
+                keep = valid[y * width + start : y * width + stop]
                 for x in range(len(grey)):
                     if keep[x] == 0:
                         grey[x] = cutoff
-            for x in range(len(grey)):
-                depth = float(grey[x]) - cutoff if (grey[x] < cutoff) & np.isfinite(grey[x]) else 0.0
-                depths[x] += depth
-                squares[x] += depth * depth
             below = np.int32(0)
             for x in range(len(grey)):
                 below = np.int32(below + ((grey[x] < cutoff) & np.isfinite(grey[x])))
             count += below
+            for x in range(len(grey)):
+                part[x] = float(grey[x]) - cutoff if (grey[x] < cutoff) & np.isfinite(grey[x]) else 0.0
+            total += lane_sum(part, lanes)
+            for x in range(len(grey)):
+                part[x] *= part[x]
+            squares += lane_sum(part, lanes)
     if count == 0:
         return np.nan, np.nan
-    depth = depths.sum() / count
-    return cutoff + depth, max(squares.sum() / count - depth * depth, 0.0)
+    depth = total / count
+    return cutoff + depth, max(squares / count - depth * depth, 0.0)
 
 
 @kernel
 def reaches(rows, bands, valid, value, member, bbox):
     """Whether any band of any valid pixel of a region has a value."""
+    width = rows.shape[1] // bands
     value = rows.dtype.type(value)  # compared in their own type, many at once
     for y in range(bbox[0], bbox[2]):
         values = rows[y, bbox[1] * bands : bbox[3] * bands]
@@ -75,7 +78,7 @@ def reaches(rows, bands, valid, value, member, bbox):
         if found:
             line = member[y, bbox[1] : bbox[3]]
             for x in range(len(line)):
-                if line[x] == MEMBER and (valid is None or valid[y, bbox[1] + x] != 0):
+                if line[x] == MEMBER and (len(valid) == 0 or valid[y * width + bbox[1] + x] != 0):
                     for band in range(bands):
                         if values[bands * x + band] == value:
                             return True
@@ -86,6 +89,7 @@ def reaches(rows, bands, valid, value, member, bbox):
 def mean_light(rows, kind, weights, valid, level, member, bbox):
     """Mean of the scaled grey level over the valid, finite pixels of a region: a filled hole may hold others."""
     bands = len(weights)
+    width = rows.shape[1] // bands
     planes = np.empty((3, CHUNK), rows.dtype)
     wide = np.int64(1)  # makes int64 of int32, and leaves floats
     total = level.dtype.type(0) * wide
@@ -96,7 +100,11 @@ def mean_light(rows, kind, weights, valid, level, member, bbox):
             grey, line = level[: stop - start], member[y, start:stop]
             grey_levels(rows[y, start * bands : stop * bands], kind, weights, planes, grey)
             for x in range(len(grey)):
-                use = line[x] == MEMBER and np.isfinite(grey[x]) and (valid is None or valid[y, start + x] != 0)
+                use = (
+                    line[x] == MEMBER
+                    and np.isfinite(grey[x])
+                    and (len(valid) == 0 or valid[y * width + start + x] != 0)
+                )
                 total += grey[x] * wide if use else 0
                 count += use
     return total / count

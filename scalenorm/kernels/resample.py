@@ -71,6 +71,41 @@ def combine_rows(rows, first, count, weights, left, right, line):
 
 
 @kernel
+def combine_columns(line, first, count, taps, weights, outside, sky, sums):
+    """sums[bands * j + band] = outside[j] * sky[band] + sum over k of weights[j, k] * pixel first[j] + k of the line.
+
+    The line starts with pixel first[0]. All sums but empty ones have ``taps`` terms, some of weight zero: a loop whose
+    length changes from one to the next is mispredicted.
+    """
+    bands = len(sky)
+    real = line.dtype.type
+    if bands == 3:
+        for j in range(len(first)):
+            share, pixels, target = weights[j], line[3 * (first[j] - first[0]) :], sums[3 * j : 3 * j + 4]
+            red = green = blue = spare = real(0)
+            for k in range(taps if count[j] else 0):  # a fourth sum makes one vector of the four: the next one's place
+                w = share[k]
+                red += w * pixels[3 * k]
+                green += w * pixels[3 * k + 1]
+                blue += w * pixels[3 * k + 2]
+                spare += w * pixels[3 * k + 3]
+            target[0], target[1], target[2], target[3] = red, green, blue, spare
+        for j in range(len(first)):
+            if outside[j] > 0:
+                for band in range(3):
+                    sums[3 * j + band] += outside[j] * sky[band]
+    else:
+        for j in range(len(first)):
+            share = weights[j]
+            for band in range(bands):
+                pixels = line[bands * (first[j] - first[0]) + band :]
+                value = outside[j] * sky[band]
+                for k in range(taps if count[j] else 0):
+                    value += share[k] * pixels[bands * k]
+                sums[bands * j + band] = value
+
+
+@kernel
 def resample_window(rows, top, left, scale, extend, sky, rounded, out):
     """Resample a window of ``rows`` to ``out``, (size, size * bands): first over rows, then over columns.
 
@@ -79,56 +114,38 @@ def resample_window(rows, top, left, scale, extend, sky, rounded, out):
     """
     bands = len(sky)
     size = len(out)
-    real = sky.dtype.type
-    half = real(0.5)
-    taps_most = min(math.ceil(2 * max(scale, 1.0)) + 1, max(len(rows), rows.shape[1] // bands))
+    half = sky.dtype.type(0.5)
+    height, width = len(rows), rows.shape[1] // bands
+    most = min(math.ceil(2 * max(scale, 1.0)) + 1, max(height, width))
     row_first, row_count = np.empty(size, np.int64), np.empty(size, np.int64)
-    row_weights, row_outside = np.empty((size, taps_most), sky.dtype), np.empty(size, sky.dtype)
-    triangle_weights(top, scale, len(rows), extend, row_first, row_count, row_weights, row_outside)
+    row_weights, row_outside = np.zeros((size, most), sky.dtype), np.empty(size, sky.dtype)
+    triangle_weights(top, scale, height, extend, row_first, row_count, row_weights, row_outside)
     col_first, col_count = np.empty(size, np.int64), np.empty(size, np.int64)
-    col_weights, col_outside = np.empty((size, taps_most), sky.dtype), np.empty(size, sky.dtype)
-    triangle_weights(left, scale, rows.shape[1] // bands, extend, col_first, col_count, col_weights, col_outside)
+    col_weights, col_outside = np.zeros((size, most), sky.dtype), np.empty(size, sky.dtype)
+    triangle_weights(left, scale, width, extend, col_first, col_count, col_weights, col_outside)
 
+    taps = 0
+    for j in range(size):
+        taps = max(taps, col_count[j])
     first = col_first[0] * bands
     last = (col_first[size - 1] + col_count[size - 1]) * bands
-    line = np.zeros(last - first + 1, sky.dtype)  # a row of the window, and one item that the loop below looks at
+    line = np.zeros(last - first + taps * bands + 1, sky.dtype)  # a row of the window, and zeros for taps beyond it
+    sums = np.empty(size * bands + 1, sky.dtype)
     for i in range(size):
         combine_rows(rows, row_first[i], row_count[i], row_weights[i], first, last, line)
         if row_outside[i] > 0:
-            for x in range(last - first):
-                line[x] += row_outside[i] * sky[x % bands]
+            for band in range(bands):
+                value = row_outside[i] * sky[band]
+                for x in range(band, last - first, bands):
+                    line[x] += value
+        combine_columns(line, col_first, col_count, taps, col_weights, col_outside, sky, sums)
         target = out[i]
-        for j in range(size):
-            weights = col_weights[j]
-            taps = line[col_first[j] * bands - first :]
-            if bands == 3:  # a fourth sum, not used, makes one vector of the four
-                red = green = blue = spare = real(0)
-                for k in range(col_count[j]):
-                    w = weights[k]
-                    red += w * taps[3 * k]
-                    green += w * taps[3 * k + 1]
-                    blue += w * taps[3 * k + 2]
-                    spare += w * taps[3 * k + 3]
-                red += col_outside[j] * sky[0]
-                green += col_outside[j] * sky[1]
-                blue += col_outside[j] * sky[2]
-                if rounded:
-                    target[3 * j] = np.floor(red + half)
-                    target[3 * j + 1] = np.floor(green + half)
-                    target[3 * j + 2] = np.floor(blue + half)
-                else:
-                    target[3 * j] = red
-                    target[3 * j + 1] = green
-                    target[3 * j + 2] = blue
-            else:
-                for band in range(bands):
-                    value = col_outside[j] * sky[band]
-                    for k in range(col_count[j]):
-                        value += weights[k] * taps[bands * k + band]
-                    if rounded:
-                        target[bands * j + band] = np.floor(value + half)
-                    else:
-                        target[bands * j + band] = value
+        if rounded:  # a row at a time: pixel by pixel rounding takes longer than the sums
+            for x in range(len(target)):
+                target[x] = np.floor(sums[x] + half)
+        else:
+            for x in range(len(target)):
+                target[x] = sums[x]
 
 
 @kernel

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .. import kernels
 from .frame import Frame
-from .threshold import MOST, TINY, Threshold
+from .threshold import MOST, TINY, ExactSums, Threshold, add_up
 
 
 class Foreground(NamedTuple):
@@ -26,9 +26,9 @@ def find_foreground(frame: Frame, threshold: Threshold) -> Foreground:
     If no valid pixel is below the threshold, the sky is the mean of all of them; if none is valid, 0.
     """
     if threshold.frame is frame:
-        return _divide(frame, threshold.cutoff)
+        return _divide(frame, threshold.cutoff, threshold.sums)
     # The grey level is that of another frame: what it leaves below the threshold is the sky of this one.
-    mask, _, below = _divide(threshold.frame, threshold.cutoff)
+    mask, _, below = _divide(threshold.frame, threshold.cutoff, threshold.sums)
     if threshold.cutoff is None or not below:
         return Foreground(mask, _divide(frame, None).sky, below)
     below_threshold = (mask == 0).astype(np.uint8)
@@ -37,20 +37,35 @@ def find_foreground(frame: Frame, threshold: Threshold) -> Foreground:
     return Foreground(mask, _divide(frame._replace(valid=below_threshold), None).sky, below)
 
 
-def _divide(frame: Frame, cutoff: np.int32 | np.float64 | None) -> Foreground:
+def _divide(frame: Frame, cutoff: np.int32 | np.float64 | None, sums: ExactSums | None = None) -> Foreground:
+    if frame.exact:
+        return _divide_exact(frame, cutoff, sums or add_up(frame)[0])
+    return _divide_floats(frame, np.float64(np.inf if cutoff is None else cutoff))
+
+
+def _divide_exact(frame: Frame, cutoff: np.int32 | np.float64 | None, sums: ExactSums) -> Foreground:
     mask = np.empty((frame.height, frame.width), np.uint8)
-    sums = np.zeros((frame.bands, 1 if frame.exact else len(frame.level)))
-    before = frame.pixels, frame.kind, frame.weights, frame.valid_pixels
-    above_all = np.int32(MOST) if frame.exact else np.float64(np.inf)
-    below = count = kernels.grey.split_pixels(
-        *before, above_all if cutoff is None else cutoff, frame.level, sums, mask.reshape(-1)
-    )
-    if not count and cutoff is not None:
-        unused = np.empty(mask.size, np.uint8)
-        count = kernels.grey.split_pixels(*before, above_all, frame.level, sums, unused)
+    over = np.zeros(frame.bands, np.int64)
+    count = mask.size if frame.valid is None else int(np.count_nonzero(frame.valid))
+    below = count - kernels.grey.exact_foreground(
+        frame.pixels, frame.kind, frame.weights, frame.valid_pixels, np.int32(MOST) if cutoff is None else cutoff,
+        frame.level, sums.peaks, over, mask.reshape(-1),
+    )  # fmt: skip
+    if below:
+        return Foreground(mask, (sums.totals - over) / below, below)
+    return Foreground(mask, sums.totals / max(count, 1), 0)
+
+
+def _divide_floats(frame: Frame, cutoff: np.float64) -> Foreground:
+    mask = np.empty((frame.height, frame.width), np.uint8)
+    totals = np.zeros(frame.bands)
     with np.errstate(over="ignore", invalid="ignore"):
-        sky = sums.sum(axis=1) / max(count, 1)
-    if not (frame.exact or np.isfinite(sky).all()):  # sums are beyond float64
-        tiny = None if cutoff is None else np.float64(cutoff * TINY)
-        sky = _divide(frame._replace(rows=frame.rows * TINY), tiny).sky / TINY
+        below = kernels.grey.float_foreground(
+            frame.pixels, frame.kind, frame.weights, frame.valid_pixels, cutoff, frame.level, totals, mask.reshape(-1)
+        )
+        sky = totals / max(below, 1)
+    if not below and cutoff < np.inf:
+        sky = _divide_floats(frame, np.float64(np.inf)).sky
+    elif not np.isfinite(sky).all():  # sums are beyond float64
+        sky = _divide_floats(frame._replace(rows=frame.rows * TINY), np.float64(cutoff * TINY)).sky / TINY
     return Foreground(mask, sky, below)

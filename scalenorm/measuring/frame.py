@@ -43,9 +43,9 @@ class Frame(NamedTuple):
         return self.rows.reshape(-1)
 
     @property
-    def valid_pixels(self) -> NDArray[np.uint8] | None:
-        """``valid`` as one sequence."""
-        return None if self.valid is None else self.valid.reshape(-1)
+    def valid_pixels(self) -> NDArray[np.uint8]:
+        """``valid`` as one sequence, empty where no pixel is masked."""
+        return _ALL_VALID if self.valid is None else self.valid.reshape(-1)
 
     @property
     def crop_dtype(self) -> type[np.float32 | np.float64]:
@@ -126,6 +126,7 @@ class _Writeable:
 
 
 _ONES = tuple(np.ones(n) for n in range(5))
+_ALL_VALID = np.empty(0, np.uint8)
 
 
 def _grey_kind(

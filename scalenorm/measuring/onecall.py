@@ -93,9 +93,9 @@ def find_in_one_call(
     scratch.position[:] = math.nan if options.center == "galaxy" else expected
     sky = np.empty(frame.bands)
     done = kernels.galaxy.measure_and_crop(
-        frame.rows, frame.kind, frame.weights, frame.scale, frame.valid, frame.level, None if frame.exact else options.sigma,
-        options.margin,
-        row, col, scratch.position, SKY_STEP, CONTRAST, LARGEST.get(frame.dtype, -1), inspect,
+        frame.rows, frame.kind, frame.weights, frame.scale, frame.valid_pixels, frame.level,
+        None if frame.exact else options.sigma, options.margin, row, col, scratch.position,
+        SKY_STEP, CONTRAST, LARGEST.get(frame.dtype, -1), inspect,
         scratch.mask[: height * width].reshape(height, width), sky, scratch.integers, scratch.numbers,
         boxes, np.empty(frame.bands, frame.crop_dtype), frame.rows.dtype.kind != "f", crops,
     )  # fmt: skip

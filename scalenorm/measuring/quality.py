@@ -68,7 +68,7 @@ def _inspect(frame: Frame, galaxy: Galaxy, region: Region) -> Inspection:
     side = math.ceil(galaxy.window.side)
     window = max(top, 0), max(left, 0), min(top + side, grey.height), min(left + side, grey.width)
     found = kernels.regions.inspect_region(
-        grey.rows, grey.kind, grey.weights, grey.valid, threshold.cutoff, grey.level,
+        grey.rows, grey.kind, grey.weights, grey.valid_pixels, threshold.cutoff, grey.level,
         mask, region.mask, region.mask is mask, region.bbox, window,
         min(SKY_STEP, grey.height), CONTRAST,
         frame.rows, frame.bands, LARGEST.get(frame.dtype, -1),

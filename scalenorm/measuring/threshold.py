@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import kernels
 from .frame import Frame, grey_image
@@ -16,6 +17,13 @@ MOST = 2**31 - 1  # above any exact grey level
 TINY = 2.0**-600  # scales any float64 down, so that squares and sums of them are finite
 
 
+class ExactSums(NamedTuple):
+    """What an image of 8 or 16 bits adds up to, beside its threshold: the foreground and the sky need it."""
+
+    totals: NDArray[np.int64]  # (bands,), of the values of the valid pixels
+    peaks: NDArray[np.int32]  # the largest value of every kernels.BLOCK pixels
+
+
 class Threshold(NamedTuple):
     """A threshold, and what it was computed from."""
 
@@ -23,6 +31,7 @@ class Threshold(NamedTuple):
     cutoff: np.int32 | np.float64 | None  # foreground is scaled grey >= cutoff; None: there is no foreground
     valid: int  # valid, finite pixels
     frame: Frame  # whose grey level is compared: that of the image, smoothed where asked for, scaled down where huge
+    sums: ExactSums | None = None  # of that frame, where they were needed
 
 
 def find_threshold(frame: Frame, options: MeasureOptions) -> Threshold:
@@ -44,34 +53,48 @@ def _threshold_of(frame: Frame, options: MeasureOptions) -> Threshold:
         return _clipped_threshold(frame, options.sigma, options.sigma_clip)
     if frame.exact and options.sigma != 1:
         return _exact_threshold(frame, options.sigma)
-    result = np.empty(2)
+    result, sums = np.empty(2), None
     before = frame.pixels, frame.kind, frame.weights, frame.valid_pixels, frame.level, frame.scale
     if frame.exact:
-        count = kernels.threshold.exact_threshold(*before, result)
+        sums = room_for_sums(frame)
+        count = kernels.threshold.exact_threshold(*before, *sums, result)
     else:
         count = kernels.threshold.float_threshold(*before, options.sigma, result)
     value, cutoff = result.tolist()
-    return Threshold(value, None if math.isnan(cutoff) else frame.level.dtype.type(cutoff), count, frame)
+    return Threshold(value, None if math.isnan(cutoff) else frame.level.dtype.type(cutoff), count, frame, sums)
+
+
+def add_up(frame: Frame) -> tuple[ExactSums, int, int]:
+    """Sums over an exact frame: of the bands, of the scaled grey level, and of its square."""
+    sums = room_for_sums(frame)
+    total, high, low = kernels.grey.exact_sums(
+        frame.pixels, frame.kind, frame.weights, frame.valid_pixels, frame.level, *sums
+    )
+    return sums, total, (high << 32) + low
+
+
+def room_for_sums(frame: Frame) -> ExactSums:
+    """Zeros for a kernel to fill."""
+    return ExactSums(
+        np.zeros(frame.bands, np.int64), np.empty(-(-frame.height * frame.width // kernels.BLOCK), np.int32)
+    )
 
 
 def _exact_threshold(frame: Frame, sigma: float) -> Threshold:
     """As the kernel of this name, at any number of deviations: that takes integers of more than 128 bits."""
-    sums = np.empty(4, np.int64)
-    kernels.grey.integer_sums(frame.pixels, frame.kind, frame.weights, frame.valid_pixels, frame.level, sums)
-    total, high, middle, low = sums.tolist()
+    sums, total, squares = add_up(frame)
     count = frame.height * frame.width if frame.valid is None else int(np.count_nonzero(frame.valid))
     if count == 0:
-        return Threshold(math.nan, None, 0, frame)
-    squares = (high << 32) + (middle << 16) + low
+        return Threshold(math.nan, None, 0, frame, sums)
     spread = count * squares - total * total  # count^2 * variance
     value = (total + sigma * math.sqrt(spread)) / (count * frame.scale)
     if spread == 0:
-        return Threshold(value, None, count, frame)
+        return Threshold(value, None, count, frame, sums)
     # count * g - total >= sigma * sqrt(spread), all integers but the right-hand side, which is rounded up.
     square = Fraction(sigma) ** 2 * spread
     bound = math.isqrt(math.ceil(square) - 1) + 1 if sigma > 0 else -math.isqrt(math.floor(square))
     cutoff = -((-total - bound) // count)
-    return Threshold(value, np.int32(min(max(cutoff, -MOST), MOST)), count, frame)
+    return Threshold(value, np.int32(min(max(cutoff, -MOST), MOST)), count, frame, sums)
 
 
 def _clipped_threshold(frame: Frame, sigma: float, clip: float) -> Threshold:
