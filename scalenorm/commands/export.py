@@ -20,8 +20,9 @@ examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``scalenorm-export``; return the exit code."""
     parser = argparse.ArgumentParser(
-        "scalenorm-export", description="Export the catalogue and the crops of a cache to other formats.",
-        epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
+        "scalenorm-export", "scalenorm-export [options] CACHE",
+        "Export the catalogue and the crops of a cache to other formats.", _EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("cache", metavar="CACHE", help="cache file")
     parser.add_argument("--catalog", metavar="FILE", help="write the catalogue: .csv, .ecsv, .fits or .parquet")

@@ -21,7 +21,9 @@ _COLUMNS = ("major_axis", "minor_axis", "side", "area")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``scalenorm-inspect``; return the exit code."""
-    parser = argparse.ArgumentParser("scalenorm-inspect", description="Print a summary of a cache.")
+    parser = argparse.ArgumentParser(
+        "scalenorm-inspect", "scalenorm-inspect [options] CACHE", "Print a summary of a cache."
+    )
     parser.add_argument("cache", metavar="CACHE", help="cache file")
     parser.add_argument("--failures", action="store_true", help="list all failed images with the reason")
     parser.add_argument(

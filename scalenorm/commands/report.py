@@ -20,7 +20,7 @@ examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``scalenorm-report``; return the exit code."""
     parser = argparse.ArgumentParser(
-        "scalenorm-report", description="Show the galaxies of a cache and their measurements.",
+        "scalenorm-report", "scalenorm-report [options] CACHE", "Show the galaxies of a cache and their measurements.",
         epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("cache", metavar="CACHE", help="cache file")
