@@ -182,12 +182,12 @@ def train(
     names = np.where(test, "test", np.where(finish, "finish", "train")).tolist()
     parts = {galaxies.ids[i]: part for i, part in zip(rows, names, strict=True)}
     opened = create(folder, config, parts)
-    with _alone(opened):
-        return _go_on(opened, galaxies, report or _silent, progress)
+    with _locked_run(opened):
+        return _train_epochs(opened, galaxies, report or _silent, progress)
 
 
 def resume(run: str | Path, *, report: Report | None = None, progress: bool = False) -> Run:
-    """Go on with an interrupted run from its last finished epoch; on the CPU it ends as if undisturbed.
+    """Resume an interrupted run after its last finished epoch; on the CPU it ends as if undisturbed.
 
     Parameters
     ----------
@@ -219,18 +219,18 @@ def resume(run: str | Path, *, report: Report | None = None, progress: bool = Fa
         (report or _silent)(f"{run} is complete: {config.recipe.epochs} epochs")
         return opened
     if backend.name() != config.backend:
-        raise TrainerError(f"{run} began on the Keras backend {config.backend}: set KERAS_BACKEND={config.backend}")
+        raise TrainerError(f"{run} was started on Keras with {config.backend}: set KERAS_BACKEND={config.backend}")
     galaxies = open_galaxies(config.cache, config.views, labels=config.labels, in_memory=config.in_memory)
     if galaxies.cache.digest() != config.cache_digest:
-        raise TrainerError(f"{config.cache} is not the cache that {run} began with (another digest)")
+        raise TrainerError(f"{config.cache} is not the cache that {run} was started with (another digest)")
     if _labels_digest(galaxies) != config.labels_digest:
-        raise TrainerError(f"{config.labels or config.cache}: the labels changed since {run} began")
-    with _alone(opened):
-        return _go_on(opened, galaxies, report or _silent, progress)
+        raise TrainerError(f"{config.labels or config.cache}: the labels changed since {run} was started")
+    with _locked_run(opened):
+        return _train_epochs(opened, galaxies, report or _silent, progress)
 
 
 @contextlib.contextmanager
-def _alone(run: Run) -> Iterator[None]:
+def _locked_run(run: Run) -> Iterator[None]:
     """Keep a second process from training in the same folder; a killed one's lock is taken over."""
     try:
         with locked(run.folder / ".lock"):
@@ -243,7 +243,7 @@ def _silent(line: str) -> None:
     pass
 
 
-def _go_on(run: Run, galaxies: Galaxies, report: Report, progress: bool) -> Run:
+def _train_epochs(run: Run, galaxies: Galaxies, report: Report, progress: bool) -> Run:
     config, recipe = run.config, run.config.recipe
     backend.make_deterministic()
     row = {name: i for i, name in enumerate(galaxies.ids)}

@@ -13,7 +13,7 @@ from typing import Any
 from ..files.errors import ConfigError
 
 
-def expand_config(parser: argparse.ArgumentParser, arguments: Sequence[str], option: str = "--config") -> list[str]:
+def expand_config(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> list[str]:
     """Replace ``--config FILE`` by the options in FILE, put first so that those of the command line win.
 
     Parameters
@@ -22,8 +22,6 @@ def expand_config(parser: argparse.ArgumentParser, arguments: Sequence[str], opt
         Its options are what the file may hold, by their names or by the names that caches store.
     arguments : sequence of str
         The command line.
-    option : str
-        Name of the option that names the file.
 
     Returns
     -------
@@ -35,7 +33,7 @@ def expand_config(parser: argparse.ArgumentParser, arguments: Sequence[str], opt
         If the file cannot be read, or holds something that is no option.
     """
     finder = argparse.ArgumentParser(parser.prog, parser.usage, add_help=False, allow_abbrev=False)
-    finder.add_argument(option, dest="config", action="append", default=[])
+    finder.add_argument("--config", action="append", default=[])
     known, rest = finder.parse_known_args(arguments)
     return [word for path in known.config for word in _words(parser, path)] + rest
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -33,18 +32,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def show() -> int:
+        cache = open_cache(options.cache)
         if options.settings:
-            say(*to_toml(open_cache(options.cache).settings).splitlines())
+            say(*to_toml(cache.settings).splitlines())
         else:
-            say(*(failures(options.cache) if options.failures else describe_cache(options.cache)))
+            say(*(failures(cache) if options.failures else describe_cache(cache)))
         return DONE
 
     return run_guarded(parser, show)
 
 
-def describe_cache(path: str | os.PathLike[str]) -> Iterator[str]:
+def describe_cache(cache: Cache) -> Iterator[str]:
     """Yield lines that describe a cache: counts, settings, digest, flags, distribution of sizes."""
-    cache = open_cache(path)
     contents = count_contents(cache)
     rows = rows_and_failed(len(cache), contents.failed, bool(cache.settings.get("all_objects")))
     yield f"{cache.path}: {rows}"
@@ -71,9 +70,8 @@ def describe_cache(path: str | os.PathLike[str]) -> Iterator[str]:
             yield f"  {count:8d}  {reason}"
 
 
-def failures(path: str | os.PathLike[str]) -> Iterator[str]:
+def failures(cache: Cache) -> Iterator[str]:
     """Yield one line per failed image: id, source, reason, separated by tabs."""
-    cache = open_cache(path)
     for rows in cache.row_blocks("catalog"):
         for row in rows[rows["status"] == FAILED.encode()]:
             fields = (row[name].decode() for name in ("id", "source", "message"))

@@ -64,12 +64,12 @@ class OutputError(ValueError):
     """A file cannot be written, or what it needs is not installed; the message says what to do."""
 
 
-class LockedError(RuntimeError):
-    """Another run holds the lock of an output; the message says which."""
-
-
 class BatchError(RuntimeError):
     """A run cannot start or continue. What is finished is kept; the message says what to do."""
+
+
+class LockedError(BatchError):
+    """Another run holds the lock of an output; the message says which."""
 
 
 class Stopped(Exception):

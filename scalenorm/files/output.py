@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import DISK_ERRORS, BatchError, LockedError, one_line
+from .errors import DISK_ERRORS, BatchError, one_line
 from .lock import locked
 
 
@@ -41,8 +41,6 @@ def lock_output(output: Path) -> Iterator[None]:
     try:
         with locked(_lock(output)):
             yield
-    except LockedError as error:
-        raise BatchError(str(error)) from error
     except OSError as error:
         raise explain_write_error(error, output) from error
 

@@ -216,6 +216,7 @@ def test_no_memory_is_one_clear_line(images, capsys, monkeypatch):
     def refuse(*_):
         raise MemoryError("Unable to allocate 335. GiB")
 
+    run(capsys, "batch", "images", "out.h5")
     monkeypatch.setattr("scalenorm.commands.inspect.describe_cache", refuse)
     code, _, err = run(capsys, "inspect", "out.h5")
     assert (code, err) == (1, ["scalenorm-inspect: error: not enough memory (Unable to allocate 335. GiB)"])
