@@ -1,8 +1,8 @@
 """The commands galaxy-train, galaxy-evaluate, galaxy-predict and galaxy-compare."""
 
 import argparse
+import functools
 import shlex
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.files import check_new
 from galaxy_trainer.start import silent_start
+from scalenorm.commands.common import DONE, DONE_WITH_FAILED, add_common, run_guarded, say
 
 if TYPE_CHECKING:
     from galaxy_trainer.recipes import Recipe
 
-DONE, FAILED, FAILED_IMAGES = 0, 1, 3
+#: Lines about progress; it is picklable.
+_tell = functools.partial(say, error=True)
 
 _CHANGES = (
     ("network", str, "paper, or compact: fewer convolutions, for few galaxies"),
@@ -67,26 +69,27 @@ def train(argv: Sequence[str] | None = None) -> int:
     def action() -> int:
         with silent_start():
             import galaxy_trainer
+        report = None if args.quiet else _tell
         if args.resume is not None:
-            run = galaxy_trainer.resume(args.resume, report=_report(args), progress=not args.quiet)
+            run = galaxy_trainer.resume(args.resume, report=report, progress=not args.quiet)
         else:
             chosen = _recipe(parser, args)
             run = galaxy_trainer.train(
                 args.cache, args.output, view=args.view, recipe=chosen, labels=args.labels, test_ids=args.test_ids,
                 test_fraction=args.test_fraction, finish_ids=args.finish_ids, split_seed=args.split_seed,
                 seed=args.seed, precision=args.precision, devices=args.devices, in_memory=args.in_memory,
-                tensorboard=args.tensorboard, augmented_validation=args.augmented_validation, report=_report(args),
+                tensorboard=args.tensorboard, augmented_validation=args.augmented_validation, report=report,
                 progress=not args.quiet,
             )  # fmt: skip
         if not args.quiet:
-            _print(_summary(run.metrics))
+            say(_summary(run.metrics))
         return DONE
 
     def advice() -> str:
         run = args.resume or args.output
         return f"; resume with galaxy-train --resume {shlex.quote(run)}" if Path(run, "split.csv").exists() else ""
 
-    return _finish(parser, action, advice)
+    return _run(parser, action, advice)
 
 
 def evaluate(argv: Sequence[str] | None = None) -> int:
@@ -115,10 +118,10 @@ def evaluate(argv: Sequence[str] | None = None) -> int:
         if args.json:
             write_json(Path(args.json), scores)
         if not args.quiet:
-            _print(_summary(scores) + "\n" + _questions(scores))
+            say(_summary(scores) + "\n" + _questions(scores))
         return DONE
 
-    return _finish(parser, action)
+    return _run(parser, action)
 
 
 def predict(argv: Sequence[str] | None = None) -> int:
@@ -141,13 +144,13 @@ def predict(argv: Sequence[str] | None = None) -> int:
             overwrite=args.overwrite,
         )  # fmt: skip
         if not args.quiet:
-            _print(f"{len(result.ids)} galaxies written to {args.output}")
+            say(f"{len(result.ids)} galaxies written to {args.output}")
         if result.failed:
-            _complain(f"{len(result.failed)} failed images of {args.cache} are left out: {first_few(result.failed)}")
-            return FAILED_IMAGES
+            _tell(f"{len(result.failed)} failed images of {args.cache} are left out: {first_few(result.failed)}")
+            return DONE_WITH_FAILED
         return DONE
 
-    return _finish(parser, action)
+    return _run(parser, action)
 
 
 def compare(argv: Sequence[str] | None = None) -> int:
@@ -185,24 +188,25 @@ def compare(argv: Sequence[str] | None = None) -> int:
         compared = arms.arms_of(args.cache, views=args.views, recipe=_recipe(parser, args))
         table = experiment.compare(
             compared, args.output, settings=settings, seeds=args.seeds, folds=args.folds, jobs=args.jobs,
-            report=None if args.quiet else _complain,
+            report=None if args.quiet else _tell,
         )  # fmt: skip
         if not args.quiet:
             from galaxy_trainer.statistics import as_text
 
-            _print(as_text(table))
+            say(as_text(table))
         return DONE
 
-    return _finish(parser, action, lambda: "; run the same command again to resume")
+    return _run(parser, action, lambda: "; run the same command again to resume")
 
 
 def _parser(name: str, text: str) -> argparse.ArgumentParser:
-    from scalenorm import __version__
-
     parser = argparse.ArgumentParser(prog=name, description=text)
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    parser.add_argument("--quiet", action="store_true", help="print errors only")
+    add_common(parser)
     return parser
+
+
+def _run(parser: argparse.ArgumentParser, action: Callable[[], int], advice: Callable[[], str] = str) -> int:
+    return run_guarded(parser, action, errors=(TrainerError,), advice=advice)
 
 
 def _add_recipe(parser: argparse.ArgumentParser) -> None:
@@ -261,35 +265,6 @@ def _orientations(text: str) -> int:
     if not text.isdecimal() or (int(text) != 1 and (int(text) % 2 or int(text) == 0)):
         raise argparse.ArgumentTypeError(f"expected 1 or an even number (rotations times flip), got {text!r}")
     return int(text)
-
-
-def _finish(parser: argparse.ArgumentParser, action: Callable[[], int], advice: Callable[[], str] = str) -> int:
-    try:
-        return action()
-    except TrainerError as error:
-        _complain(f"{parser.prog}: error: {error}")
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone; Python would complain at exit
-    except OSError as error:
-        what = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else error
-        _complain(f"{parser.prog}: error: {what}")
-    except KeyboardInterrupt:
-        _complain(f"{parser.prog}: interrupted{advice()}")
-    return FAILED
-
-
-def _report(args: argparse.Namespace) -> Callable[[str], None] | None:
-    return None if args.quiet else _complain
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()  # a reader that has gone is noticed here
-
-
-def _complain(line: str) -> None:
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
 
 
 def _summary(scores: dict[str, Any]) -> str:

@@ -23,8 +23,26 @@ def say(*lines: str, error: bool = False) -> None:
     stream.flush()
 
 
-def run_guarded(parser: argparse.ArgumentParser, command: Callable[[], int]) -> int:
-    """Run a command and return its exit code; any error becomes one line on stderr."""
+def run_guarded(
+    parser: argparse.ArgumentParser,
+    command: Callable[[], int],
+    *,
+    errors: tuple[type[Exception], ...] = (BatchError, CacheError, InputError, LabelsError, OutputError),
+    advice: Callable[[], str] = str,
+) -> int:
+    """Run a command and return its exit code; whatever stops it becomes one line on stderr.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        The command's.
+    command : callable
+        Returns the exit code.
+    errors : tuple of exception types
+        Those whose message is for the user; others than these and the system's are bugs.
+    advice : callable
+        Returns what follows the word "interrupted".
+    """
 
     def interrupt(_number: int, _frame: object) -> NoReturn:
         raise KeyboardInterrupt
@@ -34,10 +52,10 @@ def run_guarded(parser: argparse.ArgumentParser, command: Callable[[], int]) -> 
         return command()
     except OptionError as error:
         parser.error(_as_typed(str(error), parser))
-    except (BatchError, CacheError, InputError, LabelsError, OutputError) as error:
+    except errors as error:
         say(f"{parser.prog}: error: {error}", error=True)
     except KeyboardInterrupt as stopped:  # one of `convert` says how far it got
-        say(f"{parser.prog}: {str(stopped) or 'stopped'}", error=True)
+        say(f"{parser.prog}: {str(stopped) or 'interrupted' + advice()}", error=True)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone; Python would complain at exit
     except MemoryError as error:
