@@ -17,7 +17,7 @@ import pytest
 from conftest import sky_blobs, write_cache
 
 import galaxy_trainer
-from galaxy_trainer import Augmentation, Recipe, TrainerError, files, load_run, resume, train, training
+from galaxy_trainer import Augmentation, Recipe, TrainerError, load_run, resume, train, training
 from galaxy_trainer.data import epoch_order
 from galaxy_trainer.recipes import optimizer_of
 from galaxy_trainer.runs import State, set_average
@@ -41,7 +41,7 @@ def kill_at(monkeypatch, number, when):
         if now:
             raise Killed
 
-    monkeypatch.setattr(files.os, "replace", replace)
+    monkeypatch.setattr(os, "replace", replace)
 
 
 def outcome(run):
