@@ -86,7 +86,8 @@ def measure_and_crop(
     for place in range(len(integers)):
         integers[place] = 0
     bbox = integers[BBOX : BBOX + 4]
-    find_component(row, col, mask, integers[MOMENTS : MOMENTS + 8], bbox)
+    if not find_component(row, col, mask, integers[MOMENTS : MOMENTS + 8], bbox):
+        return False
     if integers[MOMENTS] * max(bbox[2] - bbox[0], bbox[3] - bbox[1]) >= 1 << 30:
         return False
     ellipse = numbers[ELLIPSE : ELLIPSE + 5]
