@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -166,3 +168,19 @@ def test_names():
         "degenerate ellipse", "saturated", "low contrast", "scale limited", "most of image",
     ]  # fmt: skip
     assert [flag.value for flag in Flag] == [1 << bit for bit in range(12)]  # stored in caches: never renumber
+
+
+def test_flags_of_the_plain_measurement():
+    image = np.zeros((60, 60), "uint8")
+    image[:30, 25:35] = 200
+    assert scalenorm.measure(image, margin=3.0).flags & (Flag.TOUCHES_EDGE | Flag.PADDED | Flag.OFF_CENTER) == (
+        Flag.TOUCHES_EDGE | Flag.PADDED | Flag.OFF_CENTER
+    )
+    image[:] = 0
+    image[30, 10:50] = 200
+    got = scalenorm.measure(image)
+    assert Flag.DEGENERATE_ELLIPSE in got.flags
+    assert (got.minor_axis, got.major_axis) == (0.0, pytest.approx(4 * math.sqrt((40**2 - 1) / 12)))
+    image[:] = 200
+    image[:10] = 0
+    assert Flag.MOST_OF_IMAGE in scalenorm.measure(image, sigma=0).flags
