@@ -12,7 +12,7 @@ import numpy as np
 import scalenorm
 from galaxy_trainer.augmentation import Draws
 from galaxy_trainer.errors import TrainerError
-from galaxy_trainer.labels import Labels, aligned, columns_of, read_labels
+from galaxy_trainer.labels import Labels, align_labels, columns_of, read_labels
 from galaxy_trainer.questions import check_answers, first_few
 
 SMALL = 1 << 30
@@ -129,7 +129,7 @@ def open_galaxies(
     catalog = opened.catalog
     sky_names = [name for name in catalog.dtype.names or () if name.startswith("sky_")]
     if labels is not None:
-        answers = aligned(read_labels(labels), ids, source=str(labels))
+        answers = align_labels(read_labels(labels), ids, source=str(labels))
     elif opened.labels is None:
         answers = None
     else:
@@ -153,7 +153,7 @@ def _cache_answers(cache: Any, ids: tuple[str, ...]) -> np.ndarray:
     known = np.flatnonzero(np.isfinite(values).any(axis=1))
     known_ids = tuple(ids[i] for i in known)
     check_answers(values[known], known_ids, source=str(cache.path))
-    return aligned(Labels(known_ids, values[known]), ids, source=f"the labels of {cache.path}")
+    return align_labels(Labels(known_ids, values[known]), ids, source=f"the labels of {cache.path}")
 
 
 def split(

@@ -108,7 +108,7 @@ def columns_of(names: Sequence[str], *, source: str) -> list[int]:
     return [position[name] for name in ANSWER_NAMES]
 
 
-def aligned(labels: Labels, ids: Sequence[str], *, source: str) -> np.ndarray:
+def align_labels(labels: Labels, ids: Sequence[str], *, source: str) -> np.ndarray:
     """Line labels up with ids.
 
     Parameters
@@ -132,7 +132,7 @@ def aligned(labels: Labels, ids: Sequence[str], *, source: str) -> np.ndarray:
 
     Examples
     --------
-    >>> aligned(Labels(("7",), np.ones((1, 37))), ["6", "7"], source="example")[:, 0]
+    >>> align_labels(Labels(("7",), np.ones((1, 37))), ["6", "7"], source="example")[:, 0]
     array([nan,  1.])
     """
     row = {name: i for i, name in enumerate(labels.ids)}

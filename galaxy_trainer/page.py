@@ -66,7 +66,7 @@ def write_page(
         ),
         "ratios": (
             figures.ratio_figure(table),
-            "Ratios between arms. The interval comes from drawing the test galaxies anew, the same for both arms; it "
+            "Ratios between arms. The interval comes from resampling the test galaxies, the same for both arms; it "
             "does not hold what another seed would change, which the table gives beside it.",
         ),
         "losses": (

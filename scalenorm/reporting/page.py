@@ -168,7 +168,7 @@ def _page(cache: Cache, listed: list[int], pictures: dict[int, Any], found: int)
     distributions = "Sizes and flags" if _of_objects(cache) else "Sizes, offsets and flags"
     sections = {
         "summary": "Summary", **({"failures": "Failures"} if contents.failed else {}),
-        "distributions": distributions, "galaxies": "Galaxies", "settings": "How it was made",
+        "distributions": distributions, "galaxies": "Galaxies", "settings": "Settings",
     }  # fmt: skip
     fields = {
         "policy": _policy(style, script),
