@@ -74,22 +74,19 @@ def write_images(
         raise OutputError(f"PNG cannot hold crops of {cache.layout}: use the format fits")
     if label_columns is not None and not by_label:
         raise OutputError("label_columns needs by_label")
-    classes = _classes(cache, label_columns) if by_label else None
+    class_of = _classes(cache, label_columns) if by_label else [""] * len(cache)
     save = _save_png if image_format == "png" else _fits_saver(cache, view)
     top = Path(folder)
     _make_folder(top, overwrite)
     names = file_names(cache.ids)
-    class_names = None if classes is None else file_names([*classes[0], UNLABELLED])
     crops = cache.view(view)
     written = failed = 0
     for row, found in enumerate(chain.from_iterable(cache.row_blocks("catalog"))):
         if found["status"] != OK.encode():
             failed += 1
             continue
-        place = top
-        if classes is not None and class_names is not None:
-            place = top / class_names[classes[1][row]]
-            place.mkdir(exist_ok=True)
+        place = top / class_of[row]
+        place.mkdir(exist_ok=True)
         _write(place / f"{names[row]}.{image_format}", save(crops[row], found), overwrite)
         written += 1
     return written, failed
@@ -116,8 +113,8 @@ def _make_folder(folder: Path, overwrite: bool) -> None:
         raise OutputError(f"{folder}: {error.strerror or error}") from error
 
 
-def _classes(cache: Cache, columns: Sequence[str] | None) -> tuple[list[str], np.ndarray]:
-    """Return the answers to choose among, and for each row the number of its answer (their count: no label)."""
+def _classes(cache: Cache, columns: Sequence[str] | None) -> list[str]:
+    """Return the name of the folder of each row, that of its highest answer."""
     labels = cache.labels
     if labels is None:
         raise OutputError(f"{cache.path} has no labels: add them with scalenorm-batch --labels")
@@ -130,7 +127,8 @@ def _classes(cache: Cache, columns: Sequence[str] | None) -> tuple[list[str], np
     chosen = labels[:, [cache.label_names.index(name) for name in columns]]
     missing = np.isnan(chosen)
     best = np.where(missing, -np.inf, chosen).argmax(axis=1)
-    return list(columns), np.where(missing.all(axis=1), len(columns), best)
+    folders = file_names([*columns, UNLABELLED])
+    return [folders[answer] for answer in np.where(missing.all(axis=1), len(columns), best)]
 
 
 def _fits_png(cache: Cache) -> bool:

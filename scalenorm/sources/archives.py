@@ -157,12 +157,9 @@ class ZipArchive:
         entry = _Entry(name, flags, method, crc, stored, size, start + self.shift)
         return entry, at + _ENTRY.size + n_name + n_extra + n_comment
 
+    @_member_errors()
     def read(self, name: str, at: int, limit: int) -> bytes:
         """Bytes of the member `name` at place `at`, of at most `limit` bytes."""
-        with _member_errors():
-            return self._read(name, at, limit)
-
-    def _read(self, name: str, at: int, limit: int) -> bytes:
         entry, _ = self._entry(at)
         if entry.name != name:
             raise ImageError("the archive has changed since it was listed")
@@ -246,21 +243,21 @@ class TarArchive:
         except _DAMAGE as error:
             raise ArchiveError(f"damaged tar archive: {reason(error)}") from error
 
+    @_member_errors()
     def read(self, name: str, at: int, limit: int) -> bytes:
         """Bytes of the member `name` at place `at`, of at most `limit` bytes."""
-        with _member_errors():
-            header = self._header(at)
-            if header is None or header[0].name != name:
-                raise ImageError("the archive has changed since it was listed")
-            info = header[0]
-            if not info.isreg() or info.issparse():
-                raise ImageError("the archive member is a link or special file, not a plain one")
-            check_bytes(info.size, limit)
-            self.file.seek(info.offset_data)
-            data = self.file.read(info.size)
-            if len(data) != info.size:
-                raise ImageError("damaged archive: the member is cut short")
-            return data
+        header = self._header(at)
+        if header is None or header[0].name != name:
+            raise ImageError("the archive has changed since it was listed")
+        info = header[0]
+        if not info.isreg() or info.issparse():
+            raise ImageError("the archive member is a link or special file, not a plain one")
+        check_bytes(info.size, limit)
+        self.file.seek(info.offset_data)
+        data = self.file.read(info.size)
+        if len(data) != info.size:
+            raise ImageError("damaged archive: the member is cut short")
+        return data
 
 
 class _Headers:

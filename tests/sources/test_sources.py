@@ -122,7 +122,7 @@ def test_what_to_do_about_two_inputs_with_one_id(tree, tmp_path):
         with pytest.warns(UserWarning, match="Duplicate"):
             archive.writestr("a.png", b"two")
     for id_from in ("stem", "path"):
-        with pytest.raises(InputError, match=r"two members of the archive have the name .*a\.zip\[a\.png\]: pack"):
+        with pytest.raises(InputError, match=r"two members of the archive have the name .*a\.zip\[a\.png\]: repack"):
             find([tmp_path / "a.zip"], id_from=id_from)
 
 
