@@ -7,30 +7,22 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..cache.format import METHOD_VERSION
-from ..cropping.crop import check_size
-from ..cropping.views import parse_view
+from ..cache.recipe import Recipe
 from ..files.errors import BatchError, OptionError
 from ..files.names import visible
 from ..files.output import check_output_path, resolve_output
 from ..files.reading import filesystem, is_url, remote_errors
-from ..images.options import DecodeOptions
-from ..measuring.options import MeasureOptions
 from ..sources.finding import find
 from ..sources.labels import read_labels
 from ..sources.listing import Root
 from .engines import BACKENDS
-from .job import Job
-from .pipeline import make
+from .run import Run
 from .summary import Summary
 
-VIEWS = ("normalized", "center-64", "center-256")
 PART_SIZE = 512
 
 PathLike = str | os.PathLike[str]
@@ -76,14 +68,13 @@ def convert(
     output : path
         The cache to write, usually ``.h5``; or an fsspec URL, made in a local temporary folder first.
     views : sequence of str, optional
-        ``"normalized"`` and ``"center-N"``; by default `VIEWS`, with `all_objects` ``"normalized"``, which is then
-        the only one there is.
+        ``"normalized"`` and ``"center-N"``; by default normalized, center-64 and center-256; with `all_objects`
+        ``"normalized"``, which is then the only one there is.
     size : int > 0
         Height and width of all crops, pixels.
     all_objects : bool
         A row for each object of an image, as `scalenorm.crop_all` gives them, with the ids ``<id>/000000``, ...;
-        an image without any is a failed row. All images are measured twice, to count and to crop. Excludes ``center``;
-        give ``min_area``, or noise counts as objects.
+        an image without any is a failed row. Excludes ``center``; give ``min_area``, or noise counts as objects.
     labels : path, optional
         A CSV file of answers.
     id_column : str, optional
@@ -117,7 +108,7 @@ def convert(
     scheduler : str, optional
         Address of a Dask scheduler, with ``backend="dask"``; else a cluster is started on this machine.
     part_size : int > 0
-        Images per part: what an interruption can lose per worker.
+        Most images per part, fewer where that keeps all workers busy: what an interruption can lose per worker.
     progress : bool
         Show a progress bar if stderr is a terminal.
     **options
@@ -149,16 +140,8 @@ def convert(
     """
     given = [os.fspath(name) for name in ([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)]
     list_path = None if list_file is None else os.fspath(list_file)
-    measuring, decoding = split_options(options)
-    if views is None:
-        views = VIEWS[:1] if all_objects else VIEWS
     try:
-        if all_objects:
-            _check_object_options(views, measuring)
-            measuring["center"] = "galaxy"
-        measure, decode = MeasureOptions(channel_axis=-1, **measuring), DecodeOptions(**decoding)
-        check_size(size)
-        view_names = _checked_views(views)
+        recipe = Recipe.checked(views, size, id_from, all_objects, options)
         _check_choices(part, overwrite, append, retry_failed, jobs, backend, scheduler, part_size)
         if labels is None and (id_column is not None or label_columns is not None):
             raise ValueError(f"{'label_columns' if id_column is None else 'id_column'} needs labels")
@@ -166,89 +149,27 @@ def convert(
             raise ValueError("keep_parts needs a local output: a URL gets one whole file")
     except ValueError as error:
         raise OptionError(str(error)) from None
-    settings = {
-        "views": view_names, "size": int(size), "id_from": id_from, "method": METHOD_VERSION,
-        **_plain(measure), **_plain(decode),
-    }  # fmt: skip
-    del settings["channel_axis"]  # decoding puts bands last, whatever the file has
-    if all_objects:
-        settings["all_objects"] = True
-        del settings["center"]  # not a choice then
     label_file = None if labels is None else read_labels(labels, id_column=id_column, columns=label_columns)
     listing = find(given, list_file=list_path, id_from=id_from)
-    names = [visible(name) for name in [*given, *([] if list_path is None else [list_path])]]
-    job = Job(
-        output=Path(), given=listing.sources, settings=settings, measure=measure, decode=decode,
-        all_objects=all_objects, labels=label_file,
-        source=", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else ""),
-        inputs=_places(listing.sources.roots, [*given, *([] if list_path is None else [list_path])]),
-        skipped=listing.skipped, part=part, overwrite=overwrite, append=append, retry_failed=retry_failed,
-        verify=verify, keep_parts=keep_parts, compress=compress, dry_run=dry_run, jobs=jobs, backend=backend,
-        scheduler=scheduler, part_size=part_size, progress=progress,
-    )  # fmt: skip
-    if part is not None and not len(job.sources):
-        raise OptionError(f"part {part[0]} of {part[1]} has no images: there are only {len(job.given)}")
+    inputs_given = [*given, *([] if list_path is None else [list_path])]
+    names = [visible(name) for name in inputs_given]
+    places = _places(listing.sources.roots, inputs_given)
+    source = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+    def make(path: Path) -> Summary:
+        check_output_path(path)
+        run = Run(
+            recipe, listing.sources, source, places, path, label_file, part=part, overwrite=overwrite, append=append,
+            retry_failed=retry_failed, verify=verify, keep_parts=keep_parts, compress=compress, dry_run=dry_run,
+            jobs=jobs, backend=backend, scheduler=scheduler, part_size=part_size, progress=progress,
+        )  # fmt: skip
+        if part is not None and not len(run.sources):
+            raise OptionError(f"part {part[0]} of {part[1]} has no images: there are only {len(run.given)}")
+        return dataclasses.replace(run.make(), skipped=listing.skipped)
+
     if is_url(os.fspath(output)):
-        return _make_remote(job, os.fspath(output))
-    return _make_local(job, resolve_output(output))
-
-
-def _places(roots: Sequence[Root], given: Sequence[str]) -> list[str]:
-    """Return the folders, archives and stacks that hold the images: relative paths where all given ones are."""
-    paths = [visible(root.path) for root in roots]
-    if any(is_url(name) or os.path.isabs(name) for name in given):
-        return paths
-    return [os.path.relpath(path) for path in paths if path]
-
-
-def split_options(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Sort the options of measuring and of decoding.
-
-    Raises
-    ------
-    TypeError
-        For an option that is neither.
-    """
-    measuring = {field.name for field in dataclasses.fields(MeasureOptions)} - {"channel_axis"}
-    decoding = {field.name for field in dataclasses.fields(DecodeOptions)}
-    for name in options:
-        if name not in measuring | decoding:
-            raise TypeError(f"there is no option {name!r}; options are {', '.join(sorted(measuring | decoding))}")
-    return (
-        {name: value for name, value in options.items() if name in measuring},
-        {name: value for name, value in options.items() if name in decoding},
-    )
-
-
-def _plain(options: MeasureOptions | DecodeOptions) -> dict[str, Any]:
-    """Return options as Python's own types, the same for 1 and 1.0 and NumPy's numbers."""
-    result = {}
-    for field in dataclasses.fields(options):
-        value = getattr(options, field.name)
-        for kind in (bool, float, int):
-            if isinstance(value, (int, float, np.number, np.bool_)) and str(field.type).split(" ")[0] == kind.__name__:
-                value = kind(value)
-        result[field.name] = value
-    return result
-
-
-def _checked_views(views: Sequence[str]) -> list[str]:
-    if isinstance(views, str):
-        raise ValueError(f"views must be a list of names, got the string {views!r}: use {views.split(',')!r}")
-    for name in views:
-        parse_view(name)
-    if not views or len(set(views)) < len(views):
-        raise ValueError(f"views must name one or more different views, got {list(views)}")
-    return list(views)
-
-
-def _check_object_options(views: Sequence[str], measuring: dict[str, Any]) -> None:
-    if "center" in measuring:
-        raise ValueError("all_objects centres each window on its object: leave center out")
-    if list(views) != ["normalized"]:
-        raise ValueError(
-            f"all_objects crops each object by its own size, so the only view is normalized, got {','.join(views)}"
-        )
+        return _make_remote(make, os.fspath(output), dry_run)
+    return make(resolve_output(output))
 
 
 def _check_choices(
@@ -271,12 +192,15 @@ def _check_choices(
         raise ValueError("scheduler needs backend 'dask'")
 
 
-def _make_local(job: Job, output: Path) -> Summary:
-    check_output_path(output)
-    return make(dataclasses.replace(job, output=output))
+def _places(roots: Sequence[Root], given: Sequence[str]) -> list[str]:
+    """Return the folders, archives and stacks that hold the images: relative paths where all given ones are."""
+    paths = [visible(root.path) for root in roots]
+    if any(is_url(name) or os.path.isabs(name) for name in given):
+        return paths
+    return [os.path.relpath(path) for path in paths if path]
 
 
-def _make_remote(job: Job, url: str) -> Summary:
+def _make_remote(make: Callable[[Path], Summary], url: str, dry_run: bool) -> Summary:
     """Make the file in a local folder that the same URL finds again, then send it whole."""
     try:
         system, path = filesystem(url)
@@ -290,8 +214,8 @@ def _make_remote(job: Job, url: str) -> Summary:
         with remote_errors("cannot be read"):
             if not unsent and system.exists(path):
                 system.get_file(path, str(local))
-        summary = _make_local(job, local)
-        if job.dry_run:
+        summary = make(local)
+        if dry_run:
             return dataclasses.replace(summary, output=url)
         if unsent or not summary.complete:
             with remote_errors("cannot be written"):

@@ -1,98 +1,71 @@
-"""Which rows are at hand, and which are to be made."""
+"""Which rows are reused, and of which images rows are to be made."""
 
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..cache.format import FAILED
-from ..cache.merge import Selection
+from ..cache.format import FAILED, INPUTS_DTYPE, OK, Layout
+from ..cache.merge import Selection, find_ids
 from ..cache.reader import Cache
-from ..files.errors import ImageError
-from ..sources.listing import Source, Sources, image_id, object_id
+from ..cache.recipe import Recipe
+from ..files.errors import BatchError, ImageError, InputError, reason
+from ..images.decoding import decode_masked
+from ..sources.listing import Source, Sources, image_id
 from ..sources.reader import Reader
-
-_ROWS = 4096
+from .rows import stat_or_zero
 
 
 @dataclass
 class Plan:
-    """The rows of the result, in the order of their ids, and where each comes from.
+    """Where the rows of the result come from.
 
     Parameters
     ----------
-    sources : Sources
-        The images that were given.
-    kept : list of str
-        Ids of the old file that are not among the sources; they have rows if they are to be kept.
-    source_of : ndarray of int, (N,)
-        For each row its number in `sources`, or -1 - its number in `kept`.
-    caches : list of Cache
-        Where rows are at hand; the old file, if there is one, is the first.
-    cache_of, row_of : ndarray of int, (N,)
-        The cache, and the row there, of each row; -1 where it must be made.
-    failed : ndarray of bool, (N,)
-        Whether the row at hand is that of a failed image.
-    known : ndarray of bool, (N,)
-        Whether the old file has this id.
+    reused : list of (Cache, ndarray of int)
+        Rows that are up to date; of images that have other rows, too, those that are not failed.
+    missing : ndarray of int
+        Numbers of the images that have none.
+    kept : ndarray of bytes
+        Ids of the old file whose images are not among those given; reused if they are to be kept.
+    new : ndarray of int
+        Numbers of the images that the old file does not know.
     changed : int
-        Number of rows at hand that are out of date, because their image has changed.
+        Number of rows that are not reused because their image has changed.
     """
 
-    sources: Sources
-    kept: list[str]
-    source_of: np.ndarray
-    caches: list[Cache]
-    cache_of: np.ndarray
-    row_of: np.ndarray
-    failed: np.ndarray
-    known: np.ndarray
-    changed: int = 0
-
-    def __len__(self) -> int:
-        return len(self.source_of)
+    reused: list[tuple[Cache, np.ndarray]]
+    missing: np.ndarray
+    kept: np.ndarray
+    new: np.ndarray
+    changed: int
 
     @property
-    def missing(self) -> np.ndarray:
-        """Numbers of the rows that must be made."""
-        return np.flatnonzero(self.cache_of < 0)
+    def count_reused(self) -> int:
+        """Number of rows that are reused."""
+        return sum(len(rows) for _, rows in self.reused)
 
-    def id_of(self, row: int) -> str:
-        """Return the id of a row."""
-        source = int(self.source_of[row])
-        return self.sources.id(source) if source >= 0 else self.kept[-1 - source]
+    def ids(self, sources: Sources) -> np.ndarray:
+        """Return the ids of all images, kept ones among them, in order."""
+        return np.sort(np.concatenate([sources.raw_ids, self.kept]))
 
-    def forget_failed(self) -> None:
-        """Have failed images made again."""
-        self.cache_of[self.failed & (self.source_of >= 0)] = -1
-
-    def add_part(self, rows: np.ndarray, part: Cache) -> None:
-        """Record that `rows`, in this order, are at hand in `part`."""
-        self.cache_of[rows] = len(self.caches)
-        self.row_of[rows] = np.arange(len(rows))
-        self.caches.append(part)
+    def add(self, part: Cache) -> None:
+        """Take all rows of a part that was made."""
+        self.reused.append((part, np.arange(len(part))))
 
     def selection(self) -> Selection:
-        """Return where every row comes from, without the caches that contribute nothing."""
-        used, numbers = np.unique(self.cache_of, return_inverse=True)
-        return Selection([self.caches[number] for number in used], numbers.astype(np.int32), self.row_of)
+        """Return all rows in the order of their ids."""
+        return Selection.by_id(self.reused)
 
 
 def make_plan(
-    sources: Sources,
-    old: Cache | None,
-    parts: Sequence[Cache],
-    *,
-    keep: bool,
-    verify: bool,
-    reader: Reader,
-    all_objects: bool = False,
-) -> Plan:
-    """Find the rows that are at hand and up to date.
+    sources: Sources, old: Cache | None, parts: Sequence[Cache], reader: Reader, *,
+    all_objects: bool, append: bool, retry_failed: bool, verify: bool,
+) -> Plan:  # fmt: skip
+    """Find the rows that are up to date. The image is the unit: its rows come from one cache, or are all made.
 
     Parameters
     ----------
@@ -102,124 +75,125 @@ def make_plan(
         The finished file.
     parts : sequence of Cache
         Finished parts.
-    keep : bool
-        Whether rows of the old file whose images are not among `sources` are kept.
-    verify : bool
-        Compare the images' hashes, instead of their size and time of change.
     reader : Reader
         To look at the images.
     all_objects : bool
-        The sources are objects of images. An image that is among them has no other rows.
+        Rows are objects of images.
+    append : bool
+        Keep rows of the old file whose images are not among `sources`.
+    retry_failed : bool
+        Make images again of which a row is failed.
+    verify : bool
+        Compare the images' hashes, instead of their size and time of change.
     """
-    kept, before, old_rows, old_failed = [], [], [], []
-    known_images = set()
-    gone = 0  # objects that their image has not any more
-    for row, at, found, identifier, entry, _ in _walk(sources, old):
-        if not found:
-            image = _image_of_row(sources, identifier) if all_objects else None
-            if image is not None:
-                known_images.add(image)
-                gone += 1
-                continue
-            kept.append(identifier)
-            before.append(at)
-            old_rows.append(row)
-            old_failed.append(entry["status"] == FAILED.encode())
-    is_kept = np.zeros(len(sources) + (len(kept) if keep else 0), bool)
-    if keep:
-        # A kept row comes after the sources and the kept rows that are before it.
-        is_kept[np.array(before, int) + np.arange(len(kept))] = True
-    source_of = np.empty(len(is_kept), np.int64)
-    rows_of_sources = np.flatnonzero(~is_kept)
-    source_of[rows_of_sources] = np.arange(len(sources))
-    plan = Plan(
-        sources, kept, source_of, [] if old is None else [old],
-        np.full(len(is_kept), -1, np.int32), np.full(len(is_kept), -1), np.zeros(len(is_kept), bool), is_kept.copy(),
-    )  # fmt: skip
-    if keep:
-        source_of[is_kept] = -1 - np.arange(len(kept))
-        plan.cache_of[is_kept] = 0
-        plan.row_of[is_kept] = old_rows
-        plan.failed[is_kept] = old_failed
-    plan.known[rows_of_sources[list(known_images)]] = True
-    is_current = _Currency(reader, verify)
-    changed = np.zeros(len(plan), bool)
-    for cache in [*plan.caches, *parts]:
-        number = len(plan.caches) if cache is not old else 0
-        if cache is not old:
-            plan.caches.append(cache)
-        for row, at, found, _, entry, stat in _walk(sources, cache):
-            if not found:
-                continue
-            place = rows_of_sources[at]
-            plan.known[place] |= cache is old
-            if not is_current(sources[at], stat, entry):
-                changed[place] = True
-                continue
-            failed = entry["status"] == FAILED.encode()
-            if plan.cache_of[place] < 0 or (plan.failed[place] and not failed):
-                plan.cache_of[place], plan.row_of[place], plan.failed[place] = number, row, failed
-    plan.changed = gone + int(changed.sum())
-    if all_objects and old is not None:
-        for at in np.flatnonzero(~plan.known[rows_of_sources]).tolist():
-            image = _image_of_row(sources, sources.id(at))
-            plan.known[rows_of_sources[at]] = image is not None and plan.known[rows_of_sources[image]]
-    return plan
+    caches = [*([] if old is None else [old]), *parts]
+    names = [cache.column("id") for cache in caches]
+    images = [_image_of(sources, column, all_objects) for column in names]
+    now = np.zeros(len(sources), "S64" if verify else INPUTS_DTYPE)  # what caches have of each image that they know
+    for image in np.unique(np.concatenate([np.array([-1]), *images]))[1:].tolist():
+        now[image] = _hash_of(reader, sources[image]) if verify else stat_or_zero(reader, sources[image])
+
+    best = np.zeros(len(sources), np.int8)  # 0: nothing, 1: rows of which some are failed, 2: good rows
+    chosen = np.full(len(sources), -1)
+    stale = [np.array([], "S1")]
+    for number, (cache, ids, image) in enumerate(zip(caches, names, images, strict=True)):
+        given = image >= 0
+        changed = given & (now[image] != (cache.column("sha256") if verify else cache.read("inputs")))
+        value = np.zeros(len(sources), np.int8)
+        value[image[given]] = 2
+        value[image[given & (cache.column("status") == FAILED.encode())]] = 0 if retry_failed else 1
+        value[image[changed]] = 0
+        chosen[value > best] = number
+        best = np.maximum(best, value)
+        stale.append(ids[changed])
+
+    reused = []
+    for number, (cache, image) in enumerate(zip(caches, images, strict=True)):
+        use = (image >= 0) & (chosen[image] == number)
+        if cache is old and append:
+            use |= image < 0
+        if use.any():
+            reused.append((cache, np.flatnonzero(use)))
+    known = np.zeros(len(sources), bool)
+    if old is not None:
+        known[images[0][images[0] >= 0]] = True
+    return Plan(
+        reused,
+        missing=np.flatnonzero(chosen < 0),
+        kept=names[0][images[0] < 0] if old is not None else np.array([], "S1"),
+        new=np.flatnonzero(~known),
+        changed=len(np.unique(np.concatenate(stale))),
+    )
 
 
-def _image_of_row(sources: Sources, identifier: str) -> int | None:
-    """Return the number of the source that is the image, or the first object of the image, of a row's id."""
-    for image in (image_id(identifier), identifier):
-        for name in () if image is None else (image, object_id(image, 0)):
-            number = sources.find(name)
-            if number is not None and (sources[number].object is None) == (name == image):
-                return number
-    return None
+def _image_of(sources: Sources, ids: np.ndarray, all_objects: bool) -> np.ndarray:
+    """Return for rows of a cache the number of their image, or -1 if it is not among the sources."""
+    given = sources.raw_ids
+    image = find_ids(given, ids)
+    if all_objects:
+        image = np.where(image < 0, find_ids(given, _image_ids(ids)), image)
+    return image
 
 
-def _walk(sources: Sources, cache: Cache | None) -> Iterator[tuple[int, int, bool, str, np.void, tuple[int, int]]]:
-    """Yield (row, number among the sources, whether it is there, id, catalogue row, (size, mtime))."""
-    if cache is None:
-        return
-    at = -1
-    for start in range(0, len(cache), _ROWS):
-        rows = cache.read("catalog", start, start + _ROWS)
-        stats = cache.read("inputs", start, start + _ROWS).tolist()
-        identifiers = rows["id"].tolist()
-        for offset, raw in enumerate(identifiers):
-            identifier = raw.decode()
-            at += 1
-            if at >= len(sources) or sources.id(at) != identifier:
-                at = bisect_left(range(len(sources)), identifier, key=sources.id)
-            found = at < len(sources) and sources.id(at) == identifier
-            yield start + offset, at, found, identifier, rows[offset], stats[offset]
-            at -= not found
+def _image_ids(ids: np.ndarray) -> np.ndarray:
+    """Return the ids of the images of which these are, or may be, the ids of objects."""
+    return np.array([(image_id(raw.decode()) or raw.decode()).encode() for raw in ids.tolist()], "S")
 
 
-class _Currency:
-    """Whether rows were made from what their sources hold now; looks once at what following rows have in common."""
+def check_object_ids(sources: Sources) -> None:
+    """Refuse images of which the id of one could be that of an object of another.
 
-    def __init__(self, reader: Reader, verify: bool) -> None:
-        self.reader, self.verify = reader, verify
-        self.place: object = None
-        self.found: object = None
-
-    def __call__(self, source: Source, stat: tuple[int, int], entry: np.void) -> bool:
-        if source.place != self.place:
-            self.place = source.place
-            self.found = self.hash_of(source) if self.verify else stat_or_zero(self.reader, source)
-        return self.found == (entry["sha256"].decode() if self.verify else stat)
-
-    def hash_of(self, source: Source) -> str:
-        try:
-            return hashlib.sha256(self.reader.read(source)).hexdigest()
-        except (ImageError, OSError):
-            return ""
+    Raises
+    ------
+    InputError
+        If there are such.
+    """
+    ids = sources.raw_ids
+    images = find_ids(ids, _image_ids(ids))
+    clashes = np.flatnonzero((images >= 0) & (images != np.arange(len(ids))))
+    if len(clashes):
+        one, other = sources.id(int(clashes[0])), sources.id(int(images[clashes[0]]))
+        raise InputError(f"the id {one!r} could be that of an object of {other!r}: try --id path")
 
 
-def stat_or_zero(reader: Reader, source: Source) -> tuple[int, int]:
-    """Return size and time of change, zeros where they cannot be had."""
+def _hash_of(reader: Reader, source: Source) -> str:
     try:
-        return reader.stat(source)
-    except OSError:
-        return 0, 0
+        return hashlib.sha256(reader.read(source)).hexdigest()
+    except (ImageError, OSError):
+        return ""
+
+
+def agree_on_layout(recipe: Recipe, given: Sources, old: Cache | None, reader: Reader) -> Layout:
+    """Return pixel type and bands of the first readable image, in the order of the ids of all.
+
+    All slices and all runs agree on it; rows of the old file count as readable where they are good.
+
+    Raises
+    ------
+    BatchError
+        If no image can be read, or the old file has another layout.
+    """
+    good = np.array([], "S1") if old is None else old.column("id")[old.column("status") == OK.encode()]
+    first_good = min((_image_ids(good) if recipe.all_objects else good).tolist(), default=None)
+    layout = old.layout if old is not None and first_good is not None else None
+    first_error = ""
+    for source in given:
+        if first_good is not None and first_good < source.id.encode():
+            break
+        try:
+            image, _ = decode_masked(reader.read(source), source.name, recipe.decode)
+        except (ImageError, OSError, MemoryError) as error:
+            first_error = first_error or f"{source.name}: {reason(error)}"
+        else:
+            layout = Layout.of(image)
+            break
+    if layout is None:
+        if len(given) == 1:
+            raise BatchError(f"the only image cannot be read: {first_error}")
+        raise BatchError(f"none of the {len(given)} images can be read; the first is {first_error}")
+    if old is not None and old.layout != layout:
+        raise BatchError(
+            f"{old.path} holds {old.layout}, but the first readable image of all is now {layout}: "
+            "leave that one out, or --overwrite to make all crops so"
+        )
+    return layout

@@ -14,8 +14,6 @@ from .reader import Cache
 #: Kept in memory at most; all of them are in the catalogue.
 MOST_LISTED = 1000
 
-_ROWS = 4096
-
 
 @dataclass(frozen=True)
 class Contents:
@@ -33,8 +31,7 @@ def count_contents(cache: Cache, most_listed: int = MOST_LISTED) -> Contents:
     reasons: Counter[str] = Counter()
     failures: list[tuple[str, str]] = []
     flags = dict.fromkeys(Flag, 0)
-    for start in range(0, len(cache), _ROWS):
-        rows = cache.read("catalog", start, start + _ROWS)
+    for rows in cache.row_blocks("catalog"):
         bad = rows["status"] == FAILED.encode()
         failed += int(bad.sum())
         for source, message in zip(rows["source"][bad].tolist(), rows["message"][bad].tolist(), strict=True):

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import glob
-import hashlib
-import heapq
 import os
-from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +13,9 @@ from ..files.errors import BatchError, CacheError, PartError
 from ..files.output import check_output_path, lock_output, resolve_output
 from ..files.writing import TEMPORARY
 from . import format as fmt
-from .merge import Labels, Selection, write_merged
+from .merge import Selection, write_merged
 from .part import Head
 from .reader import Cache
-
-_ROWS = 4096
 
 
 def join_caches(
@@ -64,8 +59,9 @@ def join_caches(
     caches = [Cache(path) for path in inputs]
     for other in caches[1:]:
         _check_alike(caches[0], other)
-    labels = _joined_labels(caches)
-    selection = _in_order(caches)
+    labelled = _with_labels(caches)
+    selection = Selection.by_id([(cache, np.arange(len(cache))) for cache in caches])
+    _check_distinct(selection)
     output = resolve_output(output)
     check_output_path(output)
     with lock_output(output):
@@ -77,7 +73,7 @@ def join_caches(
         head = Head(
             caches[0].settings, caches[0].layout, source, compress, [name for cache in caches for name in cache.inputs]
         )
-        write_merged(output, output.parent, head, selection, labels=labels)
+        write_merged(output, output.parent, head, selection, labelled=labelled)
     return Cache(output)
 
 
@@ -104,35 +100,21 @@ def _check_replaceable(output: Path, overwrite: bool) -> None:
         raise BatchError(f"{output} exists: --overwrite replaces it")
 
 
-def _joined_labels(caches: Sequence[Cache]) -> Labels | None:
+def _with_labels(caches: Sequence[Cache]) -> list[Cache]:
     labelled = [cache for cache in caches if cache.label_names]
-    if not labelled:
-        return None
     for cache in labelled:
         if cache.label_names != labelled[0].label_names:
             raise CacheError(
                 f"{labelled[0].path} and {cache.path} have labels of different names: "
                 "make them with the same --labels and --label-columns"
             )
-    hashes = sorted({cache.labels_sha256 for cache in caches})  # "" where rows were never looked up in the file
-    sha256 = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
-    return Labels(labelled[0].label_names, sha256, (), keep=True)
+    return labelled
 
 
-def _in_order(caches: Sequence[Cache]) -> Selection:
-    cache_of, row_of = array("i"), array("q")
-    last = (b"", -1, 0)
-    for entry in heapq.merge(*(_ids(cache, number) for number, cache in enumerate(caches))):
-        if entry[0] == last[0] and last[1] >= 0:
-            both = f"{caches[last[1]].path} and {caches[entry[1]].path}"
-            raise CacheError(f"{both} both have an image with the id {entry[0].decode()!r}: leave one of them out")
-        cache_of.append(entry[1])
-        row_of.append(entry[2])
-        last = entry
-    return Selection(caches, np.array(cache_of), np.array(row_of))
-
-
-def _ids(cache: Cache, number: int) -> Iterator[tuple[bytes, int, int]]:
-    for start in range(0, len(cache), _ROWS):
-        for row, identifier in enumerate(cache.read("catalog", start, start + _ROWS)["id"].tolist(), start):
-            yield identifier, number, row
+def _check_distinct(selection: Selection) -> None:
+    twice = np.flatnonzero(selection.ids[1:] == selection.ids[:-1])
+    if len(twice):
+        one, other = (selection.caches[selection.cache_of[row]].path for row in (twice[0], twice[0] + 1))
+        raise CacheError(
+            f"{one} and {other} both have an image with the id {selection.id_of(twice[0])!r}: leave one of them out"
+        )

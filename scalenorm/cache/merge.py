@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,37 +13,14 @@ from typing import Any
 import numpy as np
 
 from ..files.errors import CacheError
-from ..files.writing import new_file, publish
+from ..files.writing import new_file
+from ..sources.labels import LabelFile
 from . import format as fmt
-from .part import Head, Store, band_sums, compressed, create, finish, write_at
-from .reader import BLOCK_ROWS, Cache
+from .part import Head, compressed, create, write_at, write_chunks
+from .reader import BLOCK_ROWS, CATALOG_ROWS, Cache
 
-_CATALOG_ROWS = 4096
 _COPY_BYTES = 8 << 20
 _MOST_OPEN = 32
-
-
-@dataclass(frozen=True)
-class Labels:
-    """Labels for a merge.
-
-    Parameters
-    ----------
-    names : tuple of str
-        Names of the answers.
-    sha256 : str
-        Hash of the file they come from.
-    rows : iterable of (int, ndarray)
-        Row number in the merged file, and its answers (float64). Other rows keep the label that their own
-        cache has for them if `keep`, else become NaN.
-    keep : bool
-        See `rows`.
-    """
-
-    names: tuple[str, ...]
-    sha256: str
-    rows: Iterable[tuple[int, np.ndarray]]
-    keep: bool
 
 
 @dataclass(frozen=True)
@@ -55,13 +32,29 @@ class Selection:
     caches : sequence of Cache
         Where rows come from; all of one layout.
     cache_of, row_of : ndarray of int, (N,)
-        For each row of the result, its cache (an index into `caches`) and its row there. Rows of one cache
-        appear in their order in it.
+        For each row of the result, its cache (an index into `caches`, or -1 for none) and its row there. Rows of
+        one cache appear in their order in it.
+    ids : ndarray of bytes, (N,)
+        The ids of the rows, in order.
     """
 
     caches: Sequence[Cache]
     cache_of: np.ndarray
     row_of: np.ndarray
+    ids: np.ndarray
+
+    @classmethod
+    def by_id(cls, pieces: Sequence[tuple[Cache, np.ndarray]]) -> Selection:
+        """Put some rows of some caches, (cache, row numbers), in the order of their ids."""
+        ids = np.concatenate([cache.column("id")[rows] for cache, rows in pieces])
+        order = np.argsort(ids, kind="stable")
+        cache_of = np.repeat(np.arange(len(pieces), dtype=np.int32), [len(rows) for _, rows in pieces])
+        row_of = np.concatenate([rows for _, rows in pieces])
+        return cls([cache for cache, _ in pieces], cache_of[order], row_of[order], ids[order])
+
+    def id_of(self, row: int) -> str:
+        """Return the id of a row."""
+        return str(self.ids[row].decode())
 
     def __len__(self) -> int:
         return len(self.cache_of)
@@ -76,24 +69,30 @@ class Selection:
 
     def blocks(self, name: str) -> Iterator[tuple[int, list[tuple[Cache, np.ndarray, np.ndarray]]]]:
         """Yield, per block of the result, its start and (cache, places in the block, rows of dataset `name`)."""
-        for start in range(0, len(self), _CATALOG_ROWS):
-            cache_of = self.cache_of[start : start + _CATALOG_ROWS]
-            row_of = self.row_of[start : start + _CATALOG_ROWS]
+        for start in range(0, len(self), CATALOG_ROWS):
+            cache_of = self.cache_of[start : start + CATALOG_ROWS]
+            row_of = self.row_of[start : start + CATALOG_ROWS]
             pieces = []
-            for number in np.unique(cache_of):
+            for number in np.unique(cache_of[cache_of >= 0]):
                 places = np.flatnonzero(cache_of == number)
                 rows = row_of[places]
                 cache = self.caches[number]
-                if name == "labels" and not cache.label_names:
-                    continue
                 read = cache.read(name, int(rows[0]), int(rows[-1]) + 1)
                 pieces.append((cache, places, read[rows - rows[0]]))
             yield start, pieces
 
 
+def find_ids(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return for each wanted id its number among `ids`, which are in order, or -1."""
+    if not len(ids):
+        return np.full(len(wanted), -1)
+    at = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
+    return np.where(ids[at] == wanted, at, -1)
+
+
 def write_merged(
     path: Path, folder: Path, head: Head, selection: Selection, *,
-    labels: Labels | None = None, virtual: bool = False, store: Store | None = None,
+    label_file: LabelFile | None = None, labelled: Sequence[Cache] = (), virtual: bool = False,
 ) -> None:  # fmt: skip
     """Write the selected rows as one new cache.
 
@@ -107,64 +106,43 @@ def write_merged(
         Settings and layout.
     selection : Selection
         The rows.
-    labels : Labels, optional
-        Labels to store.
+    label_file : LabelFile, optional
+        Where labels come from.
+    labelled : sequence of Cache
+        Caches with labels, of the same names: a row that the file does not have keeps the label of its id there.
     virtual : bool
         Leave the pixels where they are and refer to them.
-    store : Store, optional
-        A file in which pixels are at their place already; it becomes the result.
 
     Raises
     ------
     OSError
         If the disk is full or cannot be written; `path` is then as it was.
     """
-    widths, good = _scan(selection)
-    dtype = fmt.catalog_dtype(head.layout.bands, widths)
-    with new_file(path, folder, publish_it=store is None) as temporary:
-        places = create(
-            temporary, head, len(selection), catalog=dtype,
-            labels=None if labels is None else (labels.names, labels.sha256),
-            parts=_parts_table(selection, path) if virtual else None,
-        )  # fmt: skip
+    dtype = fmt.catalog_dtype(head.layout.bands, _text_widths(selection))
+    old_labels = _old_labels(selection, labelled)
+    labels = _about_labels(label_file, old_labels)
+    parts = _parts_table(selection, path) if virtual else None
+    with new_file(path, folder) as temporary:
+        places = create(temporary, head, len(selection), catalog=dtype, labels=labels, parts=parts)
         with temporary.open("r+b") as file:
             _write_rows(file, places["catalog"], selection, "catalog", dtype)
             _write_rows(file, places["inputs"], selection, "inputs", fmt.INPUTS_DTYPE)
             if labels is not None:
-                _write_labels(file, places["labels"], selection, labels)
-        if not virtual and not head.compress:
-            pixels = temporary if store is None else store.path
-            with pixels.open("r+b") as file:
+                _write_labels(file, places["labels"], len(labels[0]), label_file, old_labels)
+            if not virtual and not head.compress:
                 for name in head.view_names:
-                    _copy_view(file, pixels, places[name], selection, name, head)
-        chunks = _chunks(selection, head) if head.compress and not virtual else ()
-        finish(temporary, head, _sums(selection, head), good, chunks)
-        if store is not None:
-            _graft(temporary, store.path, [places[name] for name in head.view_names], len(selection) * head.crop_bytes)
-            publish(store.path, path)
+                    _copy_view(file, places[name], selection, name, head)
+        if head.compress and not virtual:
+            write_chunks(temporary, _chunks(selection, head))
 
 
-def _scan(selection: Selection) -> tuple[dict[str, int], int]:
-    """Return the widths of the text columns, and the number of good images."""
+def _text_widths(selection: Selection) -> dict[str, int]:
     widths = dict.fromkeys(fmt.TEXT_COLUMNS, 1)
-    good = 0
     for _, pieces in selection.blocks("catalog"):
         for _, _, rows in pieces:
-            good += int(np.count_nonzero(rows["status"] == fmt.OK.encode()))
             for name, width in fmt.text_widths(rows).items():
                 widths[name] = max(widths[name], width)
-    return widths, good
-
-
-def _graft(source: Path, target: Path, places: list[int], size: int) -> None:
-    """Give `target` everything of `source` but the views, which it has at the same places."""
-    at = 0
-    with source.open("rb") as read, target.open("r+b") as write:
-        for place in [*sorted(places), None]:
-            end = source.stat().st_size if place is None else place
-            _copy(read, at, write, at, end - at)
-            at = end + size
-        write.truncate(source.stat().st_size)
+    return widths
 
 
 def _write_rows(file: Any, place: int, selection: Selection, name: str, dtype: np.dtype) -> None:
@@ -177,21 +155,37 @@ def _write_rows(file: Any, place: int, selection: Selection, name: str, dtype: n
         write_at(file, place + start * dtype.itemsize, block)
 
 
-def _write_labels(file: Any, place: int, selection: Selection, labels: Labels) -> None:
-    width = len(labels.names)
-    for start in range(0, len(selection), _CATALOG_ROWS):
-        count = min(_CATALOG_ROWS, len(selection) - start)
-        write_at(file, place + start * width * 8, np.full((count, width), np.nan))
-    if labels.keep:
-        for start, pieces in selection.blocks("labels"):
-            for _, places, rows in pieces:
-                for at, values in zip(places.tolist(), rows, strict=True):
-                    write_at(file, place + (start + at) * width * 8, values)
-    for row, values in labels.rows:
-        write_at(file, place + row * width * 8, np.asarray(values, "<f8"))
+def _old_labels(selection: Selection, labelled: Sequence[Cache]) -> Selection:
+    """Return where the selected rows have labels by their ids."""
+    if not labelled:
+        return Selection((), np.full(len(selection), -1), selection.row_of, selection.ids)
+    known = Selection.by_id([(cache, np.arange(len(cache))) for cache in labelled])
+    at = find_ids(known.ids, selection.ids)
+    return Selection(labelled, np.where(at < 0, -1, known.cache_of[at]), known.row_of[at], selection.ids)
 
 
-def _copy_view(file: Any, path: Path, place: int, selection: Selection, name: str, head: Head) -> None:
+def _about_labels(label_file: LabelFile | None, old: Selection) -> tuple[Sequence[str], str] | None:
+    """Return names and hash; the hash is empty unless all rows were looked up in the same file."""
+    if label_file is not None:
+        return label_file.names, label_file.sha256
+    if not old.caches:
+        return None
+    hashes = {cache.labels_sha256 for cache in old.caches}
+    return old.caches[0].label_names, hashes.pop() if len(hashes) == 1 and (old.cache_of >= 0).all() else ""
+
+
+def _write_labels(file: Any, place: int, width: int, label_file: LabelFile | None, old: Selection) -> None:
+    for start, pieces in old.blocks("labels"):
+        block = np.full((min(CATALOG_ROWS, len(old) - start), width), np.nan)
+        for _, at, rows in pieces:
+            block[at] = rows
+        write_at(file, place + start * width * 8, block)
+    if label_file is not None:
+        for row, values in label_file.joined(len(old), old.id_of):
+            write_at(file, place + row * width * 8, np.asarray(values, "<f8"))
+
+
+def _copy_view(file: Any, place: int, selection: Selection, name: str, head: Head) -> None:
     with contextlib.ExitStack() as stack:
         opened: dict[Path, Any] = {}
         for start, source, first, count in selection.runs():
@@ -202,15 +196,12 @@ def _copy_view(file: Any, path: Path, place: int, selection: Selection, name: st
                     write_at(file, target + row * head.crop_bytes, rows)
                 file.flush()
                 continue
-            from_place = offset + first * head.crop_bytes
-            if (source.pixels_path, from_place) == (path, target):
-                continue
-            if source.pixels_path not in opened:
+            if source.path not in opened:
                 if len(opened) == _MOST_OPEN:
                     stack.close()
                     opened.clear()
-                opened[source.pixels_path] = stack.enter_context(source.pixels_path.open("rb"))
-            _copy(opened[source.pixels_path], from_place, file, target, count * head.crop_bytes)
+                opened[source.path] = stack.enter_context(source.path.open("rb"))
+            _copy(opened[source.path], offset + first * head.crop_bytes, file, target, count * head.crop_bytes)
 
 
 def _crops(source: Cache, name: str, first: int, count: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -230,24 +221,6 @@ def _chunks(selection: Selection, head: Head) -> Iterator[tuple[str, int, bytes]
             for row, rows in _crops(source, name, first, count):
                 for at, crop in enumerate(rows):
                     yield name, start + row + at, compressed(crop)
-
-
-def _sums(selection: Selection, head: Head) -> np.ndarray:
-    """Return sum and sum of squares of the good crops, (views, 2, C)."""
-    total = np.zeros((len(head.view_names), 2, head.layout.bands))
-    used = np.bincount(selection.cache_of, minlength=len(selection.caches))
-    partial = set()
-    for cache, count in zip(selection.caches, used.tolist(), strict=True):
-        if count == len(cache):
-            total += [cache.sums(name) for name in head.view_names]
-        else:
-            partial.add(id(cache))
-    for _, source, first, count in selection.runs():
-        if id(source) in partial:
-            for number, name in enumerate(head.view_names):
-                for _, rows in _crops(source, name, first, count):  # crops of failed images are zero
-                    total[number] += band_sums(rows).sum(axis=0)
-    return total
 
 
 def _parts_table(selection: Selection, path: Path) -> np.ndarray:

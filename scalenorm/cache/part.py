@@ -6,14 +6,14 @@ import datetime
 import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .._version import __version__
-from ..files.writing import flush, new_file
+from ..files.writing import new_file
 from . import format as fmt
 from .format import Layout
 from .hdf5 import writing
@@ -64,121 +64,101 @@ class Head:
         return int(np.prod(self.crop_shape)) * np.dtype(self.layout.dtype).itemsize
 
 
-@dataclass(eq=False)
 class Rows:
-    """The rows of one part while it is made: arrays that workers fill in place."""
+    """The rows of one part while it is made: arrays that are filled in place.
 
-    views: list[np.ndarray]
-    numbers: np.ndarray
-    inputs: np.ndarray
-    text: list[tuple[bytes, bytes, bytes, bytes]]
-    sums: np.ndarray
-    chunks: list[list[bytes]] = field(default_factory=list)
+    Parameters
+    ----------
+    head : Head
+        Settings and layout.
+    room : int > 0
+        Number of rows expected; there is more room where more come.
+
+    Attributes
+    ----------
+    views : list of ndarray
+        Crops, one array per view.
+    numbers : ndarray
+        The catalogue's columns that hold numbers.
+    """
+
+    def __init__(self, head: Head, room: int) -> None:
+        self.head = head
+        self.views = [np.zeros((room, *head.crop_shape), head.layout.dtype) for _ in head.view_names]
+        self.numbers = np.zeros(room, fmt.number_columns(head.layout.bands))
+        self._inputs = np.zeros(room, fmt.INPUTS_DTYPE)
+        self._text: list[tuple[bytes, bytes, bytes, bytes]] = []
 
     def __len__(self) -> int:
-        return len(self.numbers)
+        return len(self._text)
 
-    @classmethod
-    def empty(cls, head: Head, count: int) -> Rows:
-        """Return rows for `count` images; all their values are still to be set."""
-        shape, dtype = (count, *head.crop_shape), np.dtype(head.layout.dtype)
-        names = head.view_names
-        return cls(
-            views=[np.zeros(shape, dtype) for _ in names],
-            numbers=np.zeros(count, fmt.number_columns(head.layout.bands)),
-            inputs=np.zeros(count, fmt.INPUTS_DTYPE),
-            text=[(b"", b"", b"", b"")] * count,
-            sums=np.zeros((len(names), count, 2, head.layout.bands)),
-            chunks=[[b""] * count for _ in names] if head.compress else [],
-        )
+    def next_crops(self) -> list[np.ndarray]:
+        """Return where the crops of the next row go, (size, size, C) per view."""
+        if len(self) == len(self.numbers):
+            self.numbers, self._inputs, *self.views = (
+                np.concatenate([column, np.zeros_like(column)]) for column in (self.numbers, self._inputs, *self.views)
+            )
+        return [view[len(self)] for view in self.views]
 
-    def catalog(self, bands: int) -> np.ndarray:
-        """Return the catalogue rows."""
+    def add(self, identifier: str, source: str, stat: tuple[int, int]) -> int:
+        """Begin a row; return its number."""
+        self.next_crops()
+        self._inputs[len(self)] = stat
+        self._text.append((identifier.encode(), source.encode(), fmt.OK.encode(), b""))
+        return len(self) - 1
+
+    def add_failed(self, identifier: str, source: str, stat: tuple[int, int], message: str, sha256: bytes) -> None:
+        """Add the row of a failed image."""
+        for crop in self.next_crops():
+            crop[...] = 0
+        row = self.add(identifier, source, stat)
+        self.numbers["sha256"][row] = sha256
+        self._text[row] = (*self._text[row][:2], fmt.FAILED.encode(), fmt.encode(message))
+
+    def write(self, path: Path) -> None:
+        """Write the part, a small complete cache, in the order of the ids.
+
+        Raises
+        ------
+        OSError
+            If the disk is full or cannot be written; the temporary file is then removed.
+        """
+        head, count = self.head, len(self)
+        catalog = self._catalog()
+        order: Any = np.argsort(catalog["id"], kind="stable")
+        if np.array_equal(order, np.arange(count)):
+            order = slice(count)  # nothing is copied
+        catalog = catalog[order]
+        with new_file(path) as temporary:
+            places = create(temporary, head, count, catalog=catalog.dtype, stamp=fmt.row_stamp(catalog))
+            with temporary.open("r+b") as file:
+                write_at(file, places["catalog"], catalog)
+                write_at(file, places["inputs"], self._inputs[order])
+                for name, view in zip(head.view_names, self.views, strict=True):
+                    if not head.compress:
+                        write_at(file, places[name], view[order])
+            if head.compress:
+                views = zip(head.view_names, self.views, strict=True)
+                write_chunks(
+                    temporary,
+                    ((name, row, compressed(crop)) for name, view in views for row, crop in enumerate(view[order])),
+                )
+
+    def _catalog(self) -> np.ndarray:
         columns = {
             name: np.array(values, "S")
-            for name, values in zip(fmt.TEXT_COLUMNS, zip(*self.text, strict=True), strict=True)
+            for name, values in zip(fmt.TEXT_COLUMNS, zip(*self._text, strict=True), strict=True)
         }
         widths = {name: column.itemsize for name, column in columns.items()}
-        rows = np.empty(len(self.numbers), fmt.catalog_dtype(bands, widths))
+        rows = np.empty(len(self), fmt.catalog_dtype(self.head.layout.bands, widths))
         for name in rows.dtype.names or ():
-            rows[name] = columns[name] if name in columns else self.numbers[name]
+            rows[name] = columns[name] if name in columns else self.numbers[name][: len(self)]
         return rows
 
 
-@dataclass(frozen=True)
-class Store:
-    """A file that has room for the pixels of all rows of a result, each at its final place.
-
-    Parts whose pixels lie there need not be copied in the end. Nobody looks at anything else in this file
-    before it is finished, so a run may be interrupted at any point of that.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    places : dict of str to int
-        Where each view starts in it, bytes.
-    """
-
-    path: Path
-    places: dict[str, int]
-
-
-def write_part(path: Path, head: Head, rows: Rows, store: Store | None = None, first: int = 0) -> None:
-    """Write a part: a small complete cache.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    head : Head
-        Settings and layout.
-    rows : Rows
-        Its rows.
-    store : Store, optional
-        Where to put the pixels, instead of into the part itself.
-    first : int
-        Number of the first row there.
-
-    Raises
-    ------
-    OSError
-        If the disk is full or cannot be written; the temporary file is then removed.
-    """
-    catalog = rows.catalog(head.layout.bands)
-    external = None
-    if store is not None:
-        places = {name: place + first * head.crop_bytes for name, place in store.places.items()}
-        external = (store.path.name, places)
-        _write_pixels(store.path, places, head, rows)
-        flush(store.path)
-    with new_file(path, path.parent) as temporary:
-        stamp = fmt.row_stamp(catalog)
-        places = create(temporary, head, len(catalog), catalog=catalog.dtype, stamp=stamp, external=external)
-        good = int(np.count_nonzero(catalog["status"] == fmt.OK.encode()))
-        with temporary.open("r+b") as file:
-            write_at(file, places["catalog"], catalog)
-            write_at(file, places["inputs"], rows.inputs)
-        if store is None and not head.compress:
-            _write_pixels(temporary, places, head, rows)
-        chunks = (
-            (name, row, chunk)
-            for name, column in zip(head.view_names, rows.chunks, strict=False)
-            for row, chunk in enumerate(column)
-        )
-        finish(temporary, head, rows.sums.sum(axis=1), good, chunks)
-
-
-def _write_pixels(path: Path, places: Mapping[str, int], head: Head, rows: Rows) -> None:
-    with path.open("r+b") as file:
-        for name, pixels in zip(head.view_names, rows.views, strict=True):
-            write_at(file, places[name], pixels)
-
-
 def create(
-    path: Path, head: Head, count: int, *, catalog: np.dtype | None = None, stamp: str = "",
+    path: Path, head: Head, count: int, *, catalog: np.dtype, stamp: str = "",
     labels: tuple[Sequence[str], str] | None = None, parts: np.ndarray | None = None,
-    external: tuple[str, Mapping[str, int]] | None = None,
 ) -> dict[str, int]:  # fmt: skip
     """Make a cache of `count` rows whose values are still to be written.
 
@@ -193,17 +173,14 @@ def create(
         Settings and layout.
     count : int
         Number of rows.
-    catalog : numpy.dtype, optional
-        Type of the catalogue's rows; without it the file gets views only. Views are made first, so that
-        their places depend on `count`, views and layout only.
+    catalog : numpy.dtype
+        Type of the catalogue's rows.
     stamp : str
         A hash of a part's catalogue, see `format.row_stamp`.
     labels : (names, sha256), optional
         Names of the answers, and hash of the file they come from.
     parts : ndarray, optional
         For a virtual cache: (path, start, first, count, rows, stamp) of each run of rows.
-    external : (str, Mapping), optional
-        For a part whose pixels lie in another file of its folder: that file's name, and places.
 
     Returns
     -------
@@ -219,15 +196,10 @@ def create(
         for name in head.view_names:
             if parts is not None:
                 views.create_virtual_dataset(name, _virtual_layout(name, shape, dtype, parts))
-            elif external is not None:
-                there = [(external[0], external[1][name], count * head.crop_bytes)]
-                views.create_dataset(name, shape, dtype, external=there)
             elif head.compress:
                 views.create_dataset(name, shape, dtype, chunks=(1, *shape[1:]), compression=_COMPRESSION_LEVEL)
             else:
                 places[name] = _contiguous(views, name, shape, dtype)
-        if catalog is None:
-            return places
         file.attrs["format"] = fmt.FORMAT
         file.attrs["format_version"] = fmt.FORMAT_VERSION
         file.attrs["settings"] = fmt.canonical_json(head.settings)
@@ -276,45 +248,11 @@ def _virtual_layout(name: str, shape: tuple[int, ...], dtype: np.dtype, parts: n
     return layout
 
 
-def finish(path: Path, head: Head, sums: np.ndarray, good: int, chunks: Iterable[tuple[str, int, bytes]] = ()) -> None:
-    """Write what is known only at the end: the statistics of each view, and compressed crops.
-
-    Parameters
-    ----------
-    path : Path
-        A file that `create` made.
-    head : Head
-        Settings and layout.
-    sums : ndarray, (views, 2, C)
-        Sum and sum of squares of the crops of good images.
-    good : int
-        Their number.
-    chunks : iterable of (str, int, bytes)
-        With ``head.compress``: view, row, compressed crop.
-    """
-    pixels = max(1, good * head.crop_shape[0] * head.crop_shape[1])
+def write_chunks(path: Path, chunks: Iterable[tuple[str, int, bytes]]) -> None:
+    """Write compressed crops, (view, row, crop), to a file that `create` made."""
     with writing(path, "r+") as file:
-        views = {name: file["views"][name] for name in head.view_names}
-        for view, (total, squares) in zip(views.values(), sums, strict=True):
-            mean = total / pixels
-            view.attrs["mean"] = mean
-            view.attrs["std"] = np.sqrt(np.maximum(squares / pixels - mean**2, 0.0))
-            view.attrs["sum"], view.attrs["sum_of_squares"] = total, squares
         for name, row, chunk in chunks:
-            views[name].id.write_direct_chunk((row, 0, 0, 0), chunk)
-
-
-def band_sums(crops: np.ndarray) -> np.ndarray:
-    """Return sum and sum of squares per band of some crops (n, size, size, C), float64, (n, 2, C)."""
-    from ..kernels.sums import band_sums as add
-
-    result = np.empty((len(crops), 2, crops.shape[-1]))
-    if crops.dtype.kind == "f" and crops.dtype.itemsize not in (4, 8):  # Numba has no others
-        crops = crops.astype(np.float64)
-    exact = crops.dtype.kind in "iu" and crops.dtype.itemsize <= 2
-    one = np.int64(1) if exact else np.float64(1)
-    add(crops.reshape(len(crops), -1), crops.shape[-1], one, result[:, 0], result[:, 1])
-    return result
+            file["views"][name].id.write_direct_chunk((row, 0, 0, 0), chunk)
 
 
 def compressed(crop: np.ndarray) -> bytes:

@@ -94,8 +94,6 @@ class Cache:
         Names of the answers, in the order of the labels' columns; empty without labels.
     attributes : dict
         The file's other attributes: scalenorm_version, created, source.
-    pixels_path : pathlib.Path
-        The file where `offset` counts: this one, but for parts of an unfinished run.
     parts : list of (start, path, first, count)
         Where the pixels of a virtual cache lie: rows start:start + count are rows first:first + count of
         the cache at path. Empty for a solid file.
@@ -120,16 +118,12 @@ class Cache:
             self.inputs: list[str] = json.loads(attributes.pop("inputs", "[]"))
             self.attributes: dict[str, Any] = attributes
             self.view_names: tuple[str, ...] = tuple(self.settings["views"])
-            self._stored: dict[str, tuple[tuple[int, ...], np.dtype, int | None, dict[str, Any]]] = {}
-            self.pixels_path = self.path
+            self._stored: dict[str, tuple[tuple[int, ...], np.dtype, int | None]] = {}
             for name in self.view_names:
                 dataset = file["views"][name]
                 offset = None if dataset.chunks or dataset.is_virtual else dataset.id.get_offset()
-                if dataset.external:
-                    there, offset, _ = dataset.external[0]
-                    self.pixels_path = self.path.parent / there
-                self._stored[name] = (dataset.shape, dataset.dtype, offset, dict(dataset.attrs))
-            shape, dtype, _, _ = self._stored[self.view_names[0]]
+                self._stored[name] = (dataset.shape, dataset.dtype, offset)
+            shape, dtype, _ = self._stored[self.view_names[0]]
             self._length = shape[0]
             self.size = int(shape[1])
             self.layout = Layout(dtype.name, int(shape[3]))
@@ -137,8 +131,6 @@ class Cache:
             self.label_names: tuple[str, ...] = () if labels is None else tuple(json.loads(labels.attrs["names"]))
             self.labels_sha256 = "" if labels is None else _text(labels.attrs["sha256"])
             self.parts = self._checked_parts(file["parts"][:]) if "parts" in file else []
-        if not self.pixels_path.exists():
-            raise PartError(f"{self.path}: its pixels, {self.pixels_path}, are missing")
 
     def _checked_parts(self, rows: np.ndarray) -> list[tuple[int, Path, int, int]]:
         seen: dict[Path, str] = {}
@@ -208,9 +200,9 @@ class Cache:
     def _mapped(self, name: str) -> np.ndarray:
         if self._buffer is None:
             self._check_unchanged()
-            with self.pixels_path.open("rb") as file:
+            with self.path.open("rb") as file:
                 self._buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        shape, dtype, offset, _ = self._stored[name]
+        shape, dtype, offset = self._stored[name]
         return np.ndarray(shape, dtype, self._buffer, offset or 0)
 
     def _check_unchanged(self) -> None:
@@ -241,19 +233,22 @@ class Cache:
             yield view[start : start + rows]
 
     def view_statistics(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and standard deviation (population) per band over the crops of all good images.
+        """Compute mean and standard deviation (population) per band over the crops of all good images.
 
         Returns
         -------
         mean, std : ndarray of float64, (C,)
         """
-        attributes = self._stored[name][3]
-        return np.array(attributes["mean"]), np.array(attributes["std"])
-
-    def sums(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return sum and sum of squares per band over the crops of all good images (float64, (C,))."""
-        attributes = self._stored[name][3]
-        return np.array(attributes["sum"]), np.array(attributes["sum_of_squares"])
+        bands = self.layout.bands
+        total, squares = np.zeros(bands), np.zeros(bands)
+        for block in self.blocks(name):  # crops of failed images are zero
+            pixels = block.reshape(-1, bands).astype(np.float64)
+            total += pixels.sum(axis=0)
+            squares += np.einsum("ij,ij->j", pixels, pixels)
+        good = int(np.count_nonzero(self.column("status") == fmt.OK.encode()))
+        count = max(1, good * self.size**2)
+        mean = total / count
+        return mean, np.sqrt(np.maximum(squares / count - mean**2, 0.0))
 
     @cached_property
     def catalog(self) -> np.ndarray:
@@ -263,9 +258,7 @@ class Cache:
     @cached_property
     def ids(self) -> list[str]:
         """The images' ids, in Python string order."""
-        self._check_unchanged()
-        with _opened(self.path) as file:
-            return [value.decode() for value in file["catalog"].fields("id")[:].tolist()]
+        return [value.decode() for value in self.column("id").tolist()]
 
     @cached_property
     def labels(self) -> np.ndarray | None:
@@ -277,6 +270,12 @@ class Cache:
         self._check_unchanged()
         with _opened(self.path) as file:
             return file[name][start:stop]
+
+    def column(self, name: str) -> np.ndarray:
+        """Return one column of the catalogue; text as bytes."""
+        self._check_unchanged()
+        with _opened(self.path) as file:
+            return file["catalog"].fields(name)[:]
 
     def row_blocks(self, name: str) -> Iterator[np.ndarray]:
         """Yield the rows of ``catalog``, ``labels`` or ``inputs`` in blocks of `CATALOG_ROWS`."""

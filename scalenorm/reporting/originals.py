@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from ..cache import Cache
+from ..cache.recipe import Recipe
 from ..files.errors import ImageError, InputError
 from ..images.decoding import decode
-from ..images.options import DecodeOptions
 from ..sources.finding import find
 from ..sources.listing import Source, image_id
 from ..sources.reader import Reader
@@ -47,8 +46,7 @@ class Originals:
     """
 
     def __init__(self, cache: Cache, rows: Iterable[int], images: Sequence[str | os.PathLike[str]] | None = None):
-        known = {field.name for field in dataclasses.fields(DecodeOptions)}
-        self._decode = DecodeOptions(**{name: value for name, value in cache.settings.items() if name in known})
+        self._decode = Recipe.from_settings(cache.settings).decode
         self._reader = Reader(self._decode.max_bytes)
         self._catalog = cache.catalog
         self._last: tuple[bytes, np.ndarray | None] = (b"", None)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, overload
 
@@ -34,8 +33,6 @@ class Source:
         Its number in the .npy stack, or the place of its directory entry in the archive.
     name : str
         What people see: its name inside its folder or archive; valid UTF-8.
-    object : int or None
-        The number of an object, if the row is of one object of the image.
     """
 
     id: str
@@ -43,11 +40,10 @@ class Source:
     member: str | None
     index: int | None
     name: str
-    object: int | None = None
 
     @property
     def place(self) -> tuple[str, str | None, int | None]:
-        """What all objects of one image have in common."""
+        """Where it is, without its id."""
         return self.container, self.member, self.index
 
 
@@ -89,14 +85,13 @@ class Sources(Sequence[Source]):
     def __getitem__(self, key: int | slice) -> Source | Sources:
         if isinstance(key, slice):
             return self.take(key)
-        identifier, name, root, index, number = self._rows[key].tolist()
+        identifier, name, root, index = self._rows[key].tolist()
         root, name = self.roots[root], _text(name)
-        number = number if number >= 0 else None
         if root.kind == "folder":
-            return Source(_text(identifier), join(root.path, name), None, None, visible(name), number)
+            return Source(_text(identifier), join(root.path, name), None, None, visible(name))
         if root.kind == "archive":
-            return Source(_text(identifier), root.path, name, index, visible(name), number)
-        return Source(_text(identifier), root.path, None, index, f"{root.shown}[{index}]", number)
+            return Source(_text(identifier), root.path, name, index, visible(name))
+        return Source(_text(identifier), root.path, None, index, f"{root.shown}[{index}]")
 
     def __iter__(self) -> Iterator[Source]:
         return (self[i] for i in range(len(self)))
@@ -105,29 +100,14 @@ class Sources(Sequence[Source]):
         """The ids alone, without the cost of whole sources."""
         return map(_text, self._ids)
 
+    @property
+    def raw_ids(self) -> np.ndarray:
+        """All ids in UTF-8, which sort as the ids do."""
+        return self._ids
+
     def id(self, i: int) -> str:
         """One id, without the cost of a whole source."""
         return _text(self._ids[i])
-
-    def find(self, source_id: str) -> int | None:
-        """The number of the source with this id; the ids must be in order."""
-        i = bisect_left(range(len(self)), source_id, key=self.id)
-        return i if i < len(self) and self.id(i) == source_id else None
-
-    def same_image(self, i: int, j: int) -> bool:
-        """Whether two sources are objects of one image."""
-        return all(self._rows[i][field] == self._rows[j][field] for field in ("root", "index", "name"))
-
-    def expanded(self, counts: Iterable[int]) -> Sources:
-        """One source for each object of these, in order of id; where there are none, the image itself."""
-        out = SourcesBuilder(self.roots)
-        for row, count in zip(self._rows, counts, strict=True):
-            source_id, name, root, index, _ = row.tolist()
-            for number in range(count):
-                out.append(root, _text(name), object_id(_text(source_id), number), index, number)
-            if not count:
-                out.append(root, _text(name), _text(source_id), index)
-        return out.sorted()
 
     def twins(self) -> list[tuple[int, int]]:
         """Pairs of sources that follow each other and have one id."""
@@ -150,14 +130,14 @@ class SourcesBuilder:
     def __init__(self, roots: list[Root]) -> None:
         self.roots = roots
         self._blocks: list[np.ndarray] = []
-        self._new: list[tuple[bytes, bytes, int, int, int]] = []
+        self._new: list[tuple[bytes, bytes, int, int]] = []
 
     def __len__(self) -> int:
         return sum(map(len, self._blocks)) + len(self._new)
 
-    def append(self, root: int, name: str, source_id: str, index: int = -1, number: int = -1) -> None:
+    def append(self, root: int, name: str, source_id: str, index: int = -1) -> None:
         """Add a source of ``roots[root]``."""
-        self._new.append((_bytes(source_id), _bytes(name), root, index, number))
+        self._new.append((_bytes(source_id), _bytes(name), root, index))
         if len(self._new) == _BLOCK:
             self._pack()
 
@@ -177,9 +157,7 @@ class SourcesBuilder:
 
 
 def _row_dtype(id_width: int, name_width: int) -> np.dtype:
-    """Return the type of a row; `object` is -1 where the row is of a whole image."""
-    return np.dtype([("id", f"S{id_width}"), ("name", f"S{name_width}"), ("root", "u4"), ("index", "i8"),
-                     ("object", "i4")])  # fmt: skip
+    return np.dtype([("id", f"S{id_width}"), ("name", f"S{name_width}"), ("root", "u4"), ("index", "i8")])
 
 
 def _bytes(text: str) -> bytes:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import gc
+import itertools
 import os
-import tracemalloc
 import zipfile
 
 import numpy as np
 import pytest
+from interruption import stop_after
 from pictures import beside
 from PIL import Image
 
 import scalenorm
-from scalenorm.batch import counting, work
+from scalenorm.batch import rows
 from scalenorm.cache.joining import join_caches
 from scalenorm.commands import batch, export, inspect, report
 from scalenorm.commands.config import to_toml
 from scalenorm.files.errors import BatchError, InputError, LabelsError, OptionError
 from scalenorm.reporting.drawing import shown_part, surroundings
 from scalenorm.reporting.originals import Originals
-from scalenorm.sources.finding import find
-from scalenorm.sources.listing import MOST_OBJECTS, Root, SourcesBuilder, image_id, object_id
+from scalenorm.sources.listing import MOST_OBJECTS, image_id, object_id
 
 SMALL = {"size": 12, "part_size": 4, "min_area": 20, "all_objects": True}
 NUMBERS = ("threshold", "row", "col", "major_axis", "minor_axis", "orientation", "area", "window_row", "window_col",
@@ -57,6 +56,15 @@ def images(tmp_path):
         write(folder / f"{name}.png", objects, seed=len(name))
     (folder / "bad.png").write_bytes(b"no picture")
     return folder
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """Names of the images that are decoded to be measured."""
+    names = []
+    original = rows.decode_masked
+    monkeypatch.setattr(rows, "decode_masked", lambda *args: names.append(args[1]) or original(*args))
+    return names
 
 
 def convert(inputs, output, **options):
@@ -115,8 +123,7 @@ def test_rows_are_those_of_crop_all(images, tmp_path, options):
 
 def test_images_without_objects_say_why(images, tmp_path, monkeypatch):
     np.save(images / "other.npy", field(2).astype("f4"))
-    for module in (counting, work):
-        monkeypatch.setattr(module, "MOST_OBJECTS", 6)
+    monkeypatch.setattr(rows, "MOST_OBJECTS", 6)
     convert(images, tmp_path / "out.h5")
     cache = scalenorm.open_cache(tmp_path / "out.h5")
     messages = {row["id"].decode(): row["message"].decode() for row in cache.catalog if row["status"] != b"ok"}
@@ -145,15 +152,29 @@ def test_files_are_byte_identical(images, tmp_path):
     assert one.catalog.tobytes() == two.catalog.tobytes()
 
 
-def test_an_image_is_looked_at_once_for_each_part(images, tmp_path, monkeypatch):
+@pytest.mark.parametrize("part_size", [1, 4, 100])
+def test_an_image_is_looked_at_once(images, tmp_path, monkeypatch, decoded, part_size):
     seen = []
-    original = work.find_objects
-    monkeypatch.setattr(work, "find_objects", lambda *args: seen.append(args[2]) or original(*args))
-    convert(images, tmp_path / "all.h5", jobs=2, part_size=100)
-    assert sorted(seen) == [[0], [0, 1, 2, 3, 4], [0, 1, 2, 3, 4, 5, 6]]
-    seen.clear()
-    convert(images, tmp_path / "parts.h5", jobs=2, part_size=4)  # bad, 3 of many-2 | 2, 2 of many | 4 | 1, none, one
-    assert sorted(seen) == [[0], [0, 1], [0, 1, 2], [2, 3, 4, 5], [3, 4], [6]]
+    original = rows.measure_and_crop_all
+
+    def look(*args, **kwargs):
+        found = original(*args, **kwargs)
+        seen.append(len(found[0]))
+        return found
+
+    monkeypatch.setattr(rows, "measure_and_crop_all", look)
+    convert(images, tmp_path / "all.h5", jobs=2, part_size=part_size)
+    assert sorted(seen) == [0, 1, 5, 7]
+    assert sorted(decoded) == sorted(path.name for path in images.iterdir())
+
+
+def test_parts_hold_whole_images(images, tmp_path):
+    convert(images, tmp_path / "out.h5", jobs=1, part_size=4, keep_parts=True)
+    parts = [scalenorm.open_cache(path).ids for path in sorted((tmp_path / "out.h5.parts").iterdir())]
+    assert [sorted({image_id(name) or name for name in part}) for part in parts] == [
+        ["bad", "many"], ["many-2"], ["none", "one"],
+    ]  # fmt: skip
+    assert sorted(itertools.chain(*parts)) == scalenorm.open_cache(tmp_path / "out.h5").ids
 
 
 def test_archives_and_stacks(images, tmp_path):
@@ -171,91 +192,43 @@ def test_archives_and_stacks(images, tmp_path):
 # --- going on from what is there
 
 
-def stop_after(monkeypatch, parts):
-    from scalenorm.batch.plan import Plan
-
-    original = Plan.add_part
-    left = [parts]
-
-    def add_part(self, rows, part):
-        original(self, rows, part)
-        left[0] -= 1
-        if not left[0]:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Plan, "add_part", add_part)
-
-
 def interrupted(monkeypatch, inputs, output, **options):
     with monkeypatch.context() as patch:
-        stop_after(patch, 2)
+        stop_after(patch, 1)
         with pytest.raises(KeyboardInterrupt, match="8 finished images are kept"):
             convert(inputs, output, jobs=1, **options)
 
 
-@pytest.fixture
-def counted(monkeypatch):
-    """Names of the images whose objects are counted."""
-    names = []
-    original = counting._count_image
-    monkeypatch.setattr(counting, "_count_image", lambda *args: names.append(args[0].name) or original(*args))
-    return names
-
-
 @pytest.mark.parametrize("options", [{}, {"overwrite": True}, {"keep_parts": True}])
-def test_interrupted_run_goes_on(images, tmp_path, monkeypatch, counted, options):
+def test_interrupted_run_goes_on(images, tmp_path, monkeypatch, decoded, options):
     output = tmp_path / "out.h5"
     interrupted(monkeypatch, images, output, **options)
-    assert len(counted) == 5
-    counted.clear()
+    decoded.clear()
     write(images / "one.png", 3, seed=8)
-    summary = convert(images, output, **options)
-    assert counted == ["one.png"]
+    summary = convert(images, output, jobs=1, **options)
+    assert decoded == ["many-2.png", "none.png", "one.png"]
     assert (summary.made, summary.reused) == (9, 8)
     assert scalenorm.open_cache(output).digest() == digest_of(images, tmp_path)
     assert beside(output) == (["out.h5", "out.h5.parts"] if options.get("keep_parts") else ["out.h5"])
 
 
-def test_run_that_is_interrupted_while_counting_goes_on(images, tmp_path, monkeypatch, counted):
-    output = tmp_path / "out.h5"
-    with monkeypatch.context() as patch:
-        original = counting._count_image
-        patch.setattr(counting, "_BLOCK", 1)
-
-        def count(source, *args):
-            if source.id == "many-2":
-                raise KeyboardInterrupt
-            return original(source, *args)
-
-        patch.setattr(counting, "_count_image", count)
-        with pytest.raises(KeyboardInterrupt, match="stopped while counting objects: the same command goes on"):
-            convert(images, output, jobs=1)
-    assert counted[:2] == ["bad.png", "many.png"]
-    counted.clear()
-    convert(images, output)
-    assert counted == ["many-2.png", "none.png", "one.png"]
-    assert scalenorm.open_cache(output).digest() == digest_of(images, tmp_path)
-    assert beside(output) == ["out.h5"]
-
-
-def test_finished_output_is_left_alone(images, tmp_path, counted):
+def test_finished_output_is_left_alone(images, tmp_path, decoded):
     output = tmp_path / "out.h5"
     convert(images, output)
     before = output.stat()
-    counted.clear()
+    decoded.clear()
     assert convert(images, output, part_size=9).complete
     assert convert(images, output, dry_run=True).made == 0
-    assert counted == []
+    assert convert(images, output, verify=True).complete
+    assert decoded == []
     assert output.stat() == before
     assert beside(output) == ["out.h5"]
-    assert convert(images, output, verify=True).complete
-    assert len(counted) == 5
     assert convert(images, output, overwrite=True).made == 15
 
 
 def test_dry_run_touches_nothing(images, tmp_path):
     summary = convert(images, tmp_path / "out.h5", dry_run=True)
-    assert (summary.images, summary.made) == (15, 15)
+    assert (summary.images, summary.made) == (5, 5)  # images: nobody knows yet how many objects they have
     assert beside(tmp_path / "out.h5") == []
 
 
@@ -308,7 +281,7 @@ def test_verify_goes_by_the_bytes(images, tmp_path):
     assert scalenorm.open_cache(output).digest() == digest_of(images, tmp_path)
 
 
-def test_append_equals_one_run_over_everything(images, tmp_path, counted):
+def test_append_equals_one_run_over_everything(images, tmp_path, decoded):
     output = tmp_path / "out.h5"
     convert(images, output)
     more = tmp_path / "more"
@@ -317,17 +290,17 @@ def test_append_equals_one_run_over_everything(images, tmp_path, counted):
         write(more / f"{name}.png", objects)
     with pytest.raises(BatchError, match=r"holds 15 images .* not among the inputs: --append keeps them"):
         convert(more, output)
-    with pytest.raises(BatchError, match=r"lacks 7 images \('all/000000', 'all/000001', 'many-3/000000', ...\)"):
+    with pytest.raises(BatchError, match=r"lacks 3 images \('all', 'many-3', 'void'\)"):
         convert([images, more], output)
-    counted.clear()
+    decoded.clear()
     summary = convert(more, output, append=True)
-    assert len(counted) == 3 or not counted  # the refused run may have left what it counted
+    assert sorted(decoded) == ["all.png", "many-3.png", "void.png"]
     assert (summary.images, summary.made, summary.reused) == (22, 7, 15)
     assert scalenorm.open_cache(output).digest() == digest_of([images, more], tmp_path)
-    counted.clear()
+    decoded.clear()
     assert convert([images, more], output).complete
     assert convert(more, output, append=True).complete
-    assert counted == []
+    assert decoded == []
     assert beside(output) == ["out.h5"]
     (images / "many-2.png").unlink()
     with pytest.raises(BatchError, match=r"holds 5 images \('many-2/000000', .*not among the inputs"):
@@ -346,48 +319,41 @@ def test_append_refuses_another_layout(images, tmp_path):
         convert(folder, tmp_path / "out.h5", append=True)
 
 
-def test_retry_failed_counts_again(images, tmp_path, counted):
+def test_retry_failed(images, tmp_path, decoded):
     output = tmp_path / "out.h5"
     convert(images, output)
     before = (images / "bad.png").stat()
     write(images / "bad.png", 3)
     os.utime(images / "bad.png", ns=(before.st_atime_ns, before.st_mtime_ns))
-    counted.clear()
+    decoded.clear()
     summary = convert(images, output, retry_failed=True)
-    assert sorted(counted) == ["bad.png", "none.png"]
+    assert sorted(decoded) == ["bad.png", "none.png"]
     assert (summary.failed, summary.made) == (1, 4)
     assert scalenorm.open_cache(output).digest() == digest_of(images, tmp_path)
 
 
-def test_an_image_that_changes_meanwhile_stops_the_run(images, tmp_path, monkeypatch):
+def test_old_rows_are_never_mixed_with_new_ones(images, tmp_path, monkeypatch):
+    """An image that changes after its part was made is made again as a whole."""
     output = tmp_path / "out.h5"
     for objects in (3, 0):
-        with monkeypatch.context() as patch:
-            original = counting._count_images
-
-            def count(*args, original=original, objects=objects):
-                yield from original(*args)
-                write(images / "many.png", objects)
-
-            patch.setattr(counting, "_count_images", count)
-            with pytest.raises(BatchError, match=r"many\.png: it has changed since its objects were counted"):
-                convert(images, output)
+        interrupted(monkeypatch, images, output)
+        write(images / "many.png", objects)
         convert(images, output)
         assert scalenorm.open_cache(output).digest() == digest_of(images, tmp_path)
+        output.unlink()
         write(images / "many.png", 7)
 
 
-def test_what_fails_by_chance_is_not_remembered(images, tmp_path, monkeypatch):
+def test_what_fails_by_chance_is_tried_again(images, tmp_path, monkeypatch):
     output = tmp_path / "out.h5"
 
-    def fail(*_):
+    def fail(*_, **__):
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(counting, "count_objects", fail)
-        with pytest.raises(BatchError, match="changed since its objects were counted"):
-            convert(images, output)
-    convert(images, output)
+        patch.setattr(rows, "measure_and_crop_all", fail)
+        assert convert(images, output).reasons["not enough memory for this image"] == 4
+    assert convert(images, output, retry_failed=True).made == 15
     assert scalenorm.open_cache(output).digest() == digest_of(images, tmp_path)
 
 
@@ -395,14 +361,14 @@ def test_what_fails_by_chance_is_not_remembered(images, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("of", [1, 2, 5])
-def test_slices_join_to_the_whole(images, tmp_path, of, counted):
+def test_slices_join_to_the_whole(images, tmp_path, of, decoded):
     labels = tmp_path / "labels.csv"
     labels.write_text("id,b\nmany/000002,1\nmany/000008,3\nnone,2\n")
     slices = [tmp_path / f"slice{number}.h5" for number in range(of)]
     for number, path in enumerate(slices, 1):
         convert(images, path, part=(number, of), labels=labels)
         assert convert(images, path, part=(number, of), labels=labels).complete
-    assert len(counted) == 5  # each image in one slice only
+    assert len(decoded) == 5  # each image in one slice only
     joined = join_caches(slices, tmp_path / "joined.h5")
     assert joined.digest() == digest_of(images, tmp_path, labels=labels)
     assert joined.labels[joined.ids.index("many/000002"), 0] == 1
@@ -420,36 +386,7 @@ def test_labels_are_those_of_objects(images, tmp_path):
         convert(images, tmp_path / "out.h5", labels=labels)
 
 
-# --- the listing
-
-
-def test_tasks_keep_the_numbers_of_objects_and_are_small(images, tmp_path):
-    import pickle
-
-    sources = find([images]).sources.expanded([0, 500, 7, 1, 0])
-    task = work.Task("part.h5", np.arange(512), sources[:509])
-    data = pickle.dumps(task)
-    assert len(data) < 10_000
-    assert list(pickle.loads(data).sources) == list(sources[:509])
-    assert [source.object for source in sources[:3]] == [None, 0, 1]
-    assert {source.name for source in sources} == {path.name for path in images.iterdir()}
-
-
-def test_rows_take_little_memory():
-    collected = SourcesBuilder([Root("folder", "/a/folder/of/fields", "")])
-    for number in range(200):
-        collected.append(0, f"survey-field-{number:06d}.fits.gz", f"survey-field-{number:06d}")
-    images = collected.sorted()
-    gc.collect()
-    tracemalloc.start()
-    before = tracemalloc.get_traced_memory()[0]
-    sources = images.expanded([500] * 200)
-    grown, peak = (memory - before for memory in tracemalloc.get_traced_memory())
-    tracemalloc.stop()
-    assert len(sources) == 100_000
-    assert grown < 150 * len(sources)
-    assert peak < 400 * len(sources)
-    assert list(sources.ids()) == sorted(sources.ids())
+# --- ids
 
 
 def test_ids_of_objects():

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from interruption import stop_after
 from pictures import beside, picture, write_pictures
 from PIL import Image
 
@@ -328,23 +329,6 @@ def test_other_settings_are_refused_by_name(images, tmp_path, options, words):
     assert beside(output) == ["out.h5"]
 
 
-def stop_after(monkeypatch, parts):
-    """Have the next run stopped, as by Ctrl-C, when `parts` parts are finished."""
-    from scalenorm.batch import plan
-
-    original = plan.Plan.add_part
-    count = 0
-
-    def add_part(self, rows, part):
-        nonlocal count
-        original(self, rows, part)
-        count += 1
-        if count == parts:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(plan.Plan, "add_part", add_part)
-
-
 def interrupted(monkeypatch, inputs, output, *, after=2, **options):
     with monkeypatch.context() as patch:
         stop_after(patch, after)
@@ -540,15 +524,6 @@ def test_damaged_part_is_made_again(images, tmp_path, monkeypatch):
     part = sorted((tmp_path / "out.h5.parts").glob("part-*"))[0]
     part.write_bytes(part.read_bytes()[:500])
     assert convert(images, output).made == 8
-    assert open_cache(output).digest() == digest_of(images, tmp_path)
-
-
-def test_lost_pixels_are_made_again(images, tmp_path, monkeypatch):
-    output = tmp_path / "out.h5"
-    interrupted(monkeypatch, images, output)
-    for path in (tmp_path / "out.h5.parts").glob("pixels-*"):
-        path.unlink()
-    assert convert(images, output).made == 12
     assert open_cache(output).digest() == digest_of(images, tmp_path)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import pickle
 import signal
@@ -16,12 +15,11 @@ from pictures import beside, write_pictures
 
 import scalenorm
 from scalenorm.batch import engines
-from scalenorm.batch.work import Recipe, Task, make_part
+from scalenorm.batch.rows import Task, make_parts
 from scalenorm.cache import Layout, open_cache
-from scalenorm.cache.part import Head, Store
+from scalenorm.cache.part import Head, Rows
+from scalenorm.cache.recipe import Recipe
 from scalenorm.files.errors import BatchError
-from scalenorm.images.options import DecodeOptions
-from scalenorm.measuring.options import MeasureOptions
 from scalenorm.sources.finding import find
 
 SMALL = {"size": 12, "part_size": 4}
@@ -62,7 +60,7 @@ def test_active_joblib_configuration_is_honoured(images, tmp_path, expected, mon
         original = getattr(engines, name)
 
         def spy(*args, original=original, name=name):
-            used.append((name, args[2] if name == "run_threads" else None))
+            used.append((name, args[3] if name == "run_threads" else None))
             return original(*args)
 
         monkeypatch.setattr(engines, name, spy)
@@ -87,19 +85,18 @@ def test_tasks_and_results_are_small(tmp_path):
     for _ in range(512):
         (folder / f"survey-{rng.bytes(32).hex()}.jpg").touch()
     sources = find([folder]).sources
-    store = Store(folder / "pixels.h5", {"normalized": 4096, "center-64": 2**40, "center-256": 2**41})
-    task = Task(str(folder / "part-0123456789abcdef.h5"), np.arange(10**9, 10**9 + 512), sources, store)
-    head = Head({"views": ["normalized"], "size": 64}, Layout("uint8", 3))
-    recipe = Recipe(head, MeasureOptions(channel_axis=-1), DecodeOptions())
-    assert len(pickle.dumps((make_part, task, recipe))) < 100_000
-    assert len(pickle.dumps(task.path)) < 1000
+    task = Task(str(folder / "part-01234567-000000"), sources, 512)
+    recipe = Recipe.checked(None, 64, "stem", False, {})
+    head = Head(recipe.settings, Layout("uint8", 3))
+    assert len(pickle.dumps((make_parts, recipe, head, task))) < 100_000
+    assert len(pickle.dumps([task.path])) < 1000
     again = pickle.loads(pickle.dumps(task))
     assert list(again.sources) == list(sources)
-    assert (again.path, again.rows[0], len(again.rows), again.store) == (task.path, 10**9, 512, store)
+    assert (again.path, again.part_size) == (task.path, 512)
 
 
 def test_killed_process_is_one_clear_error(images, tmp_path, expected, monkeypatch):
-    monkeypatch.setattr(engines, "make_part", functools.partial(_die_on_second, str(tmp_path / "mark")))
+    monkeypatch.setattr("scalenorm.batch.run.make_parts", _DieOnSecond(str(tmp_path / "mark")))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # joblib tells of the dead worker, too
         with pytest.raises(BatchError, match="a worker process died"):
@@ -110,33 +107,43 @@ def test_killed_process_is_one_clear_error(images, tmp_path, expected, monkeypat
     assert_same(tmp_path / "out.h5", expected)
 
 
-def _die_on_second(mark, task, recipe):
-    if os.path.exists(mark):
-        os.kill(os.getpid(), signal.SIGKILL)
-    result = make_part(task, recipe)
-    with open(mark, "w"):
-        return result
+class _DieOnSecond:
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __call__(self, recipe, head, task):
+        if os.path.exists(self.mark):
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = make_parts(recipe, head, task)
+        with open(self.mark, "w"):
+            return result
 
 
 def test_both_threads_work_on_a_small_input(images, tmp_path, monkeypatch):
-    """One part is shared between threads, and memory is bounded: parts are not all begun at once."""
-    seen = set()
-    begun = []
-    fill_rows, empty = engines.fill_rows, engines.Rows.empty
+    """It is divided between threads, and memory is bounded: parts are not all begun at once."""
+    seen, alive, most = set(), set(), []
+    add_image = scalenorm.batch.rows.add_image
 
-    def fill(*args):
+    def add(rows, *args):
         seen.add(threading.get_ident())
+        alive.add(id(rows))
+        most.append(len(alive))
         time.sleep(0.02)
-        return fill_rows(*args)
+        add_image(rows, *args)
 
-    monkeypatch.setattr(engines, "fill_rows", fill)
-    monkeypatch.setattr(engines.Rows, "empty", lambda *args: begun.append(1) or empty(*args))
+    write = Rows.write
+
+    def write_and_forget(self, path):
+        write(self, path)
+        alive.discard(id(self))
+
+    monkeypatch.setattr("scalenorm.batch.rows.add_image", add)
+    monkeypatch.setattr(Rows, "write", write_and_forget)
     scalenorm.convert(images, tmp_path / "out.h5", jobs=2, size=12)
     assert len(seen) == 2
-    assert len(begun) == 1
     write_pictures(images, range(100, 180))
     scalenorm.convert(images, tmp_path / "many.h5", jobs=2, size=12, part_size=1)
-    assert len(begun) - 1 <= 2 * 2 + 16 + 1 < 80  # parts, whose memory is used again and again
+    assert max(most) == 2
 
 
 @pytest.fixture(scope="module")
@@ -175,8 +182,8 @@ def test_parts_of_a_lost_worker_are_made_by_another(images, tmp_path, expected, 
     mark = tmp_path / "mark"
     original = cluster.submit
 
-    def submit(function, *args, **kwargs):
-        return original(_die_once, str(mark), *args, **kwargs)
+    def submit(work, task, **kwargs):
+        return original(_die_once, str(mark), work, task, **kwargs)
 
     pids = cluster.run(os.getpid)
     with monkeypatch.context() as patch:
@@ -199,8 +206,8 @@ class _unclosed:
         pass
 
 
-def _die_once(mark, task, recipe):
-    if task.rows[0] >= 8:
+def _die_once(mark, work, task):
+    if "-000002" in task.path:
         try:
             with open(mark, "x") as file:
                 file.write(str(os.getpid()))
@@ -208,19 +215,18 @@ def _die_once(mark, task, recipe):
             pass
         else:
             os.kill(os.getpid(), signal.SIGKILL)
-    return make_part(task, recipe)
+    return work(task)
 
 
 def test_a_part_that_is_there_is_not_made_again(images, tmp_path):
     """Of two workers with one task the second must not touch the part that the run may be reading."""
-    sources = find([images]).sources[:4]
-    task = Task(str(tmp_path / "part-1.h5"), np.arange(4), sources)
-    head = Head({"views": ["normalized"], "size": 12}, Layout("uint8", 3))
-    recipe = Recipe(head, MeasureOptions(channel_axis=-1), DecodeOptions())
-    make_part(task, recipe)
-    before = os.stat(task.path)
-    assert make_part(task, recipe) == task.path
-    after = os.stat(task.path)
+    task = Task(str(tmp_path / "part-1"), find([images]).sources[:4], 4)
+    recipe = Recipe.checked(["normalized"], 12, "stem", False, {})
+    head = Head(recipe.settings, Layout("uint8", 3))
+    (path,) = make_parts(recipe, head, task)
+    before = os.stat(path)
+    assert make_parts(recipe, head, task) == [path]
+    after = os.stat(path)
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
 
 

@@ -46,13 +46,13 @@ def test_signals_say_how_far_it_got(tmp_path, number):
     images = write_pictures(tmp_path / "images", range(40))
     # A stream of images that never ends keeps the run going until the signal: here a slow decoder.
     slow = (
-        "import signal, sys, time, scalenorm.batch.work as work, scalenorm.commands.batch as batch\n"
+        "import signal, sys, time, scalenorm.batch.rows as rows, scalenorm.commands.batch as batch\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job in the background ignores it
-        "decode = work.decode_masked\n"
+        "decode = rows.decode_masked\n"
         "def slowly(*args):\n"
         "    time.sleep(0.03)\n"
         "    return decode(*args)\n"
-        "work.decode_masked = slowly\n"
+        "rows.decode_masked = slowly\n"
         "sys.exit(batch.main())\n"
     )
     output = tmp_path / "out.h5"
@@ -68,7 +68,7 @@ def test_signals_say_how_far_it_got(tmp_path, number):
     assert len(lines) == 1
     assert "stopped" in lines[0]
     assert "finished images are kept" in lines[0]
-    assert "the same command goes on" in lines[0]
+    assert "the same command resumes" in lines[0]
     assert beside(output) == ["out.h5.parts"]
     summary = scalenorm.convert(images, output, size=12)
     assert summary.reused >= 8

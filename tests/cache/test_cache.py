@@ -18,7 +18,7 @@ import scalenorm
 from scalenorm.cache import open_cache
 from scalenorm.cache.format import Layout, digest
 from scalenorm.cache.merge import Selection, write_merged
-from scalenorm.cache.part import Head, band_sums
+from scalenorm.cache.part import Head
 from scalenorm.files.errors import CacheError, PartError
 
 COUNT = 23
@@ -190,16 +190,6 @@ def test_statistics_are_over_good_rows(cache):
         np.testing.assert_allclose(std, pixels.std(axis=(0, 1, 2)), rtol=1e-11)
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int32", "float16", "float32", "float64", "longdouble"])
-@pytest.mark.parametrize("bands", [1, 3, 4])
-def test_band_sums(dtype, bands):
-    crops = (np.random.default_rng(2).random((5, 6, 6, bands)) * 60000).astype(dtype)
-    expected = crops.astype(np.longdouble)
-    sums = band_sums(crops)
-    np.testing.assert_allclose(sums[:, 0], expected.sum(axis=(1, 2)).astype(float), rtol=1e-14)
-    np.testing.assert_allclose(sums[:, 1], (expected**2).sum(axis=(1, 2)).astype(float), rtol=1e-14)
-
-
 def test_pickle_and_fork(cache):
     copy = pickle.loads(pickle.dumps(cache))
     np.testing.assert_array_equal(copy.view("normalized")[:], cache.view("normalized")[:])
@@ -296,9 +286,10 @@ def test_merge_of_any_rows_of_any_layout(made, tmp_path, compress, seed):
     solid = open_cache(made / "solid.h5")
     caches = [solid, open_cache(made / "compressed.h5"), open_cache(made / "virtual.h5")]
     cache_of = rng.integers(0, 3, COUNT).astype(np.int32)
-    row_of = np.arange(COUNT)
     keep = np.sort(rng.choice(COUNT, 15, replace=False))
-    selection = Selection(caches, cache_of[keep], row_of[keep])
+    selection = Selection.by_id([(cache, keep[cache_of[keep] == number]) for number, cache in enumerate(caches)])
+    np.testing.assert_array_equal(selection.cache_of, cache_of[keep])
+    np.testing.assert_array_equal(selection.row_of, keep)
     head = Head(solid.settings, solid.layout, "", compress)
     write_merged(tmp_path / "out.h5", tmp_path, head, selection)
     out = open_cache(tmp_path / "out.h5")

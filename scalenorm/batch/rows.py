@@ -1,0 +1,177 @@
+"""The way of one image from its path to its rows: stat, read, decode, measure, crop; and the part that holds them.
+
+The same in a thread, in a process and on another machine; from top to bottom.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..cache.format import Layout
+from ..cache.part import Head, Rows
+from ..cache.recipe import Recipe
+from ..cropping.crop import measure_and_crop
+from ..cropping.fields import measure_and_crop_all
+from ..files.errors import MACHINE_ERRORS, BatchError, ImageError
+from ..images.decoding import decode_masked
+from ..measuring.foreground import find_foreground
+from ..measuring.frame import as_frame
+from ..measuring.measure import Measurement
+from ..measuring.region import label_foreground
+from ..measuring.threshold import find_threshold
+from ..sources.listing import MOST_OBJECTS, Source, Sources, object_id
+from ..sources.reader import Reader, open_reader
+
+
+@dataclass(frozen=True)
+class Task:
+    """Images whose rows one worker makes: the unit of work, small enough to send anywhere.
+
+    Parameters
+    ----------
+    path : str
+        Of the parts, without their number and ending.
+    sources : Sources
+        The images.
+    part_size : int > 0
+        A part is written when it has so many rows, and all rows of its last image.
+    """
+
+    path: str
+    sources: Sources
+    part_size: int
+
+
+def make_parts(recipe: Recipe, head: Head, task: Task, tick: Callable[[], None] = lambda: None) -> list[str]:
+    """Make the rows of some images in the calling thread, and write them in parts.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        How to make rows.
+    head : Head
+        Settings and layout of the parts.
+    task : Task
+        The images.
+    tick : callable
+        Called after each image.
+
+    Returns
+    -------
+    list of str
+        The parts. One that is there already is left alone: an engine that takes a worker for lost gives its task to
+        another, and the run may be reading the part of the one while the other is still at it.
+
+    Raises
+    ------
+    BatchError
+        If the machine, not an image, fails.
+    OSError
+        If a part cannot be written.
+    """
+    paths: list[str] = []
+
+    def write() -> None:
+        paths.append(f"{task.path}-{len(paths)}.h5")
+        if not Path(paths[-1]).exists():
+            rows.write(Path(paths[-1]))
+
+    rows = Rows(head, len(task.sources))
+    with open_reader(max_bytes=recipe.decode.max_bytes) as reader:
+        for source in task.sources:
+            if len(rows) >= task.part_size:
+                write()
+                rows = Rows(head, len(task.sources))
+            add_image(rows, source, recipe, reader)
+            tick()
+    write()
+    return paths
+
+
+def add_image(rows: Rows, source: Source, recipe: Recipe, reader: Reader) -> None:
+    """Add the row of an image, or one for each of its objects; one that says why, if it cannot be used."""
+    stat, sha256 = stat_or_zero(reader, source), b""
+    try:
+        data = reader.read(source)
+        sha256 = hashlib.sha256(data).hexdigest().encode()
+        image, mask = decode_masked(data, source.name, recipe.decode)
+        if Layout.of(image) != rows.head.layout:
+            raise ImageError(f"the image is {Layout.of(image)}, but this cache holds {rows.head.layout}")
+        if recipe.all_objects:
+            for number, (found, crop) in enumerate(zip(*measure_objects(image, mask, recipe), strict=True)):
+                row = rows.add(object_id(source.id, number), source.name, stat)
+                rows.numbers[row] = _numbers(found, sha256)
+                rows.views[0][row] = crop.reshape(rows.head.crop_shape)
+        else:
+            crops = [view[:, :, 0] if image.ndim == 2 else view for view in rows.next_crops()]
+            found, _ = measure_and_crop(image, recipe.views, recipe.size, recipe.measure, mask=mask, out=crops)
+            rows.numbers[rows.add(source.id, source.name, stat)] = _numbers(found, sha256)
+    except Exception as error:  # whatever one image does, the run continues and says so
+        rows.add_failed(source.id, source.name, stat, explain_failure(error, source), sha256)
+
+
+def measure_objects(image: np.ndarray, mask: np.ndarray | None, recipe: Recipe) -> tuple[list[Measurement], np.ndarray]:
+    """Measure and crop the objects of an image.
+
+    Raises
+    ------
+    ImageError
+        If there are none, or too many.
+    """
+    measure = recipe.measure
+    count = 0
+    if image.shape[0] * image.shape[1] > MOST_OBJECTS:  # then noise may have more objects than memory has room for
+        frame = as_frame(image, measure, mask)
+        foreground = find_foreground(frame, find_threshold(frame, measure))
+        count = int(np.count_nonzero(label_foreground(foreground)[1][1:] >= measure.min_area))
+    if count <= MOST_OBJECTS:
+        measurements, crops = measure_and_crop_all(image, recipe.size, measure, mask=mask)
+        count = len(measurements)
+    if not count:
+        raise ImageError("no object found")
+    if count > MOST_OBJECTS:
+        raise ImageError(f"{count} objects found, over {MOST_OBJECTS}: are they noise? raise sigma or min_area")
+    return measurements, crops
+
+
+def _numbers(found: Measurement, sha256: bytes) -> tuple[object, ...]:
+    """Return a measurement in the order of the catalogue's columns."""
+    return (
+        int(found.flags), found.threshold, *found.sky, found.row, found.col, found.major_axis, found.minor_axis,
+        found.orientation, found.area, *found.bbox, found.window_row, found.window_col, found.side,
+        found.height, found.width, sha256,
+    )  # fmt: skip
+
+
+def stat_or_zero(reader: Reader, source: Source) -> tuple[int, int]:
+    """Return size and time of change, zeros where they cannot be had."""
+    try:
+        return reader.stat(source)
+    except OSError:
+        return 0, 0
+
+
+def explain_failure(error: Exception, source: Source) -> str:
+    """Return in one line why an image could not be used.
+
+    Raises
+    ------
+    BatchError
+        If it is not for the image.
+    """
+    if isinstance(error, OSError):
+        if error.errno in MACHINE_ERRORS:
+            raise BatchError(f"{source.container}: {MACHINE_ERRORS[error.errno]}") from error
+        message = error.strerror or str(error) or type(error).__name__
+    elif isinstance(error, MemoryError):
+        message = "not enough memory for this image"
+    elif isinstance(error, ImageError):
+        message = str(error)
+    else:
+        message = f"{type(error).__name__}: {error}"
+    return " ".join(message.split()) or "unknown error"
