@@ -250,9 +250,13 @@ def _virtual_layout(name: str, shape: tuple[int, ...], dtype: np.dtype, parts: n
 
 def write_chunks(path: Path, chunks: Iterable[tuple[str, int, bytes]]) -> None:
     """Write compressed crops, (view, row, crop), to a file that `create` made."""
+    from h5py._objects import phil  # the lock of h5py, which this one call of it does not take
+
     with writing(path, "r+") as file:
         for name, row, chunk in chunks:
-            file["views"][name].id.write_direct_chunk((row, 0, 0, 0), chunk)
+            view = file["views"][name].id
+            with phil:
+                view.write_direct_chunk((row, 0, 0, 0), chunk)
 
 
 def compressed(crop: np.ndarray) -> bytes:

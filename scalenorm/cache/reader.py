@@ -220,11 +220,15 @@ class Cache:
 
     def chunks(self, name: str, first: int, count: int) -> Iterator[bytes]:
         """Yield some crops of a compressed view as they are stored."""
+        from h5py._objects import phil  # the lock of h5py, which this one call of it does not take
+
         self._check_unchanged()
         with _opened(self.path) as file:
             view = file["views"][name].id
             for row in range(first, first + count):
-                yield view.read_direct_chunk((row, 0, 0, 0))[1]
+                with phil:
+                    chunk = view.read_direct_chunk((row, 0, 0, 0))[1]
+                yield chunk
 
     def blocks(self, name: str, rows: int = BLOCK_ROWS) -> Iterator[np.ndarray]:
         """Yield the crops of a view in blocks of at most `rows` rows."""
