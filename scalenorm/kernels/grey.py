@@ -11,8 +11,6 @@ import numpy as np
 from .compile import kernel
 from .constants import BLOCK, CHUNK, RGB, RGBA, WEIGHTED
 
-LANES = 16  # partial sums of floats: they fill vectors, and their number fixes the order on every machine
-
 
 @kernel
 def split_bands(pixels, kind, planes, count):
@@ -68,7 +66,7 @@ def block_peaks(pixels, size, peaks):
 def byte_sums(planes, count, totals):
     """Add three bands of bytes to ``totals``; returns the sum of g and that of g^2, from the products of the bands.
 
-    CHUNK such products sum to less than 2^28, so 32 bits do, and short multiplies; the last line is below 2^56.
+    CHUNK such products sum to less than 2^27, so 32 bits do, and short multiplies; those of g^2 to less than 2^54.
     """
     red, green, blue = planes[0], planes[1], planes[2]
     reds = greens = blues = rr = gg = bb = rg = rb = gb = np.int32(0)
@@ -131,7 +129,7 @@ def exact_sums(pixels, kind, weights, valid, level, totals, peaks):
             high += (g * g) >> 32
             low += (g * g) & 0xFFFFFFFF
         for band in range(bands):
-            added = np.int32(0)  # CHUNK values of 16 bits sum to less than 2^29
+            added = np.int32(0)  # CHUNK values of 16 bits sum to less than 2^27
             if len(valid):
                 keep = valid[start:stop]
                 for x in range(len(grey)):
@@ -148,68 +146,81 @@ def exact_sums(pixels, kind, weights, valid, level, totals, peaks):
 
 
 @kernel
+def copy(source, target):
+    """Copy one sequence to the start of another."""
+    for x in range(len(source)):
+        target[x] = source[x]
+
+
+@kernel
 def exact_foreground(pixels, kind, weights, valid, cutoff, level, peaks, totals, foreground):
     """Write 1 where valid pixels have g >= cutoff, else 0, and add their bands to ``totals``; return their number.
 
-    Most of an image is sky: blocks whose largest value, ``peaks``, cannot reach the cutoff are not looked at.
+    Most of an image is sky: only the blocks whose largest value, ``peaks``, may reach the cutoff are looked at. They
+    are gathered, since loops over one block each would be short.
     """
     bands = len(weights)
     count = len(pixels) // bands
-    planes = np.empty((3, CHUNK), pixels.dtype)
     most = 10000 if kind in (RGB, RGBA) else bands  # g of a pixel whose bands are all 1: no weight is negative
+    gathered, planes = np.empty(CHUNK * bands, pixels.dtype), np.empty((3, CHUNK), pixels.dtype)
+    over, keep = np.empty(CHUNK, np.uint8), np.empty(CHUNK, np.uint8)
+    starts = np.empty(CHUNK // BLOCK, np.int64)
     foreground[:] = 0
-    found = 0
-    first = 0
-    while first < len(peaks):
-        last = first
-        while last < len(peaks) and (last - first) * BLOCK < CHUNK and most * np.int64(peaks[last]) >= cutoff:
-            last += 1
-        if last == first:
-            first += 1
-            continue
-        start, stop = first * BLOCK, min(last * BLOCK, count)
-        first = last
-        chunk, grey, over = pixels[start * bands : stop * bands], level[: stop - start], foreground[start:stop]
-        grey_levels(chunk, kind, weights, planes, grey)
-        for x in range(len(grey)):
+    found = block = 0
+    while block < len(peaks):
+        blocks = size = 0
+        while block < len(peaks) and blocks < len(starts):
+            if most * np.int64(peaks[block]) >= cutoff:
+                start, stop = block * BLOCK, min((block + 1) * BLOCK, count)
+                copy(pixels[start * bands : stop * bands], gathered[size * bands :])
+                if len(valid):
+                    copy(valid[start:stop], keep[size:])
+                starts[blocks] = start
+                blocks += 1
+                size += stop - start
+            block += 1
+
+        grey = level[:size]
+        grey_levels(gathered, kind, weights, planes, grey)
+        for x in range(size):
             over[x] = grey[x] >= cutoff
         if len(valid):
-            keep = valid[start:stop]
-            for x in range(len(grey)):
+            for x in range(size):
                 over[x] &= keep[x]
         reached = np.int32(0)
-        for x in range(len(grey)):
+        for x in range(size):
             reached = np.int32(reached + over[x])
         found += reached
         for band in range(bands):
-            added = np.int32(0)
+            added = np.int32(0)  # CHUNK values of 16 bits sum to less than 2^27
             if kind == RGB:
                 plane = planes[band]
-                for x in range(len(grey)):
+                for x in range(size):
                     added = np.int32(added + np.int32(plane[x]) * np.int32(over[x]))
             else:
-                for x in range(len(grey)):
-                    added = np.int32(added + np.int32(chunk[bands * x + band]) * np.int32(over[x]))
+                for x in range(size):
+                    added = np.int32(added + np.int32(gathered[bands * x + band]) * np.int32(over[x]))
             totals[band] += added
+        for k in range(blocks):
+            stop = min(starts[k] + BLOCK, count)
+            copy(over[k * BLOCK : k * BLOCK + stop - starts[k]], foreground[starts[k] : stop])
     return found
 
 
 @kernel
-def lane_sum(values, lanes):
-    """The sum of values, as LANES partial sums that are then added."""
-    lanes[:] = 0
-    whole = len(values) // LANES * LANES
-    for start in range(0, whole, LANES):
-        part = values[start : start + LANES]
-        for x in range(LANES):
-            lanes[x] += part[x]
-    rest = values[whole:]
-    for x in range(len(rest)):
-        lanes[x] += rest[x]
-    total = 0.0
-    for x in range(LANES):
-        total += lanes[x]
-    return total
+def fold(values):
+    """The sum of floats, which are overwritten: half of them is added to the other half until one is left.
+
+    The order is the same on every machine, the loops are vector loops, and errors grow with the logarithm of the count.
+    """
+    count = len(values)
+    while count > 1:
+        half = count // 2
+        upper = values[count - half : count]
+        for x in range(half):
+            values[x] += upper[x]
+        count -= half
+    return values[0]
 
 
 @kernel
@@ -220,12 +231,12 @@ def float_sums(pixels, kind, weights, valid, level):
     """
     bands = len(weights)
     count = len(pixels) // bands
-    planes, lanes = np.empty((3, CHUNK), pixels.dtype), np.empty(LANES)
+    planes, values = np.empty((3, CHUNK), pixels.dtype), np.empty(CHUNK)
     used = 0
     pivot = total = squares = 0.0
     for start in range(0, count, CHUNK):
         stop = min(start + CHUNK, count)
-        grey = level[: stop - start]
+        grey, part = level[: stop - start], values[: stop - start]
         grey_levels(pixels[start * bands : stop * bands], kind, weights, planes, grey)
         if len(valid):
             keep = valid[start:stop]
@@ -237,14 +248,15 @@ def float_sums(pixels, kind, weights, valid, level):
                 if np.isfinite(grey[x]):
                     pivot = grey[x]
                     break
+        finite = np.int32(0)
         for x in range(len(grey)):
-            used += np.isfinite(grey[x])
+            finite = np.int32(finite + np.isfinite(grey[x]))
+        used += finite
         for x in range(len(grey)):
             grey[x] = grey[x] - pivot if np.isfinite(grey[x]) else 0.0
-        total += lane_sum(grey, lanes)
-        for x in range(len(grey)):
-            grey[x] *= grey[x]
-        squares += lane_sum(grey, lanes)
+            part[x] = grey[x] * grey[x]
+        total += fold(grey)
+        squares += fold(part)
     return used, pivot, total, squares
 
 
@@ -256,7 +268,7 @@ def float_foreground(pixels, kind, weights, valid, cutoff, level, totals, foregr
     """
     bands = len(weights)
     count = len(pixels) // bands
-    planes, lanes = np.empty((3, CHUNK), pixels.dtype), np.empty(LANES)
+    planes = np.empty((3, CHUNK), pixels.dtype)
     sky, values = np.empty(CHUNK, np.uint8), np.empty(CHUNK)
     used = 0
     for start in range(0, count, CHUNK):
@@ -265,6 +277,7 @@ def float_foreground(pixels, kind, weights, valid, cutoff, level, totals, foregr
         grey_levels(chunk, kind, weights, planes, grey)
         for x in range(len(grey)):
             over[x] = (grey[x] >= cutoff) & np.isfinite(grey[x])
+        for x in range(len(grey)):
             sky[x] = (grey[x] < cutoff) & np.isfinite(grey[x])
         if len(valid):
             keep = valid[start:stop]
@@ -280,9 +293,11 @@ def float_foreground(pixels, kind, weights, valid, cutoff, level, totals, foregr
             if kind == RGB:
                 plane = planes[band]
                 for x in range(len(grey)):
-                    part[x] = plane[x] if sky[x] else 0
+                    value = plane[x]  # read in any case: a read that depends on the mask would be a branch
+                    part[x] = value if sky[x] else 0
             else:
                 for x in range(len(grey)):
-                    part[x] = chunk[bands * x + band] if sky[x] else 0
-            totals[band] += lane_sum(part, lanes)
+                    value = chunk[bands * x + band]
+                    part[x] = value if sky[x] else 0
+            totals[band] += fold(part)
     return used

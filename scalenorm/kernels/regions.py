@@ -4,7 +4,7 @@ import numpy as np
 
 from .compile import kernel
 from .constants import CHUNK, MEMBER
-from .grey import LANES, grey_levels, lane_sum
+from .grey import fold, grey_levels
 
 
 @kernel
@@ -36,13 +36,13 @@ def sky_moments(rows, kind, weights, valid, cutoff, level, step):
     """Mean and variance of the grey level of the pixels below the cutoff, in every step-th row."""
     bands = len(weights)
     width = rows.shape[1] // bands
-    planes, depths, lanes = np.empty((3, CHUNK), rows.dtype), np.empty(CHUNK), np.empty(LANES)
+    planes, depths, powers = np.empty((3, CHUNK), rows.dtype), np.empty(CHUNK), np.empty(CHUNK)
     count = 0
     total = squares = 0.0
     for y in range(step // 2, len(rows), step):
         for start in range(0, width, CHUNK):
             stop = min(start + CHUNK, width)
-            grey, part = level[: stop - start], depths[: stop - start]
+            grey, part, square = level[: stop - start], depths[: stop - start], powers[: stop - start]
             grey_levels(rows[y, start * bands : stop * bands], kind, weights, planes, grey)
             if len(valid):
                 keep = valid[y * width + start : y * width + stop]
@@ -55,10 +55,9 @@ def sky_moments(rows, kind, weights, valid, cutoff, level, step):
             count += below
             for x in range(len(grey)):
                 part[x] = float(grey[x]) - cutoff if (grey[x] < cutoff) & np.isfinite(grey[x]) else 0.0
-            total += lane_sum(part, lanes)
-            for x in range(len(grey)):
-                part[x] *= part[x]
-            squares += lane_sum(part, lanes)
+                square[x] = part[x] * part[x]
+            total += fold(part)
+            squares += fold(square)
     if count == 0:
         return np.nan, np.nan
     depth = total / count
