@@ -5,9 +5,11 @@ Every contender is first checked to find the same galaxy: the same pixels where 
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
+import tempfile
 import time
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -25,6 +27,7 @@ import skimage.transform
 import scalenorm
 
 cv2.setNumThreads(1)
+MANY = 1000  # stamps of crop_many
 VIEWS = ("normalized", "center-64", "center-256")
 LUMA = np.array([0.2125, 0.7154, 0.0721])
 GOALS = {
@@ -173,8 +176,15 @@ scalenorm.crop(image)
 def main() -> None:
     arguments = common.parser(__doc__)
     arguments.add_argument("--count", type=int, default=40, help="images a round (default %(default)s)")
+    arguments.add_argument("--cpu", help="compile for this processor (NUMBA_CPU_NAME), such as skylake or znver4")
     options = arguments.parse_args()
+    if options.cpu and os.environ.get("NUMBA_CPU_NAME") != options.cpu:
+        # Numba reads the name when it is imported; code for another processor does not belong in the usual cache.
+        with tempfile.TemporaryDirectory() as folder:
+            variables = {**os.environ, "NUMBA_CPU_NAME": options.cpu, "NUMBA_CACHE_DIR": folder}
+            raise SystemExit(subprocess.run([sys.executable, *sys.argv], env=variables).returncode)
     common.print_environment()
+    print(f"compiled for {options.cpu or 'this processor'}")
     images = common.load_images(options.images, options.count)
     images = [image for image in images if image.shape == (424, 424, 3)]
     check(images)
@@ -218,6 +228,19 @@ def main() -> None:
         typed = [image.astype(dtype) * (257 if dtype == "uint16" else 1) for image in few]
         kinds[f"crop {dtype}"] = over(scalenorm.crop, typed)
         kinds[f"measure {dtype}"] = over(scalenorm.measure, typed)
+    stamps = {
+        "float32 stamp of 128 x 128": [np.ascontiguousarray(i[148:276, 148:276, 1]).astype(np.float32) for i in few],
+        "uint8 stamp of 64 x 64 x 3": [np.ascontiguousarray(image[180:244, 180:244]) for image in few],
+    }
+    for name, typed in stamps.items():
+        kinds[f"crop {name}"] = over(scalenorm.crop, typed)
+        plain = [image @ LUMA if image.ndim == 3 else image for image in typed]
+        kinds[f"np.mean + np.std {name}"] = over(lambda image: (np.mean(image), np.std(image)), plain)
+    many = [stamps["float32 stamp of 128 x 128"][number % len(few)] for number in range(MANY)]
+    for threads in (1, 2):
+        kinds[f"crop_many of {MANY} float32 stamps, threads: {threads}"] = functools.partial(
+            scalenorm.crop_many, many, n_jobs=threads
+        )
     generator = np.random.default_rng(1)
     noise = np.where(generator.random((424, 424)) < 0.5, 200, 0).astype(np.uint8)
     tiny, huge = np.zeros((2, 424, 424, 3), np.uint8)
@@ -229,7 +252,12 @@ def main() -> None:
         "crop of a tiny galaxy": over(scalenorm.crop, [tiny]),
         "crop of a huge galaxy": over(lambda i: scalenorm.crop(i, sigma=0.0), [huge]),
     }
-    counts = {name: len(few) if name.split()[-1] in ("uint8", "uint16", "float32") else 1 for name in kinds}
+    counts = dict.fromkeys(kinds, 1)
+    for name in kinds:
+        if "stamp of" in name or name.split()[-1] in ("uint8", "uint16", "float32"):
+            counts[name] = len(few)
+        elif name.startswith("crop_many"):
+            counts[name] = MANY
     kinds_times = common.interleave(kinds, options.rounds)
     kinds_times = {name: {key: value / counts[name] for key, value in t.items()} for name, t in kinds_times.items()}
     common.print_times("other kinds of image", kinds_times)
@@ -270,6 +298,7 @@ def main() -> None:
         "crop",
         {
             "source": "real images" if options.images else "simulated galaxies",
+            "compiled for": options.cpu or "this processor",
             "times": times, "slow": slow, "kinds": kinds_times,
             "ns_per_pixel": per_pixel, "ratios": ratios, "goals": GOALS,
         },
