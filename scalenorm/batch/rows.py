@@ -25,7 +25,7 @@ from ..measuring.measure import Measurement
 from ..measuring.region import label_foreground
 from ..measuring.threshold import find_threshold
 from ..sources.listing import MOST_OBJECTS, Source, Sources, object_id
-from ..sources.reader import Reader, open_reader
+from ..sources.reader import Reader
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def make_parts(recipe: Recipe, head: Head, task: Task, tick: Callable[[], None] 
             rows.write(Path(paths[-1]))
 
     rows = Rows(head, len(task.sources))
-    with open_reader(max_bytes=recipe.decode.max_bytes) as reader:
+    with Reader(recipe.decode.max_bytes) as reader:
         for source in task.sources:
             if len(rows) >= task.part_size:
                 write()

@@ -27,7 +27,7 @@ from ..files.output import explain_write_error, lock_output
 from ..files.writing import TEMPORARY
 from ..sources.labels import Joined, LabelFile
 from ..sources.listing import Sources
-from ..sources.reader import open_reader
+from ..sources.reader import Reader
 from .engines import cores, run
 from .plan import Plan, agree_on_layout, check_object_ids, make_plan
 from .rows import Task, make_parts
@@ -103,7 +103,7 @@ class Run:
         recipe, sources = self.recipe, self.sources
         if recipe.all_objects:
             check_object_ids(sources)
-        with open_reader(max_bytes=recipe.decode.max_bytes) as reader:
+        with Reader(recipe.decode.max_bytes) as reader:
             old, parts = self._open_existing()
             layout = agree_on_layout(recipe, self.given, old, reader)
             plan = make_plan(

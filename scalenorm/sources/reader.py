@@ -17,21 +17,16 @@ from .stacks import Stack, is_stack
 _MAX_HANDLES = 8
 
 
-def open_reader(*, max_bytes: int = MAX_BYTES) -> Reader:
-    """Open a reader; each thread needs its own.
+class Reader:
+    """Reads the bytes of sources; keeps up to 8 archives and stacks open. Each thread needs its own.
 
     Parameters
     ----------
     max_bytes : int > 0
         Largest file or archive member to read, checked before it is read.
     """
-    return Reader(max_bytes)
 
-
-class Reader:
-    """Reads the bytes of sources; keeps up to 8 archives and stacks open. Not for sharing between threads."""
-
-    def __init__(self, max_bytes: int):
+    def __init__(self, max_bytes: int = MAX_BYTES):
         self.max_bytes = max_bytes
         self._handles: OrderedDict[str, tuple[IO[bytes], Any]] = OrderedDict()
 

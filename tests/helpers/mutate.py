@@ -31,7 +31,7 @@ from scalenorm.files.errors import ImageError, InputError
 from scalenorm.images.decoding import decode_masked
 from scalenorm.images.options import DecodeOptions
 from scalenorm.sources.finding import find
-from scalenorm.sources.reader import open_reader
+from scalenorm.sources.reader import Reader
 
 OPTIONS = DecodeOptions(max_pixels=1_000_000)
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tar.xz", ".tar.bz2")
@@ -262,7 +262,7 @@ def check_listing(data, name, folder, originals):
     except InputError as error:
         return str(error)
     outcome = Counter()
-    with open_reader(max_bytes=1_000_000) as reader:
+    with Reader(1_000_000) as reader:
         for source in listing.sources:
             source.id.encode(), source.name.encode()
             try:

@@ -21,7 +21,7 @@ from scalenorm.images.options import DecodeOptions
 from scalenorm.sources.archives import open_archive
 from scalenorm.sources.finding import find
 from scalenorm.sources.listing import Source
-from scalenorm.sources.reader import open_reader
+from scalenorm.sources.reader import Reader
 
 
 def ids(listing):
@@ -29,7 +29,7 @@ def ids(listing):
 
 
 def contents(listing):
-    with open_reader() as reader:
+    with Reader() as reader:
         return {source.id: reader.read(source) for source in listing.sources}
 
 
@@ -134,7 +134,7 @@ def test_links(tree):
     (tree / "linked.jpg").symlink_to("b.jpg")
     listing = find([tree])
     assert ids(listing) == ["a", "b", "c d", "e", "gone", "linked", "self"]
-    with open_reader() as reader:
+    with Reader() as reader:
         found = {source.id: source for source in listing.sources}
         assert found["c d"].name == "sub/c d.tif"
         assert reader.read(found["linked"]) == b"b.jpg"
@@ -165,7 +165,7 @@ def test_what_is_not_a_regular_file(tmp_path):
     outcome = []
 
     def read():
-        with open_reader() as reader, pytest.raises(ImageError, match=r"not a regular file") as caught:
+        with Reader() as reader, pytest.raises(ImageError, match=r"not a regular file") as caught:
             reader.read(listing.sources[0])
         outcome.append(caught)
 
@@ -179,14 +179,14 @@ def test_a_file_that_vanished_or_is_too_large(tmp_path):
     path = tmp_path / "a.jpg"
     path.write_bytes(bytes(100))
     (source,) = find([path]).sources
-    with open_reader(max_bytes=100) as reader:
+    with Reader(100) as reader:
         assert len(reader.read(source)) == 100
     with (
-        open_reader(max_bytes=99) as reader,
+        Reader(99) as reader,
         pytest.raises(ImageError, match=r"100 bytes are more than .* 99"),
     ):
         reader.read(source)
-    with open_reader() as reader:
+    with Reader() as reader:
         assert reader.stat(source) == (100, path.stat().st_mtime_ns)
         path.unlink()
         with pytest.raises(FileNotFoundError):
@@ -292,7 +292,7 @@ def test_zip64_directory(tmp_path):
             archive.writestr(zipfile.ZipInfo(f"{number:06d}.jpg"), b"%d" % number)
     listing = find([path])
     assert len(listing.sources) == 66_000
-    with open_reader() as reader:
+    with Reader() as reader:
         assert [reader.read(listing.sources[i]) for i in (0, 65_999)] == [b"0", b"65999"]
 
 
@@ -338,7 +338,7 @@ def test_encrypted_member_fails_alone(tmp_path):
     data[entry + 8] |= 1
     path.write_bytes(data)
     good, secret = find([path]).sources
-    with open_reader() as reader:
+    with Reader() as reader:
         with pytest.raises(ImageError, match=r"encrypted"):
             reader.read(secret)
         assert reader.read(good) == b"good"
@@ -350,7 +350,7 @@ def test_members_that_lie_about_their_size(tmp_path):
     assert path.stat().st_size < 100_000
     (source,) = find([path]).sources
     with (
-        open_reader(max_bytes=1_000_000) as reader,
+        Reader(1_000_000) as reader,
         pytest.raises(ImageError, match=r"50000000 bytes are more"),
     ):
         reader.read(source)
@@ -360,7 +360,7 @@ def test_members_that_lie_about_their_size(tmp_path):
     path.write_bytes(data)
     (source,) = find([path]).sources
     tracemalloc.start()
-    with open_reader(max_bytes=1_000_000) as reader, pytest.raises(ImageError, match=r"size or check sum"):
+    with Reader(1_000_000) as reader, pytest.raises(ImageError, match=r"size or check sum"):
         reader.read(source)
     assert tracemalloc.get_traced_memory()[1] < 2_000_000
     tracemalloc.stop()
@@ -373,7 +373,7 @@ def test_damaged_members_fail_alone(tmp_path):
     data[200] ^= 1
     path.write_bytes(data)
     bad, good = find([path]).sources
-    with open_reader() as reader:
+    with Reader() as reader:
         with pytest.raises(ImageError, match=r"damaged archive"):
             reader.read(bad)
         assert reader.read(good) == b"good"
@@ -386,7 +386,7 @@ def test_links_in_a_tar_are_failures(tmp_path):
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         archive.addfile(link)
     (source,) = find([path]).sources
-    with open_reader() as reader, pytest.raises(ImageError, match=r"link"):
+    with Reader() as reader, pytest.raises(ImageError, match=r"link"):
         reader.read(source)
 
 
@@ -438,7 +438,7 @@ def test_handles_are_bounded(tmp_path):
         make_zip(tmp_path / f"{number}.zip", {f"{number}.jpg": b"%d" % number})
     listing = find([tmp_path / f"{number}.zip" for number in range(40)])
     before = len(os.listdir("/proc/self/fd"))
-    with open_reader() as reader:
+    with Reader() as reader:
         for _ in range(2):
             for source in listing.sources:
                 assert reader.read(source) == source.id.encode()
@@ -451,7 +451,7 @@ def test_changed_archive(tmp_path):
     make_tar(path, {"a.jpg": b"a"})
     (source,) = find([path]).sources
     make_tar(path, {"b.jpg": b"a"})
-    with open_reader() as reader, pytest.raises(ImageError, match=r"changed"):
+    with Reader() as reader, pytest.raises(ImageError, match=r"changed"):
         reader.read(source)
 
 
@@ -464,7 +464,7 @@ def test_text_list(tree, tmp_path):
     listing = find([], list_file=listed)
     assert ids(listing) == ["b", "c d", "notes"]
     assert [source.name for source in listing.sources][:2] == ["top/b.jpg", "top/sub/c d.tif"]
-    with open_reader() as reader:
+    with Reader() as reader:
         assert reader.read(listing.sources[1]) == b"sub/c d.tif"
         (tree / "notes.txt").unlink()
         with pytest.raises(FileNotFoundError):
@@ -520,7 +520,7 @@ def test_npy(tmp_path, shape, count):
     listing = find([tmp_path])
     expected_ids = ["data"] if count == 1 else [f"data/{number:06d}" for number in range(count)]
     assert ids(listing) == expected_ids
-    with open_reader() as reader:
+    with Reader() as reader:
         images = [decode(reader.read(source), source.name, DecodeOptions()) for source in listing.sources]
         assert np.array_equal(np.array(images).reshape(shape), array)
         assert reader.stat(listing.sources[0])[0] == (tmp_path / "data.npy").stat().st_size
@@ -534,23 +534,23 @@ def test_npy_stack_in_a_list_and_in_an_archive(tmp_path):
     assert ids(find([], list_file=tmp_path / "list.csv")) == ["mine/000000", "mine/000001", "mine/000002"]
     make_zip(tmp_path / "a.zip", {"data.npy": (tmp_path / "data.npy").read_bytes()})
     (source,) = find([tmp_path / "a.zip"]).sources
-    with open_reader() as reader, pytest.raises(ImageError, match=r"stack inside an archive"):
+    with Reader() as reader, pytest.raises(ImageError, match=r"stack inside an archive"):
         reader.read(source)
 
 
 def test_npy_stacks_that_fail(tmp_path):
     np.save(tmp_path / "data.npy", np.zeros((3, 7, 8), "u1"))
     listing = find([tmp_path])
-    with open_reader(max_bytes=55) as reader, pytest.raises(ImageError, match=r"56 bytes are more"):
+    with Reader(55) as reader, pytest.raises(ImageError, match=r"56 bytes are more"):
         reader.read(listing.sources[0])
     data = (tmp_path / "data.npy").read_bytes()
     (tmp_path / "data.npy").write_bytes(data[:-1])
-    with open_reader() as reader:
+    with Reader() as reader:
         assert len(reader.read(listing.sources[1])) > 56
         with pytest.raises(ImageError, match=r"ends before"):
             reader.read(listing.sources[2])
     np.save(tmp_path / "data.npy", np.asfortranarray(np.zeros((3, 7, 8), "u1")))
-    with open_reader() as reader, pytest.raises(ImageError, match=r"Fortran"):
+    with Reader() as reader, pytest.raises(ImageError, match=r"Fortran"):
         reader.read(find([tmp_path]).sources[0])
 
 
@@ -559,7 +559,7 @@ def test_one_image_of_a_large_stack_costs_one_image(tmp_path):
     np.lib.format.open_memmap(path, "w+", "u1", (1000, 400, 400)).flush()
     tracemalloc.start()
     listing = find([path])
-    with open_reader() as reader:
+    with Reader() as reader:
         reader.read(listing.sources[700])
     assert tracemalloc.get_traced_memory()[1] < 3_000_000
     tracemalloc.stop()
@@ -592,10 +592,10 @@ def test_errors_of_a_remote_system(monkeypatch):
     monkeypatch.setattr(type(memory), "open", fail)
     with pytest.raises(InputError, match="cannot read memory://bucket: who are you"):
         find(["memory://bucket"])
-    with open_reader() as reader, pytest.raises(OSError, match=r"memory://a\.jpg: who are you"):
+    with Reader() as reader, pytest.raises(OSError, match=r"memory://a\.jpg: who are you"):
         reader.read(Source("a", "memory://a.jpg", None, None, "a.jpg"))
     monkeypatch.setattr(type(memory), "info", fail)
-    with open_reader() as reader, pytest.raises(OSError, match=r"memory://a\.jpg: who are you"):
+    with Reader() as reader, pytest.raises(OSError, match=r"memory://a\.jpg: who are you"):
         reader.stat(Source("a", "memory://a.jpg", None, None, "a.jpg"))
 
 
@@ -604,7 +604,7 @@ def test_times_of_remote_systems_may_be_text(monkeypatch):
     times = iter(["2020-01-01T00:00:00Z", "yesterday"])
     monkeypatch.setattr(type(memory), "info", lambda self, path: {"size": 5, "created": next(times)})
     source = Source("a", "memory://a.jpg", None, None, "a.jpg")
-    with open_reader() as reader:
+    with Reader() as reader:
         assert reader.stat(source) == (5, 1_577_836_800 * 10**9)
         with pytest.raises(OSError, match="yesterday"):
             reader.stat(source)
@@ -619,7 +619,7 @@ def test_urls(tree):
     try:
         listing = find(["memory://bucket/"])
         assert ids(listing) == ["a", "b", "c d", "e", "stack/000000", "stack/000001"]
-        with open_reader() as reader:
+        with Reader() as reader:
             assert reader.read(listing.sources[2]) == b"sub/c d.tif"
             size, changed = reader.stat(listing.sources[2])
             assert size == 11
