@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import glob
 import os
 from collections import Counter, deque
@@ -274,7 +275,7 @@ class _Finder:
         if twins := found.twins():
             first, second = (found[i] for i in twins[0])
             more = f" ({len(twins) - 1} more)" if len(twins) > 1 else ""
-            if first.place == second.place:
+            if dataclasses.replace(first, id=second.id) == second:
                 raise InputError(
                     f"{_where(first)} is given twice{more}: give it once, or list it with two ids (id,path)"
                 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, overload
 
@@ -41,11 +41,6 @@ class Source:
     index: int | None
     name: str
 
-    @property
-    def place(self) -> tuple[str, str | None, int | None]:
-        """Where it is, without its id."""
-        return self.container, self.member, self.index
-
 
 class Root(NamedTuple):
     """What a group of sources has in common. kind: "folder", "archive" or "stack"."""
@@ -69,8 +64,7 @@ class Sources(Sequence[Source]):
     """
 
     def __init__(self, roots: list[Root], rows: np.ndarray) -> None:
-        self.roots, self._rows = roots, rows
-        self._ids, self._names = rows["id"], rows["name"]
+        self.roots, self._rows, self._ids = roots, rows, rows["id"]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Sources, (self.roots, self._rows)
@@ -93,13 +87,6 @@ class Sources(Sequence[Source]):
             return Source(_text(identifier), root.path, name, index, visible(name))
         return Source(_text(identifier), root.path, None, index, f"{root.shown}[{index}]")
 
-    def __iter__(self) -> Iterator[Source]:
-        return (self[i] for i in range(len(self)))
-
-    def ids(self) -> Iterator[str]:
-        """The ids alone, without the cost of whole sources."""
-        return map(_text, self._ids)
-
     @property
     def raw_ids(self) -> np.ndarray:
         """All ids in UTF-8, which sort as the ids do."""
@@ -114,7 +101,7 @@ class Sources(Sequence[Source]):
         return [(i, i + 1) for i in np.flatnonzero(self._ids[1:] == self._ids[:-1]).tolist()]
 
     def steps_back(self, root: int) -> int:
-        """How many sources of an archive lie before the one that is read before them."""
+        """How many sources of an archive lie in front of their predecessor in order of id."""
         return int(np.count_nonzero(np.diff(self._rows["index"][self._rows["root"] == root]) < 0))
 
     def take(self, order: Sequence[int] | np.ndarray | slice) -> Sources:
@@ -177,7 +164,7 @@ class Listing:
     sources : Sources
         In Python string order of ids.
     skipped : dict of str to int
-        How many files of folders and archives have no known ending, by ending (archives inside included).
+        How many files of folders and archives were skipped, by extension (archives inside included).
     """
 
     sources: Sources

@@ -661,7 +661,7 @@ def test_sources_are_a_sequence(tree):
     assert [source.id for source in sources[1:3]] == ["b", "c d"]
     assert sources[-1] == list(sources)[3]
     assert [source.id for source in sources[::-1]] == ["e", "c d", "b", "a"]
-    assert list(sources.ids()) == ["a", "b", "c d", "e"]
+    assert [source.id for source in sources] == ["a", "b", "c d", "e"]
     assert list(pickle.loads(pickle.dumps(sources[1:]))) == list(sources)[1:]
     with pytest.raises(IndexError):
         sources[4]
