@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PYTHONDONTWRITEBYTECODE ?= 1
+# A file of tests stays on one worker, which makes its caches and networks once; tests/conftest.py orders the files.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test quick oldest lint coverage docs bench dist clean
 
@@ -21,14 +23,18 @@ $(VENV)/.bench: $(VENV)/.dev
 	$(BIN)/python -m pip install -q -e '.[bench]'
 	touch $@
 
+$(VENV)/.compiled: $(VENV)/.dev $(wildcard scalenorm/kernels/*.py)  # else every worker and command would compile
+	$(BIN)/python tests/helpers/compiled.py
+	touch $@
+
 demo: $(VENV)/.base  ## simulated and real galaxies, from images to a cache, a picture and a short training
 	$(BIN)/python examples/demo.py
 
-test: $(VENV)/.dev  ## every test
-	$(BIN)/python -m pytest
+test: $(VENV)/.compiled  ## every test
+	$(PYTEST)
 
-quick: $(VENV)/.dev  ## the tests that take seconds
-	$(BIN)/python -m pytest -m 'not slow'
+quick: $(VENV)/.compiled  ## the tests that take a second or two, of every package
+	$(PYTEST) -m 'not slow'
 
 oldest:  ## the quick tests of scalenorm with the oldest versions that setup.cfg admits; needs a Python 3.11
 	$(PYTHON) -m venv build/oldest
@@ -46,7 +52,7 @@ clean:
 
 coverage: $(VENV)/.dev  ## lines run by the quick tests, kernels as plain Python
 	$(BIN)/coverage erase
-	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -p -m pytest -q -m 'not slow' tests/measuring tests/cropping
+	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -p -m pytest -q -m 'not slow' tests/kernels tests/measuring tests/cropping
 	$(BIN)/coverage run -p -m pytest -q -m 'not slow'
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --fail-under=90 --skip-covered
