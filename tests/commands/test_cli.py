@@ -222,6 +222,7 @@ def test_no_memory_is_one_clear_line(images, capsys, monkeypatch):
     assert (code, err) == (1, ["scalenorm-inspect: error: not enough memory (Unable to allocate 335. GiB)"])
 
 
+@pytest.mark.slow
 def test_names_that_the_terminal_cannot_show(tmp_path):
     np.save(tmp_path / "a.npy", np.eye(9))
     (tmp_path / "\u03a9.npy").write_text("damaged")
@@ -230,6 +231,7 @@ def test_names_that_the_terminal_cannot_show(tmp_path):
     assert "  \\u03a9.npy: " in done.stdout
 
 
+@pytest.mark.slow
 def test_merge_on_a_full_disk(images, tmp_path):
     assert command("images", "whole.h5").returncode == 0
     merge = [sys.executable, "-c", "import sys; from scalenorm.commands.merge import main; sys.exit(main())"]
@@ -296,6 +298,7 @@ def command(*arguments, **options):
     return subprocess.run(arguments, capture_output=True, text=True, check=False, **options)
 
 
+@pytest.mark.slow
 def test_too_many_open_files(images, tmp_path):
     """Few handles do for an ordinary run; with next to none the run stops, and the next one goes on."""
     done = command("images", "out.h5", "--part-size", 2, preexec_fn=lambda: _limit_files(25))
@@ -315,6 +318,7 @@ def _limit_files(count):
     resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
 
 
+@pytest.mark.slow
 def test_disk_limit(images, tmp_path):
     """A real refusal to write more, from the system itself, at several points of a run."""
     assert command("images", "whole.h5", "--part-size", 2).returncode == 0

@@ -92,6 +92,7 @@ def test_blocks_make_the_same_file(cache, tmp_path, monkeypatch, ending):
         assert (tmp_path / f"whole.{ending}").read_bytes() == (tmp_path / f"blocks.{ending}").read_bytes()
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_catalogue(cache, tmp_path, monkeypatch):
     monkeypatch.setattr("scalenorm.cache.reader.CATALOG_ROWS", 5)
     rows, real = cache.catalog, len(cache)
@@ -124,6 +125,7 @@ def test_images_are_the_crops(cache, tmp_path):
                 np.testing.assert_array_equal(np.asarray(image), cache.view("center-64")[row])
 
 
+@pytest.mark.slow
 def test_images_by_label(cache, tmp_path):
     write_images(cache, tmp_path / "out", by_label=True)
     found = {path.stem: path.parent.name for path in (tmp_path / "out").rglob("*.png")}

@@ -46,6 +46,7 @@ def test_crop_from_python(tmp_path):
     assert abs(left + 20.5 * galaxy.side / 64 - 0.5 - col) < 1
 
 
+@pytest.mark.slow
 def test_hubble_deep_field(tmp_path):
     pytest.importorskip("skimage", reason="scikit-image is not installed")
     printed = run("hubble_deep_field.py", tmp_path)

@@ -347,6 +347,7 @@ def test_histogram_counts_everything(rng):
         assert "NaN" not in histogram(np.array(special), title="t", axis="a", unit="px")
 
 
+@pytest.mark.slow
 def test_a_large_cache_gives_a_page_of_bounded_size(cache, tmp_path):
     repeated = np.tile(good_rows(cache), 60_000 // len(IDS) + 1)[:60_000]
 
@@ -467,6 +468,7 @@ def test_browser_draws_the_ellipse_as_python_does(shown, cache):
     assert distance.max() < np.pi * cache.catalog["major_axis"][row] / 96 / 2 + 0.05
 
 
+@pytest.mark.slow
 def test_browser_filters_by_flag_size_offset_and_id(shown, cache):
     rows = good_rows(cache)
     flags, size = cache.catalog["flags"][rows], np.round(cache.catalog["major_axis"][rows], 1)
@@ -580,6 +582,7 @@ def test_browser_needs_no_sideways_scrolling(browser, page, width, mode):
     assert browser.get_log("browser") == []
 
 
+@pytest.mark.slow
 def test_browser_pages_through_many_galaxies(browser, page, tmp_path):
     text = page.read_text(encoding="utf-8")
     data = data_of(page)

@@ -172,6 +172,7 @@ def test_answers_are_as_varied_as_in_the_survey(small):
     assert 0.5 < guess / 0.0267 < 1.5  # of the mean answers, on the same galaxies of the survey
 
 
+@pytest.mark.slow
 def test_sizes_are_those_of_the_survey():
     axis = 2 * make_galaxies(300, seed=6, size=212, neighbours=0).major_axis
     np.testing.assert_allclose(np.percentile(axis, [1, 50, 99]), [90, 136, 242], rtol=0.2)

@@ -284,6 +284,7 @@ def test_zip_written_as_a_stream_with_sizes_after_the_data(tmp_path):
         assert contents(find([path])) == {"a": b"abc" * 50, "b": b"wide"}
 
 
+@pytest.mark.slow
 def test_zip64_directory(tmp_path):
     """More members than 16 bits can count."""
     path = tmp_path / "a.zip"
@@ -696,6 +697,7 @@ def test_a_part_travels_as_little_data(tmp_path):
     assert len(pickle.dumps(sources[512:1024])) < 50_000
 
 
+@pytest.mark.slow
 def test_memory_of_a_long_list(tmp_path):
     """At most 200 bytes for each image, at the peak, and half of it afterwards."""
     length = 50_000

@@ -55,6 +55,7 @@ def test_deterministic_score_and_baselines(cache, run):
     assert "non_deterministic" not in found
 
 
+@pytest.mark.slow
 def test_non_deterministic_score(run):
     found = evaluate(run, passes=6)["non_deterministic"]
     again, longer = evaluate(run, passes=6)["non_deterministic"], evaluate(run, passes=7)["non_deterministic"]
@@ -66,6 +67,7 @@ def test_non_deterministic_score(run):
     assert found["mse"] > evaluate(run, passes=0)["deterministic"]["mse"]
 
 
+@pytest.mark.slow
 def test_orientations_are_an_average(cache, run):
     images, truth = pixels_and_truth(cache, run, "test")
     network = run.network()
@@ -225,6 +227,7 @@ def test_interrupted_training_says_how_to_go_on(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().err == f"galaxy-train: interrupted; resume with galaxy-train --resume '{folder}'\n"
 
 
+@pytest.mark.slow
 def test_labels_from_a_file(cache, tmp_path):
     _, labels = sky_blobs(96, size=16, seed=4)
     names = [f"{i:06d}" for i in range(40)] + ["elsewhere"]
@@ -242,6 +245,7 @@ def test_labels_from_a_file(cache, tmp_path):
         train(cache, tmp_path / "other", labels=path)
 
 
+@pytest.mark.slow
 def test_a_users_keras_json_changes_no_score(run, tmp_path):
     """Its order of axes would turn and shift (rows, columns, bands) as if they were (bands, rows, columns)."""
     (tmp_path / "keras.json").write_text('{"image_data_format": "channels_first"}')
@@ -278,6 +282,7 @@ def test_without_keras_is_one_line(before, error, tmp_path):
     assert re.fullmatch(rf"galaxy-evaluate: error: Keras does not start: {error}\n", result.stderr)
 
 
+@pytest.mark.slow
 def test_quiet_commands_print_nothing(cache, tmp_path):
     """In a process of its own, as TensorFlow's C++ parts write to the file descriptor."""
     code = "import sys; from galaxy_trainer import cli; sys.exit(cli.train(sys.argv[1:]))"

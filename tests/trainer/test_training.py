@@ -87,6 +87,7 @@ def test_run_folder(undisturbed, cache):
     assert load_run(undisturbed.folder) == undisturbed
 
 
+@pytest.mark.slow
 def test_the_same_again(undisturbed, cache, recipe, tmp_path):
     """In memory or not: the same bits. Another seed: others."""
     again = train(cache, tmp_path / "again", recipe=recipe, seed=5, in_memory=False)
@@ -110,6 +111,7 @@ def test_resume_is_exact(number, when, undisturbed, cache, recipe, tmp_path, mon
     assert outcome(resume(folder)) == outcome(undisturbed)
 
 
+@pytest.mark.slow
 def test_a_kill_before_the_folder_is_whole(cache, recipe, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         kill_at(patch, 1, "before")
@@ -141,6 +143,7 @@ def test_resume_after_sigkill(undisturbed, cache, recipe, tmp_path):
     assert outcome(resume(folder)) == outcome(undisturbed)
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_train_in_one_folder(undisturbed, tmp_path):
     folder = shutil.copytree(undisturbed.folder, tmp_path / "run")
     (folder / "metrics.json").unlink()
@@ -160,6 +163,7 @@ def test_complete_runs_are_left_alone(undisturbed):
     assert outcome(undisturbed) == before
 
 
+@pytest.mark.slow
 def test_best_is_the_epoch_with_the_lowest_validation_loss(cache, tmp_path):
     """A learning rate that ruins what the first epochs reached must not replace them."""
     seen = {}
@@ -178,6 +182,7 @@ def test_best_is_the_epoch_with_the_lowest_validation_loss(cache, tmp_path):
     assert run.metrics["deterministic"]["mse"] == pytest.approx(min(losses), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_learning_rates_and_validation_in_the_history(cache, tmp_path):
     recipe = Recipe(**TINY, drop_epoch=2)
     run = train(cache, tmp_path / "run", recipe=recipe, augmented_validation=True, tensorboard=True)
@@ -201,6 +206,7 @@ def logged_scalars(folder):
     return found
 
 
+@pytest.mark.slow
 def test_nan_keeps_the_last_good_state(cache, tmp_path):
     recipe = Recipe(**TINY, learning_rate=1e-3, drop_epoch=2, drop_factor=1e20)
     with pytest.raises(TrainerError, match=r"NaN or infinite in epoch 2 .*1e\+17.*after epoch 1 is kept"):
@@ -238,6 +244,7 @@ def test_last_weights_are_the_average(undisturbed):
             assert 0 < np.abs(average - weights).max() < 0.2
 
 
+@pytest.mark.slow
 def test_several_views_tree_and_bfloat16(cache, tmp_path):
     run = train(
         cache, tmp_path / "run", view=["normalized", "center-64"], head="tree", precision="bfloat16",
@@ -248,6 +255,7 @@ def test_several_views_tree_and_bfloat16(cache, tmp_path):
     assert run.metrics["deterministic"]["mse"] < run.metrics["baselines"]["zero"]["mse"]
 
 
+@pytest.mark.slow
 def test_it_learns(tmp_path):
     """On galaxies whose answers follow from their shape the network beats the mean answer."""
     images, labels = sky_blobs(400, size=16, seed=3)
@@ -328,6 +336,7 @@ def test_resume_refuses_another_cache_or_backend(undisturbed, cache, tmp_path):
         load_run(Path(tmp_path))
 
 
+@pytest.mark.slow
 def test_the_last_epochs_see_the_ids_to_finish_on_alone(cache, tmp_path, monkeypatch):
     listed = [f"{i:06d}" for i in range(0, 96, 2)]
     (tmp_path / "finish.txt").write_text("\n".join(listed))
