@@ -1,7 +1,7 @@
 """Public names with their options written out. Made by tests/helpers/stub.py from scalenorm/measuring/options.py."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from numpy.typing import ArrayLike, NDArray
 
@@ -32,10 +32,11 @@ def crop(
     deblend: bool = False,
     deblend_levels: int = 32,
     deblend_contrast: float = 0.005,
-    size_from: Literal["major_axis", "half_light", "petrosian"] = "major_axis",
+    size_from: Literal['major_axis', 'half_light', 'petrosian'] = "major_axis",
     side_limits: tuple[float, float] | None = None,
     mask_neighbours: bool = False,
 ) -> NDArray[Any]: ...
+
 def crop_all(
     image: ArrayLike,
     size: int = 64,
@@ -52,10 +53,11 @@ def crop_all(
     deblend: bool = False,
     deblend_levels: int = 32,
     deblend_contrast: float = 0.005,
-    size_from: Literal["major_axis", "half_light", "petrosian"] = "major_axis",
+    size_from: Literal['major_axis', 'half_light', 'petrosian'] = "major_axis",
     side_limits: tuple[float, float] | None = None,
     mask_neighbours: bool = False,
 ) -> tuple[list[Measurement], NDArray[Any]]: ...
+
 def crop_many(
     images: Iterable[ArrayLike],
     size: int = 64,
@@ -75,10 +77,11 @@ def crop_many(
     deblend: bool = False,
     deblend_levels: int = 32,
     deblend_contrast: float = 0.005,
-    size_from: Literal["major_axis", "half_light", "petrosian"] = "major_axis",
+    size_from: Literal['major_axis', 'half_light', 'petrosian'] = "major_axis",
     side_limits: tuple[float, float] | None = None,
     mask_neighbours: bool = False,
 ) -> NDArray[Any]: ...
+
 def measure(
     image: ArrayLike,
     *,
@@ -95,10 +98,11 @@ def measure(
     deblend: bool = False,
     deblend_levels: int = 32,
     deblend_contrast: float = 0.005,
-    size_from: Literal["major_axis", "half_light", "petrosian"] = "major_axis",
+    size_from: Literal['major_axis', 'half_light', 'petrosian'] = "major_axis",
     side_limits: tuple[float, float] | None = None,
     mask_neighbours: bool = False,
 ) -> Measurement: ...
+
 def views(
     image: ArrayLike,
     names: Sequence[str],
@@ -117,7 +121,7 @@ def views(
     deblend: bool = False,
     deblend_levels: int = 32,
     deblend_contrast: float = 0.005,
-    size_from: Literal["major_axis", "half_light", "petrosian"] = "major_axis",
+    size_from: Literal['major_axis', 'half_light', 'petrosian'] = "major_axis",
     side_limits: tuple[float, float] | None = None,
     mask_neighbours: bool = False,
 ) -> dict[str, NDArray[Any]]: ...
@@ -141,7 +145,7 @@ class ScaleNormalizer(_ScaleNormalizer):
         deblend: bool = False,
         deblend_levels: int = 32,
         deblend_contrast: float = 0.005,
-        size_from: Literal["major_axis", "half_light", "petrosian"] = "major_axis",
+        size_from: Literal['major_axis', 'half_light', 'petrosian'] = "major_axis",
         side_limits: tuple[float, float] | None = None,
         mask_neighbours: bool = False,
     ) -> None: ...
