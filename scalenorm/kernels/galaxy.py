@@ -10,7 +10,7 @@ import numpy as np
 
 from .compile import kernel
 from .component import find_component
-from .constants import BLOCK
+from .constants import BLOCK, CHUNK
 from .ellipse import fit_ellipse
 from .grey import exact_foreground, float_foreground
 from .regions import inspect_region
@@ -38,14 +38,17 @@ def find_exact_foreground(pixels, kind, weights, scale, valid, level, numbers, s
 
 
 @kernel
-def find_float_foreground(pixels, kind, weights, scale, valid, level, sigma, numbers, sky, foreground):
-    """As `find_exact_foreground` for floats."""
-    count = float_threshold(pixels, kind, weights, valid, level, scale, sigma, numbers)
+def find_float_foreground(pixels, kind, weights, scale, valid, level, sigma, with_sky, numbers, sky, foreground):
+    """As `find_exact_foreground` for floats; without the sky the second number is 1."""
+    peaks = np.empty((len(foreground) + CHUNK - 1) // CHUNK)
+    count = float_threshold(pixels, kind, weights, valid, level, scale, sigma, peaks, numbers)
     if not np.isfinite(numbers[CUTOFF]):
         return count, 0
     cutoff = level.dtype.type(numbers[CUTOFF])
     totals = np.zeros(len(weights))
-    below = float_foreground(pixels, kind, weights, valid, cutoff, level, totals, foreground)
+    below = float_foreground(pixels, kind, weights, valid, cutoff, level, peaks, with_sky, totals, foreground)
+    if not with_sky:
+        below = 1
     for band in range(len(weights)):
         sky[band] = totals[band] / below
     return count, below
@@ -72,7 +75,7 @@ def measure_and_crop(
         count, below = find_exact_foreground(pixels, kind, weights, scale, valid, level, numbers, sky, foreground)
     else:
         count, below = find_float_foreground(
-            pixels, kind, weights, scale, valid, level, sigma, numbers, sky, foreground
+            pixels, kind, weights, scale, valid, level, sigma, inspect, numbers, sky, foreground
         )
         if count < height * width:
             return False  # pixels that are not finite, or masked ones that may be
@@ -101,6 +104,8 @@ def measure_and_crop(
         if boxes[n, 2] == 0:
             boxes[n, 0], boxes[n, 1], boxes[n, 2] = top, left, side / crops.shape[1]
             boxes[n, 3] = 1 if top < 0 or left < 0 or top + side > height or left + side > width else 0
+        if boxes[n, 3] != 0 and sigma is not None and not inspect:
+            return False  # the sky is wanted: of floats it costs as much as all the rest, and is left out at first
     resample_windows(rows, boxes, crop_sky, rounded, crops)
     integers[VALID], integers[BELOW] = count, below
     if inspect:

@@ -224,10 +224,10 @@ def fold(values):
 
 
 @kernel
-def float_sums(pixels, kind, weights, valid, level):
+def float_sums(pixels, kind, weights, valid, level, peaks):
     """Number of valid, finite pixels, a pivot p among their levels, and the sums of g - p and (g - p)^2.
 
-    About one of its values the squares of an image do not cancel.
+    About one of its values the squares of an image do not cancel. Writes the largest level of every CHUNK to ``peaks``.
     """
     bands = len(weights)
     count = len(pixels) // bands
@@ -252,6 +252,10 @@ def float_sums(pixels, kind, weights, valid, level):
         for x in range(len(grey)):
             finite = np.int32(finite + np.isfinite(grey[x]))
         used += finite
+        peak = -np.inf
+        for x in range(len(grey)):
+            peak = grey[x] if grey[x] > peak else peak  # NaN is not
+        peaks[start // CHUNK] = peak
         for x in range(len(grey)):
             grey[x] = grey[x] - pivot if np.isfinite(grey[x]) else 0.0
             part[x] = grey[x] * grey[x]
@@ -261,10 +265,11 @@ def float_sums(pixels, kind, weights, valid, level):
 
 
 @kernel
-def float_foreground(pixels, kind, weights, valid, cutoff, level, totals, foreground):
+def float_foreground(pixels, kind, weights, valid, cutoff, level, peaks, with_sky, totals, foreground):
     """Write 1 where valid, finite pixels have g >= cutoff, else 0; returns the number of those with g < cutoff.
 
     Adds each band of the latter to ``totals``: they are summed, because a total less the foreground's would cancel.
+    Without the sky both are left out, and chunks whose largest level, ``peaks``, is below the cutoff are not looked at.
     """
     bands = len(weights)
     count = len(pixels) // bands
@@ -274,6 +279,10 @@ def float_foreground(pixels, kind, weights, valid, cutoff, level, totals, foregr
     for start in range(0, count, CHUNK):
         stop = min(start + CHUNK, count)
         chunk, grey, over = pixels[start * bands : stop * bands], level[: stop - start], foreground[start:stop]
+        if not with_sky and peaks[start // CHUNK] < cutoff:
+            for x in range(len(over)):
+                over[x] = 0
+            continue
         grey_levels(chunk, kind, weights, planes, grey)
         for x in range(len(grey)):
             over[x] = (grey[x] >= cutoff) & np.isfinite(grey[x])
@@ -284,6 +293,8 @@ def float_foreground(pixels, kind, weights, valid, cutoff, level, totals, foregr
             for x in range(len(grey)):
                 over[x] &= keep[x]
                 sky[x] &= keep[x]
+        if not with_sky:
+            continue
         below = np.int32(0)
         for x in range(len(grey)):
             below = np.int32(below + sky[x])

@@ -53,10 +53,10 @@ def exact_threshold(pixels, kind, weights, valid, level, scale, totals, peaks, r
 
 
 @kernel
-def float_threshold(pixels, kind, weights, valid, level, scale, sigma, result):
+def float_threshold(pixels, kind, weights, valid, level, scale, sigma, peaks, result):
     """As `exact_threshold` for floats, at any number of deviations; result[0] is not finite where squares overflow."""
     result[0] = result[1] = np.nan
-    count, pivot, total, squares = float_sums(pixels, kind, weights, valid, level)
+    count, pivot, total, squares = float_sums(pixels, kind, weights, valid, level, peaks)
     if count == 0:
         return 0
     offset = total / count

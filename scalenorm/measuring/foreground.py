@@ -61,7 +61,16 @@ def _divide_floats(frame: Frame, cutoff: np.float64) -> Foreground:
     totals = np.zeros(frame.bands)
     with np.errstate(over="ignore", invalid="ignore"):
         below = kernels.grey.float_foreground(
-            frame.pixels, frame.kind, frame.weights, frame.valid_pixels, cutoff, frame.level, totals, mask.reshape(-1)
+            frame.pixels,
+            frame.kind,
+            frame.weights,
+            frame.valid_pixels,
+            cutoff,
+            frame.level,
+            np.empty(0),
+            True,
+            totals,
+            mask.reshape(-1),
         )
         sky = totals / max(below, 1)
     if not below and cutoff < np.inf:

@@ -8,7 +8,6 @@ follow from it.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import inspect
 import math
@@ -278,6 +277,8 @@ def measure_options(options: dict[str, Any], function: str) -> MeasureOptions:
         return _DEFAULTS
     for name in options:
         if name not in OPTIONS:
+            import difflib
+
             near = difflib.get_close_matches(name, OPTIONS, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{hint}")

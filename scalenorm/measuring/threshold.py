@@ -59,7 +59,8 @@ def _threshold_of(frame: Frame, options: MeasureOptions) -> Threshold:
         sums = room_for_sums(frame)
         count = kernels.threshold.exact_threshold(*before, *sums, result)
     else:
-        count = kernels.threshold.float_threshold(*before, options.sigma, result)
+        peaks = np.empty(-(-frame.height * frame.width // kernels.CHUNK))
+        count = kernels.threshold.float_threshold(*before, options.sigma, peaks, result)
     value, cutoff = result.tolist()
     return Threshold(value, None if math.isnan(cutoff) else frame.level.dtype.type(cutoff), count, frame, sums)
 
