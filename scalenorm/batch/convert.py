@@ -57,7 +57,7 @@ def convert(
 ) -> Summary:
     """Measure images, crop them and write crops and catalogue to a cache file.
 
-    Called again after an interruption, it goes on from the parts that were finished; called again after
+    Called again after an interruption, it resumes from the parts that were finished; called again after
     success, it does nothing. The values in the file depend on the images and on the options that its
     ``settings`` record only, never on workers, engine or interruptions.
 
@@ -129,7 +129,7 @@ def convert(
     InputError, LabelsError, CacheError
         If inputs, labels or the old output do not fit; these and `OptionError` are kinds of ValueError.
     BatchError
-        If the run cannot start or go on.
+        If the run cannot start or continue.
 
     Examples
     --------
@@ -179,7 +179,7 @@ def _check_choices(
     if part is not None and not 1 <= part[0] <= part[1]:
         raise ValueError(f"part must be K/N with 1 <= K <= N, got {part[0]}/{part[1]}")
     if overwrite and (append or retry_failed):
-        raise ValueError(f"overwrite makes the file anew, so it excludes {'append' if append else 'retry_failed'}")
+        raise ValueError(f"overwrite starts from scratch, so it excludes {'append' if append else 'retry_failed'}")
     if append and part is not None:
         raise ValueError("append adds to a whole file, so it excludes part")
     if jobs is not None and jobs < 1:

@@ -194,6 +194,6 @@ def agree_on_layout(recipe: Recipe, given: Sources, old: Cache | None, reader: R
     if old is not None and old.layout != layout:
         raise BatchError(
             f"{old.path} holds {old.layout}, but the first readable image of all is now {layout}: "
-            "leave that one out, or --overwrite to make all crops so"
+            "leave that image out, or --overwrite to remake all crops"
         )
     return layout

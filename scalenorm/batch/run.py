@@ -83,7 +83,7 @@ class Run:
         Raises
         ------
         BatchError
-            If the run cannot start or go on; the message says why and what to do.
+            If the run cannot start or continue; the message says why and what to do.
         CacheError, LabelsError
             If the old file or the labels do not fit.
         Interrupted
@@ -128,11 +128,11 @@ class Run:
                     self._discard_old(parts)
                 for path in self._make_parts(plan, layout):
                     plan.add(path)
-            if not complete or recipe.all_objects:
+            if not complete or (recipe.all_objects and self.labels is not None):
                 selection = plan.selection()
                 summary = replace(summary, images=len(selection), made=len(selection) - reused)
-            if recipe.all_objects:
-                summary = replace(summary, labels=self._compare_labels(selection.ids))
+                if recipe.all_objects:  # their ids are known only now
+                    summary = replace(summary, labels=self._compare_labels(selection.ids))
             if not complete:
                 self.folder.mkdir(exist_ok=True)
                 head = self._head(layout, old)
@@ -170,7 +170,8 @@ class Run:
                 changes = "; ".join(fmt.differences(cache.settings, self.recipe.settings))
                 what = f"{self.output} was" if cache is old else f"the finished parts in {self.folder} were"
                 raise BatchError(
-                    f"{what} made with other settings ({changes}): use the same settings, or --overwrite to start anew"
+                    f"{what} made with other settings ({changes}): use the same settings, or --overwrite to start from "
+                    "scratch"
                 )
         return old, parts
 
@@ -197,16 +198,16 @@ class Run:
         if len(plan.kept) and not self.append:
             raise BatchError(
                 f"{self.output} holds {_some([name.decode() for name in plan.kept.tolist()])} not among the inputs: "
-                "--append keeps them, --overwrite makes the file anew"
+                "--append keeps them, --overwrite starts from scratch"
             )
         if len(plan.new) and not self.append:
             raise BatchError(
                 f"{self.output} is complete, but lacks {_some([self.sources.id(n) for n in plan.new.tolist()])} of "
-                "the inputs: --append adds them, --overwrite makes the file anew"
+                "the inputs: --append adds them, --overwrite starts from scratch"
             )
         if self.keep_parts and not old.is_virtual and not complete:
             raise BatchError(
-                f"{self.output} has no parts to keep: leave --keep-parts out, or --overwrite to start anew"
+                f"{self.output} has no parts to keep: omit --keep-parts, or --overwrite to start from scratch"
             )
 
     def _compare_labels(self, ids: np.ndarray) -> Joined | None:
@@ -285,7 +286,7 @@ class Run:
             return []
         if self.labels is not None and old.label_names != self.labels.names:
             raise BatchError(
-                f"the labels of {self.output} are other ones ({', '.join(old.label_names[:_SHOWN])}, ...) than those "
+                f"the labels of {self.output} are different ({', '.join(old.label_names[:_SHOWN])}, ...) than those "
                 f"of {self.labels.path} ({', '.join(self.labels.names[:_SHOWN])}, ...)"
             )
         return [old]

@@ -21,9 +21,9 @@ class Summary:
     images, failed : int
         Its rows, and how many of them are of failed images.
     made, reused : int
-        Rows made in this run (to be made, in a dry run), and rows that were at hand.
+        Rows made in this run (images to be processed, in a dry run), and rows reused from earlier ones.
     changed : int
-        Rows at hand that were not used, because their image has changed since.
+        Rows of earlier runs that were not reused, because their image has changed since.
     seconds : float
         How long the making took.
     complete : bool

@@ -17,7 +17,7 @@ from .constants import BACKGROUND, BLOCK, CHUNK, FOREGROUND, MEMBER, RGB, RGBA, 
 
 __all__ = ["BACKGROUND", "BLOCK", "CHUNK", "FOREGROUND", "MEMBER", "RGB", "RGBA", "SUM", "WEIGHTED"]
 
-_MODULES = ("component", "deblend", "ellipse", "galaxy", "grey", "regions", "resample", "sums", "threshold")
+_MODULES = ("component", "deblend", "ellipse", "galaxy", "grey", "regions", "resample", "threshold")
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -446,7 +446,7 @@ def test_append_keeps_labels(images, tmp_path):
     assert (values["g0000"], values["g0002"], values["g0001"]) == (1, 2, 5)
     assert np.isnan(values["g0003"])
     second.write_text("id,c\ng0001,5\n")
-    with pytest.raises(BatchError, match=r"labels of .* are other ones"):
+    with pytest.raises(BatchError, match=r"labels of .* are different"):
         convert(more, output, labels=second, append=True)
 
 
