@@ -94,18 +94,21 @@ class Rows:
 
     def next_crops(self) -> list[np.ndarray]:
         """Return where the crops of the next row go, (size, size, C) per view."""
-        if len(self) == len(self.numbers):
-            self.numbers, self._inputs, *self.views = (
-                np.concatenate([column, np.zeros_like(column)]) for column in (self.numbers, self._inputs, *self.views)
-            )
+        self._make_room()
         return [view[len(self)] for view in self.views]
 
     def add(self, identifier: str, source: str, stat: tuple[int, int]) -> int:
         """Begin a row; return its number."""
-        self.next_crops()
+        self._make_room()
         self._inputs[len(self)] = stat
         self._text.append((identifier.encode(), source.encode(), fmt.OK.encode(), b""))
         return len(self) - 1
+
+    def _make_room(self) -> None:
+        if len(self) == len(self.numbers):
+            self.numbers, self._inputs, *self.views = (
+                np.concatenate([column, np.zeros_like(column)]) for column in (self.numbers, self._inputs, *self.views)
+            )
 
     def add_failed(self, identifier: str, source: str, stat: tuple[int, int], message: str, sha256: bytes) -> None:
         """Add the row of a failed image."""
