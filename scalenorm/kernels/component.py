@@ -6,7 +6,7 @@ belongs to one run, so noise costs no more than the image's size.
 
 import numpy as np
 
-from .compile import kernel
+from .compile import composed, kernel
 from .constants import BACKGROUND, FOREGROUND, MEMBER
 
 
@@ -105,7 +105,7 @@ def fill_component(row, col, mask, moments, bbox):
     bbox[3] = right + 1
 
 
-@kernel
+@composed
 def find_component(row, col, mask, moments, bbox):
     """Fill the component that holds (row, col) or is nearest to it; False, and nothing written, if there is none.
 

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from .compile import kernel
+from .compile import composed, kernel
 from .component import find_component
 from .constants import BLOCK, CHUNK
 from .ellipse import fit_ellipse
@@ -22,7 +22,7 @@ VALUE, CUTOFF, ELLIPSE, WINDOW_ROW, WINDOW_COL, SIDE = 0, 1, 2, 7, 8, 9
 MOMENTS, ORIGIN, BBOX, VALID, BELOW, NEIGHBOURS, FAINT, SATURATED = 0, 6, 8, 12, 13, 14, 15, 16
 
 
-@kernel
+@composed
 def find_exact_foreground(pixels, kind, weights, scale, valid, level, numbers, sky, foreground):
     """Threshold, foreground and sky of an image of 8 or 16 bits; the numbers of valid pixels and of those below."""
     totals, over = np.zeros(len(weights), np.int64), np.zeros(len(weights), np.int64)
@@ -37,7 +37,7 @@ def find_exact_foreground(pixels, kind, weights, scale, valid, level, numbers, s
     return count, below
 
 
-@kernel
+@composed
 def find_float_foreground(pixels, kind, weights, scale, valid, level, sigma, with_sky, numbers, sky, foreground):
     """As `find_exact_foreground` for floats; without the sky the second number is 1."""
     peaks = np.empty((len(foreground) + CHUNK - 1) // CHUNK)

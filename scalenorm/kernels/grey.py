@@ -9,19 +9,28 @@ Sums do not care about rows: they run over ``pixels``, the image as one flat seq
 import numpy as np
 
 from .compile import kernel
-from .constants import BLOCK, CHUNK, RGB, RGBA, WEIGHTED
+from .constants import BLOCK, CHUNK, RGBA, WEIGHTED
 
 
 @kernel
 def split_bands(pixels, kind, planes, count):
     """Write the three bands of RGB or RGBA one by one: apart they vectorise, together they do not."""
     red, green, blue = planes[0], planes[1], planes[2]
-    if kind == RGB:  # strides must be constants
+    if kind is None:  # RGB; strides must be constants
         for x in range(count):
             red[x], green[x], blue[x] = pixels[3 * x], pixels[3 * x + 1], pixels[3 * x + 2]
     else:
         for x in range(count):
             red[x], green[x], blue[x] = pixels[4 * x], pixels[4 * x + 1], pixels[4 * x + 2]
+
+
+@kernel
+def luma(planes, level):
+    """The grey level of three bands, the weights of scikit-image's ``rgb2gray`` times 10000."""
+    number = level.dtype.type
+    red, green, blue = planes[0], planes[1], planes[2]
+    for x in range(len(level)):  # constants, not ``weights``: of bytes and small constants a short multiply is made
+        level[x] = 2125 * number(red[x]) + 7154 * number(green[x]) + 721 * number(blue[x])
 
 
 @kernel
@@ -32,11 +41,9 @@ def grey_levels(pixels, kind, weights, planes, level):
     """
     bands = len(weights)
     number = level.dtype.type
-    if kind in (RGB, RGBA):
+    if kind is None or kind == RGBA:
         split_bands(pixels, kind, planes, len(level))
-        red, green, blue = planes[0], planes[1], planes[2]
-        for x in range(len(level)):  # constants, not ``weights``: of bytes and small constants a short multiply is made
-            level[x] = 2125 * number(red[x]) + 7154 * number(green[x]) + 721 * number(blue[x])
+        luma(planes, level)
     elif kind == WEIGHTED:
         for x in range(len(level)):
             total = 0.0
@@ -105,7 +112,7 @@ def exact_sums(pixels, kind, weights, valid, level, totals, peaks):
         stop = min(start + CHUNK, count)
         chunk, grey = pixels[start * bands : stop * bands], level[: stop - start]
         block_peaks(chunk, BLOCK * bands, peaks[start // BLOCK : (stop + BLOCK - 1) // BLOCK])
-        if kind == RGB and pixels.itemsize == 1:
+        if kind is None and pixels.itemsize == 1:
             split_bands(chunk, kind, planes, len(grey))
             if len(valid):
                 keep = valid[start:stop]
@@ -134,7 +141,7 @@ def exact_sums(pixels, kind, weights, valid, level, totals, peaks):
                 keep = valid[start:stop]
                 for x in range(len(grey)):
                     added = np.int32(added + np.int32(chunk[bands * x + band]) * keep[x])
-            elif kind == RGB:
+            elif kind is None:
                 plane = planes[band]
                 for x in range(len(grey)):
                     added = np.int32(added + np.int32(plane[x]))
@@ -161,7 +168,9 @@ def exact_foreground(pixels, kind, weights, valid, cutoff, level, peaks, totals,
     """
     bands = len(weights)
     count = len(pixels) // bands
-    most = 10000 if kind in (RGB, RGBA) else bands  # g of a pixel whose bands are all 1: no weight is negative
+    most = bands  # g of a pixel whose bands are all 1: no weight is negative
+    if kind is None or kind == RGBA:
+        most = 10000
     gathered, planes = np.empty(CHUNK * bands, pixels.dtype), np.empty((3, CHUNK), pixels.dtype)
     over, keep = np.empty(CHUNK, np.uint8), np.empty(CHUNK, np.uint8)
     starts = np.empty(CHUNK // BLOCK, np.int64)
@@ -193,7 +202,7 @@ def exact_foreground(pixels, kind, weights, valid, cutoff, level, peaks, totals,
         found += reached
         for band in range(bands):
             added = np.int32(0)  # CHUNK values of 16 bits sum to less than 2^27
-            if kind == RGB:
+            if kind is None:
                 plane = planes[band]
                 for x in range(size):
                     added = np.int32(added + np.int32(plane[x]) * np.int32(over[x]))
@@ -301,7 +310,7 @@ def float_foreground(pixels, kind, weights, valid, cutoff, level, peaks, with_sk
         used += below
         part = values[: len(grey)]
         for band in range(bands):
-            if kind == RGB:
+            if kind is None:
                 plane = planes[band]
                 for x in range(len(grey)):
                     value = plane[x]  # read in any case: a read that depends on the mask would be a branch

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .compile import kernel
+from .compile import composed, kernel
 from .constants import CHUNK, MEMBER
 from .grey import fold, grey_levels
 
@@ -109,7 +109,7 @@ def mean_light(rows, kind, weights, valid, level, member, bbox):
     return total / count
 
 
-@kernel
+@composed
 def inspect_region(
     rows, kind, weights, valid, cutoff, level, foreground, member, whole, bbox, window, step, deviations,
     values, bands, top,

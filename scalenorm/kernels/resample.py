@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from .compile import kernel
+from .compile import composed, kernel
 
 
 @kernel
@@ -148,7 +148,7 @@ def resample_window(rows, top, left, scale, extend, sky, rounded, out):
                 target[x] = sums[x]
 
 
-@kernel
+@composed
 def resample_windows(rows, boxes, sky, rounded, out):
     """Resample each window, boxes[n] = (top, left, scale, extend), to out[n] as `resample_window` does."""
     bands = len(sky)

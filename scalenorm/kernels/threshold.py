@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .compile import kernel
+from .compile import composed, kernel
 from .exact import as_float, multiply, root_rounded_up, subtract
 from .grey import exact_sums, float_sums
 
@@ -26,7 +26,7 @@ def spread_of(total, high, low, count):
     return subtract(upper, lower, square_high, square_low)
 
 
-@kernel
+@composed
 def exact_threshold(pixels, kind, weights, valid, level, scale, totals, peaks, result):
     """Threshold at one deviation above the mean; returns the number of valid pixels.
 
@@ -52,7 +52,7 @@ def exact_threshold(pixels, kind, weights, valid, level, scale, totals, peaks, r
     return count
 
 
-@kernel
+@composed
 def float_threshold(pixels, kind, weights, valid, level, scale, sigma, peaks, result):
     """As `exact_threshold` for floats, at any number of deviations; result[0] is not finite where squares overflow."""
     result[0] = result[1] = np.nan

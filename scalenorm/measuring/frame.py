@@ -29,7 +29,7 @@ class Frame(NamedTuple):
     height: int
     width: int
     bands: int
-    kind: int  # how bands make grey, a constant of kernels.grey
+    kind: int | None  # how bands make grey, a constant of kernels
     weights: NDArray[np.float64]  # (bands,)
     scale: float  # grey level in input units = scaled grey level / scale
     level: NDArray[Any]  # scratch of kernels.grey, whose dtype decides the arithmetic: int32 exact, float64 otherwise
@@ -131,7 +131,7 @@ _ALL_VALID = np.empty(0, np.uint8)
 
 def _grey_kind(
     bands: int, dtype: np.dtype[Any], weights: Sequence[float] | None
-) -> tuple[int, NDArray[np.float64], float]:
+) -> tuple[int | None, NDArray[np.float64], float]:
     """How the bands make grey: (kind, weights, scale) as in Frame."""
     if weights is not None:
         if len(weights) != bands:
