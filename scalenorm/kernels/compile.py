@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
+
+
+def _stamp() -> str:
+    """A hash of all kernels: Numba looks at the file of a function only, and would load what others have outdated."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+
+
+_STAMP = _stamp()
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -25,7 +36,9 @@ def _compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any
         return np.errstate(invalid="ignore", over="ignore")(function)
     options |= {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}  # nobody asks for an address in C
     try:
-        return numba.njit(cache=True, **options)(function)
+        compiled = numba.njit(cache=True, **options)(function)
+        compiled._cache._cache_file._source_stamp = _STAMP
+        return compiled
     except RuntimeError as error:
         if "no locator available" not in str(error):
             raise
