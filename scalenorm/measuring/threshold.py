@@ -71,7 +71,7 @@ def add_up(frame: Frame) -> tuple[ExactSums, int, int]:
     total, high, low = kernels.grey.exact_sums(
         frame.pixels, frame.kind, frame.weights, frame.valid_pixels, frame.level, *sums
     )
-    return sums, total, (high << 32) + low
+    return sums, int(total), (int(high) << 32) + int(low)  # of NumPy's type where kernels run as Python
 
 
 def room_for_sums(frame: Frame) -> ExactSums:
