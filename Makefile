@@ -52,7 +52,7 @@ clean:
 
 coverage: $(VENV)/.dev  ## lines run by the quick tests, kernels as plain Python
 	$(BIN)/coverage erase
-	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -p -m pytest -q -m 'not slow' tests/kernels tests/measuring/test_measure.py tests/measuring/test_threshold.py tests/measuring/test_component.py tests/measuring/test_onecall.py tests/cropping/test_crop.py tests/cropping/test_many.py
+	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -p -m pytest -q -m 'not slow' tests/kernels tests/measuring/test_measure.py tests/measuring/test_threshold.py tests/measuring/test_component.py tests/cropping/test_crop.py tests/cropping/test_many.py
 	$(BIN)/coverage run -p -m pytest -q -m 'not slow'
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --fail-under=90 --skip-covered
