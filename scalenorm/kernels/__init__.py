@@ -24,3 +24,12 @@ def __getattr__(name: str) -> ModuleType:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return import_module(f"{__name__}.{name}")
+
+
+def sources_hash() -> str:
+    """A hash of all kernels: Numba looks at the file of a function only, and would load what others have outdated."""
+    from hashlib import sha256
+    from pathlib import Path
+
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()

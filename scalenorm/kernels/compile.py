@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 
-
-def _stamp() -> str:
-    """A hash of all kernels: Numba looks at the file of a function only, and would load what others have outdated."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+from . import sources_hash
 
 
-_STAMP = _stamp()
+_STAMP = sources_hash()
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
