@@ -10,7 +10,6 @@ import numpy as np
 
 from . import sources_hash
 
-
 _STAMP = sources_hash()
 
 
