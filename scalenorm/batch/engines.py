@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
+from ..cropping.many import usable_cores
 from ..files.errors import BatchError, Stopped
 from .rows import Task
 
@@ -45,12 +45,12 @@ def run(
     if client is not None:
         yield from run_dask(work, tasks, report, client)
     elif backend == "dask":
-        with dask_client(scheduler, jobs or cores()) as client:
+        with dask_client(scheduler, jobs or usable_cores()) as client:
             yield from run_dask(work, tasks, report, client)
     elif backend == "loky" or (active is not None and not getattr(active, "uses_threads", False)):
         yield from run_joblib(work, tasks, report, backend, jobs)
     else:
-        yield from run_threads(work, tasks, report, jobs or active_jobs or cores())
+        yield from run_threads(work, tasks, report, jobs or active_jobs or usable_cores())
 
 
 def run_threads(work: Work, tasks: Iterable[Task], report: Report, jobs: int) -> Generator[list[str]]:
@@ -111,7 +111,9 @@ def run_joblib(
     import joblib
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    config = contextlib.nullcontext() if backend is None else joblib.parallel_config(backend, n_jobs=jobs or cores())
+    config = (
+        contextlib.nullcontext() if backend is None else joblib.parallel_config(backend, n_jobs=jobs or usable_cores())
+    )
     try:
         with config:
             calls = (joblib.delayed(_with_count)(work, task) for task in tasks)
@@ -152,11 +154,6 @@ def dask_client(scheduler: str | None, jobs: int) -> Iterator[Any]:
         except (OSError, ValueError) as error:
             raise BatchError(f"no Dask scheduler at {scheduler}: {str(error).splitlines()[0]}") from error
         yield stack.enter_context(client)
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _active_backend() -> tuple[Any, int | None]:

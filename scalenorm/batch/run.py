@@ -22,13 +22,14 @@ from ..cache.part import Head
 from ..cache.reader import Cache
 from ..cache.recipe import Recipe
 from ..cropping.crop import measure_and_crop
+from ..cropping.many import usable_cores
 from ..files.errors import BatchError, CacheError, Interrupted, PartError
 from ..files.output import explain_write_error, lock_output
 from ..files.writing import TEMPORARY
 from ..sources.labels import Joined, LabelFile
 from ..sources.listing import Sources
 from ..sources.reader import Reader
-from .engines import cores, run
+from .engines import run
 from .plan import Plan, agree_on_layout, check_object_ids, make_plan
 from .rows import Task, make_parts
 from .summary import Summary
@@ -271,7 +272,7 @@ class Run:
 
     def _tasks(self, missing: np.ndarray) -> Iterator[Task]:
         """Divide the images among all workers, so that they end at about the same time; parts to keep as asked for."""
-        jobs, run_name = self.jobs or cores(), secrets.token_hex(4)
+        jobs, run_name = self.jobs or usable_cores(), secrets.token_hex(4)
         count = -(-len(missing) // self.part_size)
         if not self.keep_parts:
             count = max(count, min(4 * jobs, len(missing) // _FEW), min(jobs, len(missing)))
