@@ -8,11 +8,11 @@ import math
 
 import numpy as np
 
-from .compile import composed, kernel
+from .compile import kernel
 from .component import find_component
-from .constants import BLOCK, CHUNK
+from .constants import BLOCK
 from .ellipse import fit_ellipse
-from .grey import exact_foreground, float_foreground
+from .grey import find_foreground, float_sky
 from .regions import inspect_region
 from .resample import resample_windows
 from .threshold import exact_threshold, float_threshold
@@ -20,38 +20,6 @@ from .threshold import exact_threshold, float_threshold
 # Places in the results.
 VALUE, CUTOFF, ELLIPSE, WINDOW_ROW, WINDOW_COL, SIDE = 0, 1, 2, 7, 8, 9
 MOMENTS, ORIGIN, BBOX, VALID, BELOW, NEIGHBOURS, FAINT, SATURATED = 0, 6, 8, 12, 13, 14, 15, 16
-
-
-@composed
-def find_exact_foreground(pixels, kind, weights, scale, valid, level, numbers, sky, foreground):
-    """Threshold, foreground and sky of an image of 8 or 16 bits; the numbers of valid pixels and of those below."""
-    totals, over = np.zeros(len(weights), np.int64), np.zeros(len(weights), np.int64)
-    peaks = np.empty((len(foreground) + BLOCK - 1) // BLOCK, np.int32)
-    count = exact_threshold(pixels, kind, weights, valid, level, scale, totals, peaks, numbers)
-    if not np.isfinite(numbers[CUTOFF]):
-        return count, 0
-    cutoff = level.dtype.type(numbers[CUTOFF])
-    below = count - exact_foreground(pixels, kind, weights, valid, cutoff, level, peaks, over, foreground)
-    for band in range(len(weights)):
-        sky[band] = (totals[band] - over[band]) / below
-    return count, below
-
-
-@composed
-def find_float_foreground(pixels, kind, weights, scale, valid, level, sigma, with_sky, numbers, sky, foreground):
-    """As `find_exact_foreground` for floats; without the sky the second number is 1."""
-    peaks = np.empty((len(foreground) + CHUNK - 1) // CHUNK)
-    count = float_threshold(pixels, kind, weights, valid, level, scale, sigma, peaks, numbers)
-    if not np.isfinite(numbers[CUTOFF]):
-        return count, 0
-    cutoff = level.dtype.type(numbers[CUTOFF])
-    totals = np.zeros(len(weights))
-    below = float_foreground(pixels, kind, weights, valid, cutoff, level, peaks, with_sky, totals, foreground)
-    if not with_sky:
-        below = 1
-    for band in range(len(weights)):
-        sky[band] = totals[band] / below
-    return count, below
 
 
 @kernel
@@ -65,27 +33,31 @@ def measure_and_crop(
     position : centre of the window; NaN for the centroid.
     boxes : windows of the views as in `resample_windows`; one of scale 0 is set to the galaxy's.
     inspect : whether the pixels are looked at again for flags.
-    sky : of each band; crop_sky : the same in the type to resample in.
+    sky : of each band, of floats only where a view or the flags need it; crop_sky : the same in the type to resample in.
     integers, numbers : see the constants above.
     """
     bands = len(weights)
     height, width = mask.shape
     pixels, foreground = rows.reshape(-1), mask.reshape(-1)
+    peaks = np.empty((height * width + BLOCK - 1) // BLOCK, level.dtype)
+    totals, over = np.zeros(bands, np.int64), np.zeros(bands, np.int64)
     if sigma is None:  # decided when compiled: what is exact needs no floats, and the other way round
-        count, below = find_exact_foreground(pixels, kind, weights, scale, valid, level, numbers, sky, foreground)
+        count = exact_threshold(pixels, kind, weights, valid, level, scale, totals, peaks, numbers)
     else:
-        count, below = find_float_foreground(
-            pixels, kind, weights, scale, valid, level, sigma, inspect, numbers, sky, foreground
-        )
+        count = float_threshold(pixels, kind, weights, valid, level, scale, sigma, peaks, numbers)
         if count < height * width:
             return False  # pixels that are not finite, or masked ones that may be
-    if below == 0:
-        return False  # no foreground, or no sky
-    for band in range(bands):
-        crop_sky[band] = sky[band]
-        if not np.isfinite(sky[band]):
-            return False
+    if not np.isfinite(numbers[CUTOFF]):
+        return False  # no foreground
     cutoff = level.dtype.type(numbers[CUTOFF])
+    if sigma is None:
+        below = count - find_foreground(pixels, kind, weights, valid, cutoff, level, peaks, over, foreground)
+        for band in range(bands):
+            sky[band] = crop_sky[band] = (totals[band] - over[band]) / below
+    else:
+        below = count - find_foreground(pixels, kind, weights, valid, cutoff, level, peaks, None, foreground)
+    if below == 0:
+        return False  # no sky
     for place in range(len(integers)):
         integers[place] = 0
     bbox = integers[BBOX : BBOX + 4]
@@ -100,12 +72,19 @@ def measure_and_crop(
     side = max(margin * ellipse[2], 1.0)
     numbers[SIDE] = side
     top, left = numbers[WINDOW_ROW] + 0.5 - side / 2, numbers[WINDOW_COL] + 0.5 - side / 2
+    outside = False
     for n in range(len(boxes)):
         if boxes[n, 2] == 0:
             boxes[n, 0], boxes[n, 1], boxes[n, 2] = top, left, side / crops.shape[1]
             boxes[n, 3] = 1 if top < 0 or left < 0 or top + side > height or left + side > width else 0
-        if boxes[n, 3] != 0 and sigma is not None and not inspect:
-            return False  # the sky is wanted: of floats it costs as much as all the rest, and is left out at first
+        outside |= boxes[n, 3] != 0
+    if sigma is not None and (inspect or outside):  # of floats it costs as much as their threshold
+        sums = np.zeros(bands)
+        float_sky(pixels, kind, weights, valid, cutoff, level, peaks, sums)
+        for band in range(bands):
+            sky[band] = crop_sky[band] = sums[band] / below
+            if not np.isfinite(sky[band]):
+                return False
     resample_windows(rows, boxes, crop_sky, rounded, crops)
     integers[VALID], integers[BELOW] = count, below
     if inspect:

@@ -9,7 +9,7 @@ Sums do not care about rows: they run over ``pixels``, the image as one flat seq
 import numpy as np
 
 from .compile import kernel
-from .constants import BLOCK, CHUNK, RGBA, WEIGHTED
+from .constants import BLOCK, CHUNK, LANES, RGBA, WEIGHTED
 
 
 @kernel
@@ -59,14 +59,14 @@ def grey_levels(pixels, kind, weights, planes, level):
 
 
 @kernel
-def block_peaks(pixels, size, peaks):
-    """The largest of every ``size`` values."""
+def block_peaks(values, size, factor, peaks):
+    """The largest of every ``size`` values, times a factor."""
     for block in range(len(peaks)):
-        part = pixels[block * size : (block + 1) * size]
+        part = values[block * size : (block + 1) * size]
         peak = part[0]
         for x in range(len(part)):
             peak = part[x] if part[x] > peak else peak
-        peaks[block] = peak
+        peaks[block] = factor * peak
 
 
 @kernel
@@ -101,17 +101,20 @@ def byte_sums(planes, count, totals):
 def exact_sums(pixels, kind, weights, valid, level, totals, peaks):
     """Sums over the valid pixels of an image of 8 or 16 bits: that of g, and A and B with sum g^2 = A 2^32 + B.
 
-    Adds each band to ``totals``, and writes the largest value of every BLOCK pixels, masked ones too, to ``peaks``.
+    Adds each band to ``totals``, and writes what g of every BLOCK pixels, masked ones too, cannot exceed to ``peaks``.
     ``valid`` is empty where all pixels are.
     """
     bands = len(weights)
     count = len(pixels) // bands
+    most = bands  # g of a pixel whose bands are all 1: no weight is negative
+    if kind is None or kind == RGBA:
+        most = 10000
     planes = np.empty((3, CHUNK), pixels.dtype)
     total = high = low = 0
     for start in range(0, count, CHUNK):
         stop = min(start + CHUNK, count)
         chunk, grey = pixels[start * bands : stop * bands], level[: stop - start]
-        block_peaks(chunk, BLOCK * bands, peaks[start // BLOCK : (stop + BLOCK - 1) // BLOCK])
+        block_peaks(chunk, BLOCK * bands, most, peaks[start // BLOCK : (stop + BLOCK - 1) // BLOCK])
         if kind is None and pixels.itemsize == 1:
             split_bands(chunk, kind, planes, len(grey))
             if len(valid):
@@ -160,39 +163,46 @@ def copy(source, target):
 
 
 @kernel
-def exact_foreground(pixels, kind, weights, valid, cutoff, level, peaks, totals, foreground):
-    """Write 1 where valid pixels have g >= cutoff, else 0, and add their bands to ``totals``; return their number.
+def gather_blocks(pixels, bands, valid, cutoff, peaks, block, starts, gathered, keep):
+    """Copy the pixels of the next blocks, from ``block`` on, whose peak reaches the cutoff, as many as fit CHUNK.
 
-    Most of an image is sky: only the blocks whose largest value, ``peaks``, may reach the cutoff are looked at. They
-    are gathered, since loops over one block each would be short.
+    Loops over one block each would be short. Writes where the blocks start; returns their number, that of their pixels,
+    and the block to go on with.
+    """
+    count = len(pixels) // bands
+    blocks = size = 0
+    while block < len(peaks) and blocks < len(starts):
+        if peaks[block] >= cutoff:
+            start, stop = block * BLOCK, min((block + 1) * BLOCK, count)
+            copy(pixels[start * bands : stop * bands], gathered[size * bands :])
+            if len(valid):
+                copy(valid[start:stop], keep[size:])
+            starts[blocks] = start
+            blocks += 1
+            size += stop - start
+        block += 1
+    return blocks, size, block
+
+
+@kernel
+def find_foreground(pixels, kind, weights, valid, cutoff, level, peaks, totals, foreground):
+    """Write 1 where valid, finite pixels have g >= cutoff, else 0; returns their number.
+
+    Most of an image is sky: only the blocks that may reach the cutoff by ``peaks`` are looked at. The bands of the
+    foreground are added to ``totals``, unless that is None, as it must be for floats.
     """
     bands = len(weights)
-    count = len(pixels) // bands
-    most = bands  # g of a pixel whose bands are all 1: no weight is negative
-    if kind is None or kind == RGBA:
-        most = 10000
     gathered, planes = np.empty(CHUNK * bands, pixels.dtype), np.empty((3, CHUNK), pixels.dtype)
     over, keep = np.empty(CHUNK, np.uint8), np.empty(CHUNK, np.uint8)
     starts = np.empty(CHUNK // BLOCK, np.int64)
     foreground[:] = 0
     found = block = 0
     while block < len(peaks):
-        blocks = size = 0
-        while block < len(peaks) and blocks < len(starts):
-            if most * np.int64(peaks[block]) >= cutoff:
-                start, stop = block * BLOCK, min((block + 1) * BLOCK, count)
-                copy(pixels[start * bands : stop * bands], gathered[size * bands :])
-                if len(valid):
-                    copy(valid[start:stop], keep[size:])
-                starts[blocks] = start
-                blocks += 1
-                size += stop - start
-            block += 1
-
+        blocks, size, block = gather_blocks(pixels, bands, valid, cutoff, peaks, block, starts, gathered, keep)
         grey = level[:size]
         grey_levels(gathered, kind, weights, planes, grey)
         for x in range(size):
-            over[x] = grey[x] >= cutoff
+            over[x] = (grey[x] >= cutoff) & np.isfinite(grey[x])
         if len(valid):
             for x in range(size):
                 over[x] &= keep[x]
@@ -200,18 +210,19 @@ def exact_foreground(pixels, kind, weights, valid, cutoff, level, peaks, totals,
         for x in range(size):
             reached = np.int32(reached + over[x])
         found += reached
-        for band in range(bands):
-            added = np.int32(0)  # CHUNK values of 16 bits sum to less than 2^27
-            if kind is None:
-                plane = planes[band]
-                for x in range(size):
-                    added = np.int32(added + np.int32(plane[x]) * np.int32(over[x]))
-            else:
-                for x in range(size):
-                    added = np.int32(added + np.int32(gathered[bands * x + band]) * np.int32(over[x]))
-            totals[band] += added
+        if totals is not None:
+            for band in range(bands):
+                added = np.int32(0)  # CHUNK values of 16 bits sum to less than 2^27
+                if kind is None:
+                    plane = planes[band]
+                    for x in range(size):
+                        added = np.int32(added + np.int32(plane[x]) * np.int32(over[x]))
+                else:
+                    for x in range(size):
+                        added = np.int32(added + np.int32(gathered[bands * x + band]) * np.int32(over[x]))
+                totals[band] += added
         for k in range(blocks):
-            stop = min(starts[k] + BLOCK, count)
+            stop = min(starts[k] + BLOCK, len(foreground))
             copy(over[k * BLOCK : k * BLOCK + stop - starts[k]], foreground[starts[k] : stop])
     return found
 
@@ -233,19 +244,35 @@ def fold(values):
 
 
 @kernel
+def sums_about(pivot, level, sums, squares):
+    """The sums of g - pivot and of its square, taken side by side: the order is fixed, and the loop a vector loop."""
+    lanes = len(sums)
+    for x in range(lanes):
+        sums[x] = squares[x] = 0.0
+    for start in range(0, len(level), lanes):
+        part = level[start : start + lanes]
+        for x in range(lanes):
+            offset = part[x] - pivot
+            sums[x] += offset
+            squares[x] += offset * offset
+    return fold(sums), fold(squares)
+
+
+@kernel
 def float_sums(pixels, kind, weights, valid, level, peaks):
     """Number of valid, finite pixels, a pivot p among their levels, and the sums of g - p and (g - p)^2.
 
-    About one of its values the squares of an image do not cancel. Writes the largest level of every CHUNK to ``peaks``.
+    About one of its values the squares of an image do not cancel. Writes the largest g of every BLOCK pixels to
+    ``peaks``, infinity if any of them is masked or not finite.
     """
     bands = len(weights)
     count = len(pixels) // bands
-    planes, values = np.empty((3, CHUNK), pixels.dtype), np.empty(CHUNK)
+    planes, lanes = np.empty((3, CHUNK), pixels.dtype), np.empty((2, LANES))
     used = 0
     pivot = total = squares = 0.0
     for start in range(0, count, CHUNK):
         stop = min(start + CHUNK, count)
-        grey, part = level[: stop - start], values[: stop - start]
+        grey = level[: stop - start]
         grey_levels(pixels[start * bands : stop * bands], kind, weights, planes, grey)
         if len(valid):
             keep = valid[start:stop]
@@ -257,67 +284,61 @@ def float_sums(pixels, kind, weights, valid, level, peaks):
                 if np.isfinite(grey[x]):
                     pivot = grey[x]
                     break
-        finite = np.int32(0)
-        for x in range(len(grey)):
-            finite = np.int32(finite + np.isfinite(grey[x]))
-        used += finite
-        peak = -np.inf
-        for x in range(len(grey)):
-            peak = grey[x] if grey[x] > peak else peak  # NaN is not
-        peaks[start // CHUNK] = peak
-        for x in range(len(grey)):
-            grey[x] = grey[x] - pivot if np.isfinite(grey[x]) else 0.0
-            part[x] = grey[x] * grey[x]
-        total += fold(grey)
-        squares += fold(part)
+        first, last = start // BLOCK, (stop + BLOCK - 1) // BLOCK
+        block_peaks(grey, BLOCK, 1, peaks[first:last])
+        filled = level[: (len(grey) + LANES - 1) // LANES * LANES]
+        for x in range(len(grey), len(filled)):  # the last chunk may be short of what is summed together
+            filled[x] = pivot
+        added, added_squares = sums_about(pivot, filled, lanes[0], lanes[1])
+        if np.isfinite(added_squares):
+            used += stop - start
+        else:  # some are not finite, or their squares
+            for x in range(len(grey)):
+                if np.isfinite(grey[x]):
+                    used += 1
+                else:
+                    grey[x] = pivot
+                    peaks[first + x // BLOCK] = np.inf
+            added, added_squares = sums_about(pivot, filled, lanes[0], lanes[1])
+        total += added
+        squares += added_squares
     return used, pivot, total, squares
 
 
 @kernel
-def float_foreground(pixels, kind, weights, valid, cutoff, level, peaks, with_sky, totals, foreground):
-    """Write 1 where valid, finite pixels have g >= cutoff, else 0; returns the number of those with g < cutoff.
+def float_sky(pixels, kind, weights, valid, cutoff, level, peaks, totals):
+    """Add each band of the valid, finite pixels with g < cutoff to ``totals``; returns their number.
 
-    Adds each band of the latter to ``totals``: they are summed, because a total less the foreground's would cancel.
-    Without the sky both are left out, and chunks whose largest level, ``peaks``, is below the cutoff are not looked at.
+    They are summed themselves, because a total less the foreground's would cancel. Blocks are added to each other,
+    value by value, those that are all sky by ``peaks`` without a look at their grey level.
     """
     bands = len(weights)
     count = len(pixels) // bands
-    planes = np.empty((3, CHUNK), pixels.dtype)
-    sky, values = np.empty(CHUNK, np.uint8), np.empty(CHUNK)
+    lanes, planes = np.zeros(BLOCK * bands), np.empty((3, BLOCK), pixels.dtype)
+    sky, values = np.empty(BLOCK, np.uint8), np.empty(BLOCK)
     used = 0
-    for start in range(0, count, CHUNK):
-        stop = min(start + CHUNK, count)
-        chunk, grey, over = pixels[start * bands : stop * bands], level[: stop - start], foreground[start:stop]
-        if not with_sky and peaks[start // CHUNK] < cutoff:
-            for x in range(len(over)):
-                over[x] = 0
+    for block in range(len(peaks)):
+        start, stop = block * BLOCK, min((block + 1) * BLOCK, count)
+        part, grey = pixels[start * bands : stop * bands], level[: stop - start]
+        if peaks[block] < cutoff:
+            for x in range(len(part)):
+                lanes[x] += part[x]
+            used += len(grey)
             continue
-        grey_levels(chunk, kind, weights, planes, grey)
-        for x in range(len(grey)):
-            over[x] = (grey[x] >= cutoff) & np.isfinite(grey[x])
+        grey_levels(part, kind, weights, planes, grey)
         for x in range(len(grey)):
             sky[x] = (grey[x] < cutoff) & np.isfinite(grey[x])
         if len(valid):
             keep = valid[start:stop]
             for x in range(len(grey)):
-                over[x] &= keep[x]
                 sky[x] &= keep[x]
-        if not with_sky:
-            continue
-        below = np.int32(0)
         for x in range(len(grey)):
-            below = np.int32(below + sky[x])
-        used += below
-        part = values[: len(grey)]
-        for band in range(bands):
-            if kind is None:
-                plane = planes[band]
-                for x in range(len(grey)):
-                    value = plane[x]  # read in any case: a read that depends on the mask would be a branch
-                    part[x] = value if sky[x] else 0
-            else:
-                for x in range(len(grey)):
-                    value = chunk[bands * x + band]
-                    part[x] = value if sky[x] else 0
-            totals[band] += fold(part)
+            used += sky[x]
+        for x in range(len(grey)):
+            for band in range(bands):
+                lanes[bands * x + band] += part[bands * x + band] if sky[x] else 0
+    for band in range(bands):
+        for x in range(BLOCK):
+            values[x] = lanes[bands * x + band]
+        totals[band] += fold(values)
     return used

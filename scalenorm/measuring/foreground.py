@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .. import kernels
 from .frame import Frame
-from .threshold import MOST, TINY, ExactSums, Threshold, add_up
+from .threshold import MOST, TINY, Sums, Threshold, add_up
 
 
 class Foreground(NamedTuple):
@@ -37,18 +37,19 @@ def find_foreground(frame: Frame, threshold: Threshold) -> Foreground:
     return Foreground(mask, _divide(frame._replace(valid=below_threshold), None).sky, below)
 
 
-def _divide(frame: Frame, cutoff: np.int32 | np.float64 | None, sums: ExactSums | None = None) -> Foreground:
+def _divide(frame: Frame, cutoff: np.int32 | np.float64 | None, sums: Sums | None = None) -> Foreground:
     if frame.exact:
-        return _divide_exact(frame, cutoff, sums or add_up(frame)[0])
-    return _divide_floats(frame, np.float64(np.inf if cutoff is None else cutoff))
+        return _divide_exact(frame, np.int32(MOST if cutoff is None else cutoff), sums or add_up(frame)[0])
+    peaks = np.full(-(-frame.height * frame.width // kernels.BLOCK), np.inf) if sums is None else sums.peaks
+    return _divide_floats(frame, np.float64(np.inf if cutoff is None else cutoff), peaks)
 
 
-def _divide_exact(frame: Frame, cutoff: np.int32 | np.float64 | None, sums: ExactSums) -> Foreground:
+def _divide_exact(frame: Frame, cutoff: np.int32, sums: Sums) -> Foreground:
     mask = np.empty((frame.height, frame.width), np.uint8)
     over = np.zeros(frame.bands, np.int64)
     count = mask.size if frame.valid is None else int(np.count_nonzero(frame.valid))
-    below = count - kernels.grey.exact_foreground(
-        frame.pixels, frame.kind, frame.weights, frame.valid_pixels, np.int32(MOST) if cutoff is None else cutoff,
+    below = count - kernels.grey.find_foreground(
+        frame.pixels, frame.kind, frame.weights, frame.valid_pixels, cutoff,
         frame.level, sums.peaks, over, mask.reshape(-1),
     )  # fmt: skip
     if below:
@@ -56,25 +57,16 @@ def _divide_exact(frame: Frame, cutoff: np.int32 | np.float64 | None, sums: Exac
     return Foreground(mask, sums.totals / max(count, 1), 0)
 
 
-def _divide_floats(frame: Frame, cutoff: np.float64) -> Foreground:
+def _divide_floats(frame: Frame, cutoff: np.float64, peaks: NDArray[np.float64]) -> Foreground:
     mask = np.empty((frame.height, frame.width), np.uint8)
     totals = np.zeros(frame.bands)
+    before = frame.pixels, frame.kind, frame.weights, frame.valid_pixels, cutoff, frame.level, peaks
+    kernels.grey.find_foreground(*before, None, mask.reshape(-1))
     with np.errstate(over="ignore", invalid="ignore"):
-        below = kernels.grey.float_foreground(
-            frame.pixels,
-            frame.kind,
-            frame.weights,
-            frame.valid_pixels,
-            cutoff,
-            frame.level,
-            np.empty(0),
-            True,
-            totals,
-            mask.reshape(-1),
-        )
+        below = kernels.grey.float_sky(*before, totals)
         sky = totals / max(below, 1)
     if not below and cutoff < np.inf:
-        sky = _divide_floats(frame, np.float64(np.inf)).sky
+        sky = _divide(frame, None).sky
     elif not np.isfinite(sky).all():  # sums are beyond float64
-        sky = _divide_floats(frame._replace(rows=frame.rows * TINY), np.float64(cutoff * TINY)).sky / TINY
+        sky = _divide_floats(frame._replace(rows=frame.rows * TINY), np.float64(cutoff * TINY), peaks * TINY).sky / TINY
     return Foreground(mask, sky, below)

@@ -111,7 +111,7 @@ def as_frame(image: ArrayLike, options: MeasureOptions, mask: ArrayLike | None =
         rows = np.asarray(_Writeable(rows))
     kind, weights, scale = _grey_kind(bands, dtype, options.weights)
     exact = kind != kernels.WEIGHTED and working.itemsize <= 2 and bands <= 32767
-    level = np.empty(min(kernels.grey.CHUNK, height * width), np.int32 if exact else np.float64)
+    level = np.empty(kernels.CHUNK, np.int32 if exact else np.float64)
     valid = None if mask is None and own is None else _valid(mask, own, (height, width))
     return Frame(rows, height, width, bands, kind, weights, scale, level, valid, dtype, array.ndim == 2)
 

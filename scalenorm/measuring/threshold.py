@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,11 @@ MOST = 2**31 - 1  # above any exact grey level
 TINY = 2.0**-600  # scales any float64 down, so that squares and sums of them are finite
 
 
-class ExactSums(NamedTuple):
-    """What an image of 8 or 16 bits adds up to, beside its threshold: the foreground and the sky need it."""
+class Sums(NamedTuple):
+    """What the pass over an image that finds its threshold leaves for the foreground and the sky."""
 
-    totals: NDArray[np.int64]  # (bands,), of the values of the valid pixels
-    peaks: NDArray[np.int32]  # the largest value of every kernels.BLOCK pixels
+    totals: NDArray[np.int64]  # (bands,), of the values of the valid pixels; only of 8- and 16-bit images
+    peaks: NDArray[Any]  # bounds of the scaled grey levels of every kernels.BLOCK pixels
 
 
 class Threshold(NamedTuple):
@@ -31,7 +31,7 @@ class Threshold(NamedTuple):
     cutoff: np.int32 | np.float64 | None  # foreground is scaled grey >= cutoff; None: there is no foreground
     valid: int  # valid, finite pixels
     frame: Frame  # whose grey level is compared: that of the image, smoothed where asked for, scaled down where huge
-    sums: ExactSums | None = None  # of that frame, where they were needed
+    sums: Sums | None = None  # of that frame, where they were needed
 
 
 def find_threshold(frame: Frame, options: MeasureOptions) -> Threshold:
@@ -53,19 +53,17 @@ def _threshold_of(frame: Frame, options: MeasureOptions) -> Threshold:
         return _clipped_threshold(frame, options.sigma, options.sigma_clip)
     if frame.exact and options.sigma != 1:
         return _exact_threshold(frame, options.sigma)
-    result, sums = np.empty(2), None
+    result, sums = np.empty(2), room_for_sums(frame)
     before = frame.pixels, frame.kind, frame.weights, frame.valid_pixels, frame.level, frame.scale
     if frame.exact:
-        sums = room_for_sums(frame)
         count = kernels.threshold.exact_threshold(*before, *sums, result)
     else:
-        peaks = np.empty(-(-frame.height * frame.width // kernels.CHUNK))
-        count = kernels.threshold.float_threshold(*before, options.sigma, peaks, result)
+        count = kernels.threshold.float_threshold(*before, options.sigma, sums.peaks, result)
     value, cutoff = result.tolist()
     return Threshold(value, None if math.isnan(cutoff) else frame.level.dtype.type(cutoff), count, frame, sums)
 
 
-def add_up(frame: Frame) -> tuple[ExactSums, int, int]:
+def add_up(frame: Frame) -> tuple[Sums, int, int]:
     """Sums over an exact frame: of the bands, of the scaled grey level, and of its square."""
     sums = room_for_sums(frame)
     total, high, low = kernels.grey.exact_sums(
@@ -74,11 +72,10 @@ def add_up(frame: Frame) -> tuple[ExactSums, int, int]:
     return sums, int(total), (int(high) << 32) + int(low)  # of NumPy's type where kernels run as Python
 
 
-def room_for_sums(frame: Frame) -> ExactSums:
+def room_for_sums(frame: Frame) -> Sums:
     """Zeros for a kernel to fill."""
-    return ExactSums(
-        np.zeros(frame.bands, np.int64), np.empty(-(-frame.height * frame.width // kernels.BLOCK), np.int32)
-    )
+    blocks = -(-frame.height * frame.width // kernels.BLOCK)
+    return Sums(np.zeros(frame.bands, np.int64), np.zeros(blocks, frame.level.dtype))
 
 
 def _exact_threshold(frame: Frame, sigma: float) -> Threshold:
@@ -141,5 +138,5 @@ def smooth_frame(frame: Frame, smooth: float) -> Frame:
         grey[bad] = np.nan
     else:
         grey = gaussian_filter(grey, smooth, mode="nearest")
-    level = np.empty(min(kernels.grey.CHUNK, grey.size))
+    level = np.empty(kernels.CHUNK)
     return Frame(grey, frame.height, frame.width, 1, 0, np.ones(1), frame.scale, level, frame.valid, grey.dtype, True)
