@@ -2,15 +2,57 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import numba
 import numpy as np
+from numba.core.event import Event, Listener, register
 
 from . import sources_hash
 
 _STAMP = sources_hash()
+_log = logging.getLogger("scalenorm")
+
+
+class _Notice(Listener):
+    """Says once, after a second, what takes so long: compiling, that is, and not loading what was compiled before.
+
+    Numba's lock lets one thread at a time compile, and events come with the lock held.
+    """
+
+    def __init__(self) -> None:
+        self.depth = 0  # a kernel compiles those that it calls
+        self.said = False
+        self.timer = threading.Timer(0, self.say)
+
+    def say(self) -> None:
+        self.said = True
+        _log.warning(
+            "Compiling scalenorm for this kind of image: this takes up to half a minute, the first time only."
+        )
+
+    def on_start(self, event: Event) -> None:
+        if self.is_ours(event):
+            self.depth += 1
+            if self.depth == 1 and not self.said:
+                self.timer = threading.Timer(1.0, self.say)
+                self.timer.daemon = True
+                self.timer.start()
+
+    def on_end(self, event: Event) -> None:
+        if self.is_ours(event):
+            self.depth -= 1
+            if self.depth == 0:
+                self.timer.cancel()
+
+    def is_ours(self, event: Event) -> bool:
+        return str(event.data["dispatcher"].py_func.__module__).startswith(__package__)
+
+
+register("numba:compile", _Notice())
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -33,7 +33,7 @@ def measure_and_crop(
     position : centre of the window; NaN for the centroid.
     boxes : windows of the views as in `resample_windows`; one of scale 0 is set to the galaxy's.
     inspect : whether the pixels are looked at again for flags.
-    sky : of each band, of floats only where a view or the flags need it; crop_sky : the same in the type to resample in.
+    sky : of each band, of floats only where a view or the flags need it; crop_sky : the same in the type of sums.
     integers, numbers : see the constants above.
     """
     bands = len(weights)

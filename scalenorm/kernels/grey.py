@@ -196,7 +196,7 @@ def find_foreground(pixels, kind, weights, valid, cutoff, level, peaks, totals, 
     over, keep = np.empty(CHUNK, np.uint8), np.empty(CHUNK, np.uint8)
     starts = np.empty(CHUNK // BLOCK, np.int64)
     foreground[:] = 0
-    found = block = 0
+    found, block = 0, np.int64(0)  # typed: Numba would compile what takes a literal twice
     while block < len(peaks):
         blocks, size, block = gather_blocks(pixels, bands, valid, cutoff, peaks, block, starts, gathered, keep)
         grey = level[:size]

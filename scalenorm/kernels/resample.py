@@ -124,8 +124,8 @@ def resample_window(rows, top, left, scale, extend, sky, rounded, out):
     col_weights, col_outside = np.zeros((size, most), sky.dtype), np.empty(size, sky.dtype)
     triangle_weights(left, scale, width, extend, col_first, col_count, col_weights, col_outside)
 
-    taps = 0
-    for j in range(size):
+    taps = col_count[0]
+    for j in range(1, size):
         taps = max(taps, col_count[j])
     first = col_first[0] * bands
     last = (col_first[size - 1] + col_count[size - 1]) * bands
