@@ -49,7 +49,7 @@ def convert(
     compress: bool = False,
     dry_run: bool = False,
     jobs: int | None = None,
-    backend: str | None = None,
+    backend: str = "auto",
     scheduler: str | None = None,
     part_size: int = PART_SIZE,
     progress: bool = False,
@@ -103,8 +103,9 @@ def convert(
         Only say what would be made.
     jobs : int > 0, optional
         Number of threads or processes; by default one for each core that this process may use.
-    backend : {None, "threads", "loky", "dask"}
-        None: that of an active ``joblib.parallel_config``, else threads.
+    backend : {"auto", "threads", "loky", "dask"}
+        auto: that of an active ``joblib.parallel_config``; else threads, or processes (loky) for a run so long that
+        they would save more time than they take to start. The log of ``scalenorm``, at level INFO, says which and why.
     scheduler : str, optional
         Address of a Dask scheduler, with ``backend="dask"``; else a cluster is started on this machine.
     part_size : int > 0
@@ -174,7 +175,7 @@ def convert(
 
 def _check_choices(
     part: tuple[int, int] | None, overwrite: bool, append: bool, retry_failed: bool,
-    jobs: int | None, backend: str | None, scheduler: str | None, part_size: int,
+    jobs: int | None, backend: str, scheduler: str | None, part_size: int,
 ) -> None:  # fmt: skip
     if part is not None and not 1 <= part[0] <= part[1]:
         raise ValueError(f"part must be K/N with 1 <= K <= N, got {part[0]}/{part[1]}")
@@ -186,7 +187,7 @@ def _check_choices(
         raise ValueError(f"jobs must be at least 1, got {jobs}")
     if part_size < 1:
         raise ValueError(f"part_size must be at least 1, got {part_size}")
-    if backend is not None and backend not in BACKENDS:
+    if backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
     if scheduler is not None and backend != "dask":
         raise ValueError("scheduler needs backend 'dask'")

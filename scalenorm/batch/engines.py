@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import multiprocessing
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from time import perf_counter
 from typing import Any
 
 from ..cropping.many import usable_cores
 from ..files.errors import BatchError, Stopped
+from ..sources.listing import Sources
 from .rows import Task
 
-BACKENDS = ("threads", "loky", "dask")
+BACKENDS = ("auto", "threads", "loky", "dask")
+
+_log = logging.getLogger("scalenorm")
+
+#: Seconds that processes take to start, and below which images no saving could make up for them.
+_START, _FEW = 2.0, 5000
 
 #: Makes a task's parts and returns their paths; in threads it is given what to call after each image, too.
 Work = Callable[..., list[str]]
@@ -21,7 +29,7 @@ Report = Callable[[int], object]
 
 
 def run(
-    work: Work, tasks: Iterable[Task], report: Report, *, backend: str | None, jobs: int | None, scheduler: str | None
+    work: Work, tasks: Iterable[Task], report: Report, *, backend: str, jobs: int | None, scheduler: str | None
 ) -> Generator[list[str]]:
     """Make parts; yield the paths of each task once they are on the disk.
 
@@ -33,14 +41,14 @@ def run(
         Read as far as needed to keep the workers busy.
     report : callable
         Told the number of images done since the last call.
-    backend : {None, "threads", "loky", "dask"}
-        None: what an active ``joblib.parallel_config`` says, else threads.
+    backend : {"auto", "threads", "loky", "dask"}
+        auto: what the active ``joblib.parallel_config`` says, see `is_configured`.
     jobs : int > 0, optional
         Number of threads or processes; None: as many as this process may use cores.
     scheduler : str, optional
         Address of a Dask scheduler.
     """
-    active, active_jobs = _active_backend() if backend is None else (None, None)
+    active, active_jobs = _active_backend() if backend == "auto" else (None, None)
     client = getattr(active, "client", None)
     if client is not None:
         yield from run_dask(work, tasks, report, client)
@@ -48,9 +56,52 @@ def run(
         with dask_client(scheduler, jobs or usable_cores()) as client:
             yield from run_dask(work, tasks, report, client)
     elif backend == "loky" or (active is not None and not getattr(active, "uses_threads", False)):
-        yield from run_joblib(work, tasks, report, backend, jobs)
+        yield from run_joblib(work, tasks, report, None if backend == "auto" else backend, jobs)
     else:
         yield from run_threads(work, tasks, report, jobs or active_jobs or usable_cores())
+
+
+def is_configured() -> bool:
+    """Whether a ``joblib.parallel_config`` is active."""
+    return _active_backend()[0] is not None
+
+
+def choose(make: Callable[[Sources], object], sources: Sources, jobs: int) -> str:
+    """Threads, or processes (loky) where they save more than they take to start; the reason goes to the log.
+
+    Threads wait for each other at every call of Python. How long depends on the machine and on the images, so some are
+    made by one thread, as many by each of ``jobs`` threads at once, and the times compared.
+
+    Parameters
+    ----------
+    make : callable
+        Makes the rows of some images, which are thrown away.
+    sources : Sources
+        The images to be made.
+    jobs : int > 0
+    """
+    if jobs == 1 or len(sources) < _FEW or multiprocessing.current_process().daemon:
+        _log.debug("%d images, %d workers: threads", len(sources), jobs)
+        return "threads"
+    count = max(4, min(32, len(sources) // (50 * (jobs + 1))))
+    picked = range(0, len(sources), len(sources) // (count * (jobs + 1)))
+    samples = [sources.take(list(picked[k * count : (k + 1) * count])) for k in range(jobs + 1)]
+    began = perf_counter()
+    make(samples[0])
+    alone = perf_counter() - began
+    with ThreadPoolExecutor(jobs) as pool:
+        began = perf_counter()
+        list(pool.map(make, samples[1:]))
+        together = perf_counter() - began
+    saved = len(sources) / count / jobs * max(together - alone, 0.0)
+    backend = "loky" if saved > _START else "threads"
+    _log.info(
+        "%d images, %d workers: %s, because processes would save about %.1f s and take %.0f s to start (an image takes "
+        "%.2f ms alone, %.2f ms in %d threads)",
+        len(sources), jobs, "processes" if backend == "loky" else "threads", saved, _START,
+        1e3 * alone / count, 1e3 * together / count, jobs,
+    )  # fmt: skip
+    return backend
 
 
 def run_threads(work: Work, tasks: Iterable[Task], report: Report, jobs: int) -> Generator[list[str]]:

@@ -93,6 +93,14 @@ def make_parts(recipe: Recipe, head: Head, task: Task, tick: Callable[[], None] 
     return paths
 
 
+def try_images(recipe: Recipe, head: Head, sources: Sources) -> None:
+    """Make the rows of some images, and throw them away."""
+    rows = Rows(head, len(sources))
+    with Reader(recipe.decode.max_bytes) as reader:
+        for source in sources:
+            add_image(rows, source, recipe, reader)
+
+
 def add_image(rows: Rows, source: Source, recipe: Recipe, reader: Reader) -> None:
     """Add the row of an image, or one for each of its objects; one that says why, if it cannot be used."""
     stat, sha256 = stat_or_zero(reader, source), b""

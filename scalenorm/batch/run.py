@@ -29,9 +29,9 @@ from ..files.writing import TEMPORARY
 from ..sources.labels import Joined, LabelFile
 from ..sources.listing import Sources
 from ..sources.reader import Reader
-from .engines import run
+from .engines import choose, is_configured, run
 from .plan import Plan, agree_on_layout, check_object_ids, make_plan
-from .rows import Task, make_parts
+from .rows import Task, make_parts, try_images
 from .summary import Summary
 
 _SHOWN = 3
@@ -59,7 +59,7 @@ class Run:
     compress: bool
     dry_run: bool
     jobs: int | None
-    backend: str | None
+    backend: str
     scheduler: str | None
     part_size: int
     progress: bool
@@ -257,9 +257,13 @@ class Run:
         hidden = None if self.progress else True
         bar = tqdm(total=count, initial=count - len(plan.missing), unit=" images", disable=hidden, smoothing=0.1)
         work = partial(make_parts, self.recipe, self._head(layout))
+        backend = self.backend
+        if backend == "auto" and not is_configured():
+            trial = partial(try_images, self.recipe, self._head(layout))
+            backend = choose(trial, self.sources.take(plan.missing.tolist()), self.jobs or usable_cores())
         made = run(
             work, self._tasks(plan.missing), bar.update,
-            backend=self.backend, jobs=self.jobs, scheduler=self.scheduler,
+            backend=backend, jobs=self.jobs, scheduler=self.scheduler,
         )  # fmt: skip
         with bar, contextlib.closing(made):
             for path in itertools.chain.from_iterable(made):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..files.errors import ConfigError
 from ..measuring.options import OPTIONS, Choice, Number, Switch
-from .common import DONE, DONE_WITH_FAILED, add_common, counted, names, rows_and_failed, run_guarded, say
+from .common import DONE, DONE_WITH_FAILED, add_common, counted, names, rows_and_failed, run_guarded, say, show_log
 from .config import expand_config
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def _run(inputs: list[str], output: str, quiet: bool, options: dict[str, Any]) -
         from ..reporting.page import check_page
 
         check_page(page, output)
+    if not quiet:
+        show_log()
     summary = convert(inputs, output, progress=not quiet, **options)
     if not quiet:
         say(*summary_lines(summary, options.get("dry_run", False), "all_objects" in options))
@@ -119,7 +121,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="folders, images, .zip and .tar archives, .npy stacks, glob patterns or URLs; the last is the output file",
     )  # fmt: skip
     add_common(parser)
-    parser.set_defaults(quiet=False, backend="threads")
+    parser.set_defaults(quiet=False, backend="auto")
 
     group = parser.add_argument_group("inputs")
     group.add_argument("--list", dest="list_file", metavar="FILE", help="text or CSV file with further inputs")
@@ -173,7 +175,11 @@ def make_parser() -> argparse.ArgumentParser:
 
     group = parser.add_argument_group("running")
     group.add_argument("--jobs", type=int, metavar="N", help="number of threads or processes (one per core)")
-    group.add_argument("--backend", choices=("threads", "loky", "dask"), help="how to run them (threads)")
+    group.add_argument(
+        "--backend",
+        choices=("auto", "threads", "loky", "dask"),
+        help="threads, processes (loky), or a Dask cluster (auto: what is faster)",
+    )
     group.add_argument(
         "--scheduler", metavar="ADDRESS", help="Dask scheduler for --backend dask (default: start a local one)"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import signal
 import sys
 from collections.abc import Callable
@@ -21,6 +22,12 @@ def say(*lines: str, error: bool = False) -> None:
     # File names may hold characters that the terminal's encoding lacks.
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()
+
+
+def show_log() -> None:
+    """Print what the library logs to stderr, from now on."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("scalenorm").setLevel(logging.INFO)
 
 
 def run_guarded(

@@ -658,7 +658,7 @@ def test_caches_that_do_not_join(images, tmp_path):
         ({"views": "normalized"}, "list of names"),
         ({"jobs": 0}, "jobs must be at least 1"),
         ({"part_size": 0}, "part_size"),
-        ({"backend": "mpi"}, "backend must be one of threads, loky, dask, got 'mpi'"),
+        ({"backend": "mpi"}, "backend must be one of auto, threads, loky, dask, got 'mpi'"),
         ({"scheduler": "tcp://x"}, "scheduler needs"),
         ({"part": (3, 2)}, "K/N"),
         ({"part": (1, 2), "append": True}, "excludes part"),

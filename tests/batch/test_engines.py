@@ -52,6 +52,26 @@ def test_loky_gives_the_same_bytes(images, tmp_path, expected):
     assert_same(tmp_path / "out.h5", expected)
 
 
+class Images(list):
+    def take(self, which):
+        return Images(self[n] for n in which)
+
+
+@pytest.mark.parametrize(("count", "jobs", "together", "backend"), [
+    (100_000, 4, 0.064, "loky"), (100_000, 4, 0.033, "threads"), (6_000, 4, 0.050, "threads"),
+    (100_000, 1, 0.064, "threads"), (4_000, 4, 0.064, "threads"),
+])  # fmt: skip
+def test_processes_where_they_save_more_than_they_cost(monkeypatch, caplog, count, jobs, together, backend):
+    """Up to 32 images take 32 ms alone, and as many in each of several threads at once take longer."""
+    monkeypatch.setattr(engines, "perf_counter", iter([0.0, 0.032, 1.0, 1.0 + together]).__next__)
+    caplog.set_level("DEBUG", "scalenorm")
+    tried = []
+    assert engines.choose(tried.extend, Images(range(count)), jobs) == backend
+    assert len(tried) == len(set(tried)) <= count / 50
+    assert bool(tried) == (jobs > 1 and count >= 5000)
+    assert ("processes," if backend == "loky" else "threads") in caplog.messages[0]
+
+
 def test_active_joblib_configuration_is_honoured(images, tmp_path, expected, monkeypatch):
     import joblib
 
