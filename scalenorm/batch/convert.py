@@ -151,22 +151,22 @@ def convert(
     except ValueError as error:
         raise OptionError(str(error)) from None
     label_file = None if labels is None else read_labels(labels, id_column=id_column, columns=label_columns)
-    listing = find(given, list_file=list_path, id_from=id_from)
+    sources = find(given, list_file=list_path, id_from=id_from)
     inputs_given = [*given, *([] if list_path is None else [list_path])]
     names = [visible(name) for name in inputs_given]
-    places = _places(listing.sources.roots, inputs_given)
+    places = _places(sources.roots, inputs_given)
     source = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
     def make(path: Path) -> Summary:
         check_output_path(path)
         run = Run(
-            recipe, listing.sources, source, places, path, label_file, part=part, overwrite=overwrite, append=append,
+            recipe, sources, source, places, path, label_file, part=part, overwrite=overwrite, append=append,
             retry_failed=retry_failed, verify=verify, keep_parts=keep_parts, compress=compress, dry_run=dry_run,
             jobs=jobs, backend=backend, scheduler=scheduler, part_size=part_size, progress=progress,
         )  # fmt: skip
         if part is not None and not len(run.sources):
             raise OptionError(f"part {part[0]} of {part[1]} has no images: there are only {len(run.given)}")
-        return dataclasses.replace(run.make(), skipped=listing.skipped)
+        return dataclasses.replace(run.make(), skipped=sources.skipped)
 
     if is_url(os.fspath(output)):
         return _make_remote(make, os.fspath(output), dry_run)

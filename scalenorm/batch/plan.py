@@ -152,7 +152,7 @@ def check_object_ids(sources: Sources) -> None:
     images = find_ids(ids, _image_ids(ids))
     clashes = np.flatnonzero((images >= 0) & (images != np.arange(len(ids))))
     if len(clashes):
-        one, other = sources.id(int(clashes[0])), sources.id(int(images[clashes[0]]))
+        one, other = sources[clashes[0]].id, sources[images[clashes[0]]].id
         raise InputError(f"the id {one!r} could be that of an object of {other!r}: try --id path")
 
 

@@ -203,7 +203,7 @@ class Run:
             )
         if len(plan.new) and not self.append:
             raise BatchError(
-                f"{self.output} is complete, but lacks {_some([self.sources.id(n) for n in plan.new.tolist()])} of "
+                f"{self.output} is complete, but lacks {_some([self.sources[n].id for n in plan.new])} of "
                 "the inputs: --append adds them, --overwrite starts from scratch"
             )
         if self.keep_parts and not old.is_virtual and not complete:
@@ -218,7 +218,7 @@ class Run:
         if self.part is not None and not self.recipe.all_objects:  # the objects of other slices are not known
             ids = self.given.raw_ids
         required = self.part is None or not self.recipe.all_objects
-        return self.labels.compare(len(ids), lambda row: str(ids[row].decode()), required=required)
+        return self.labels.compare(ids, required=required)
 
     # --- what is made
 
@@ -282,7 +282,7 @@ class Run:
             count = max(count, min(4 * jobs, len(missing) // _FEW), min(jobs, len(missing)))
         size = -(-len(missing) // count)
         for number, start in enumerate(range(0, len(missing), size)):
-            sources = self.sources.take(missing[start : start + size].tolist())
+            sources = self.sources.take(missing[start : start + size])
             yield Task(str(self.folder / f"part-{run_name}-{number:06d}"), sources, self.part_size)
 
     def _labelled(self, old: Cache | None) -> list[Cache]:

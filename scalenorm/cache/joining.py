@@ -114,7 +114,8 @@ def _with_labels(caches: Sequence[Cache]) -> list[Cache]:
 def _check_distinct(selection: Selection) -> None:
     twice = np.flatnonzero(selection.ids[1:] == selection.ids[:-1])
     if len(twice):
-        one, other = (selection.caches[selection.cache_of[row]].path for row in (twice[0], twice[0] + 1))
+        row = twice[0]
+        one, other = (selection.caches[number].path for number in selection.cache_of[row : row + 2])
         raise CacheError(
-            f"{one} and {other} both have an image with the id {selection.id_of(twice[0])!r}: leave one of them out"
+            f"{one} and {other} both have an image with the id {selection.ids[row].decode()!r}: leave one of them out"
         )

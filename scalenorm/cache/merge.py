@@ -52,10 +52,6 @@ class Selection:
         row_of = np.concatenate([rows for _, rows in pieces])
         return cls([cache for cache, _ in pieces], cache_of[order], row_of[order], ids[order])
 
-    def id_of(self, row: int) -> str:
-        """Return the id of a row."""
-        return str(self.ids[row].decode())
-
     def __len__(self) -> int:
         return len(self.cache_of)
 
@@ -122,7 +118,7 @@ def write_merged(
     old_labels = _old_labels(selection, labelled)
     labels = _about_labels(label_file, old_labels)
     parts = _parts_table(selection, path) if virtual else None
-    with new_file(path, folder) as temporary:
+    with new_file(path, folder=folder) as temporary:
         places = create(temporary, head, len(selection), catalog=dtype, labels=labels, parts=parts)
         with temporary.open("r+b") as file:
             _write_rows(file, places["catalog"], selection, "catalog", dtype)
@@ -181,8 +177,9 @@ def _write_labels(file: Any, place: int, width: int, label_file: LabelFile | Non
             block[at] = rows
         write_at(file, place + start * width * 8, block)
     if label_file is not None:
-        for row, values in label_file.joined(len(old), old.id_of):
-            write_at(file, place + row * width * 8, np.asarray(values, "<f8"))
+        for row, _, values in label_file.join(old.ids):
+            if row is not None:
+                write_at(file, place + row * width * 8, values.astype("<f8"))
 
 
 def _copy_view(file: Any, place: int, selection: Selection, name: str, head: Head) -> None:

@@ -31,13 +31,7 @@ def check_output_path(output: Path) -> None:
 
 @contextlib.contextmanager
 def lock_output(output: Path) -> Iterator[None]:
-    """Hold the lock of an output while it is written.
-
-    Raises
-    ------
-    BatchError
-        If another run holds it, or the system says no, to the lock or in the block.
-    """
+    """Hold the lock of an output; `BatchError` if another run holds it, or for an `OSError` there or in the block."""
     try:
         with locked(_lock(output)):
             yield

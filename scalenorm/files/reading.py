@@ -28,19 +28,12 @@ def join(folder: str, name: str) -> str:
 
 
 def filesystem(url: str) -> tuple[Any, str]:
-    """Give the fsspec file system of `url` and the path on it.
-
-    Raises
-    ------
-    ImportError
-        fsspec, or the package it needs for this protocol, is not installed; the message says what to do.
-    """
+    """Give the fsspec file system of `url` and the path on it; `ImportError` says what to install for it."""
     try:
         from fsspec.core import url_to_fs
     except ImportError:
         raise ImportError("URLs need fsspec: pip install 'scalenorm[remote]'") from None
-    system, path = url_to_fs(url)
-    return system, path
+    return url_to_fs(url)
 
 
 def open_file(path: str) -> IO[bytes]:
@@ -86,15 +79,7 @@ def check_bytes(size: int, limit: int) -> None:
 
 
 def read_file(path: str, limit: int) -> bytes:
-    """Read a whole file of at most `limit` bytes.
-
-    Raises
-    ------
-    ImageError
-        It is larger, or not a regular file.
-    OSError
-        The system cannot read it.
-    """
+    """Read a whole file; `ImageError` if it has more than `limit` bytes or is not a regular one."""
     if is_url(path):
         with remote_errors(f"cannot read {path}"), open_file(path) as file:
             data = file.read(limit + 1)

@@ -16,21 +16,10 @@ TEMPORARY = ".tmp"
 
 
 def check_output(path: Path, *, overwrite: bool, marker: bytes = b"") -> None:
-    """Refuse an output that exists or cannot be written.
+    """Raise `OutputError` for an output that exists or cannot be written.
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    overwrite : bool
-        Whether it may exist.
-    marker : bytes
-        An existing file that holds this in its first 4 kB is this command's own earlier result and may be replaced.
-
-    Raises
-    ------
-    OutputError
-        If it exists and may not be replaced, is a folder, or its folder is missing or not writable.
+    An existing file may be replaced if `overwrite` says so, or if it holds `marker` in its first 4 kB: then it is an
+    earlier result of the same command.
     """
     if path.is_dir():
         raise OutputError(f"{path} is a folder: give the name of a file in it")
@@ -46,40 +35,22 @@ def check_output(path: Path, *, overwrite: bool, marker: bytes = b"") -> None:
 
 
 @contextlib.contextmanager
-def new_file(
-    path: Path, folder: Path | None = None, *, temporary: Path | None = None, publish_it: bool = True
-) -> Iterator[Path]:
-    """Give a temporary name; afterwards publish that file as `path`, or else remove it.
+def new_file(path: Path, *, folder: Path | None = None, temporary: Path | None = None) -> Iterator[Path]:
+    """Give a temporary name; afterwards have that file on the disk, and then as `path`, or else remove it.
 
-    An interruption at any instant leaves the old file, or none, in place.
-
-    Parameters
-    ----------
-    path : Path
-        The file to make.
-    folder : Path, optional
-        Where the temporary file lies, on the same disk; by default beside `path`.
-    temporary : Path, optional
-        Its name, where that matters; by default one that no other process has, which ends in `TEMPORARY`.
-    publish_it : bool
-        Whether to publish it at all.
+    An interruption at any instant leaves the old file, or none, in place. The temporary file lies in `folder`, which
+    is on the same disk (beside `path`), under a name that no other process has, unless `temporary` names it.
     """
     if temporary is None:
         temporary = (folder or path.parent) / f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY}"
     try:
         yield temporary
-        if publish_it:
-            publish(temporary, path)
+        flush(temporary)
+        os.replace(temporary, path)
+        flush(path.parent)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
-
-
-def publish(temporary: Path, path: Path) -> None:
-    """Have a file on the disk, and then under its final name."""
-    flush(temporary)
-    os.replace(temporary, path)
-    flush(path.parent)
 
 
 def flush(path: Path) -> None:
@@ -99,13 +70,7 @@ def flush(path: Path) -> None:
 
 @contextlib.contextmanager
 def whole_file(path: Path, mode: Literal["w", "wb"] = "wb") -> Iterator[IO[Any]]:
-    """Open a new file for writing; publish it as `path` if all goes well.
-
-    Raises
-    ------
-    OutputError
-        If the system cannot write it.
-    """
+    """Open a new file for writing, which becomes `path` if all goes well; `OutputError` if the system says no."""
     temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}{TEMPORARY}")
     text: dict[str, Any] = {} if mode == "wb" else {"encoding": "utf-8", "newline": ""}
     try:

@@ -83,7 +83,7 @@ def _listed(cache: Cache, images: Sequence[str | os.PathLike[str]]) -> Iterator[
     for image in images:
         path = os.fspath(image)
         inputs, list_file = ([], path) if path.lower().endswith(_LISTS) else ([path], None)
-        yield from find(inputs, list_file=list_file, id_from=cache.settings["id_from"]).sources
+        yield from find(inputs, list_file=list_file, id_from=cache.settings["id_from"])
 
 
 def _stored(cache: Cache, rows: Iterable[int]) -> Iterator[Source]:

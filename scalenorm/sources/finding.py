@@ -11,19 +11,21 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ..files.errors import ArchiveError, InputError, reason
 from ..files.names import visible
 from ..files.reading import filesystem, is_url, join, open_file
 from ..images.options import IMAGE_SUFFIXES
 from .archives import ARCHIVE_SUFFIXES, open_archive
-from .listing import Listing, Root, Source, Sources, SourcesBuilder
+from .listing import Root, Source, Sources, SourcesBuilder
 from .stacks import stack_length
 
 # In a compressed tar every step back in the file means decompressing from its start again.
 _MAX_STEPS_BACK = 8
 
 
-def find(inputs: Sequence[str | Path], *, list_file: str | Path | None = None, id_from: str = "stem") -> Listing:
+def find(inputs: Sequence[str | Path], *, list_file: str | Path | None = None, id_from: str = "stem") -> Sources:
     """List the images of `inputs`.
 
     Parameters
@@ -41,8 +43,8 @@ def find(inputs: Sequence[str | Path], *, list_file: str | Path | None = None, i
 
     Returns
     -------
-    Listing
-        Sorted by id.
+    Sources
+        Sorted by id; the attribute ``skipped`` counts the files that are no images by extension.
 
     Raises
     ------
@@ -61,8 +63,8 @@ def find(inputs: Sequence[str | Path], *, list_file: str | Path | None = None, i
     >>> import tempfile, pathlib
     >>> folder = pathlib.Path(tempfile.mkdtemp())
     >>> _ = [(folder / name).write_bytes(b"") for name in ("b.jpg", "a.png", "notes.txt")]
-    >>> listing = find([folder])
-    >>> [source.id for source in listing.sources], listing.skipped
+    >>> sources = find([folder])
+    >>> [source.id for source in sources], sources.skipped
     (['a', 'b'], {'.txt': 1})
     """
     if id_from not in ("stem", "path"):
@@ -72,11 +74,13 @@ def find(inputs: Sequence[str | Path], *, list_file: str | Path | None = None, i
         finder.add_input(os.fspath(given))
     if list_file is not None:
         finder.add_list(os.fspath(list_file))
-    if not len(finder.found):
+    found = finder.sorted()
+    if not len(found):
         given = ", ".join(visible(os.fspath(g)) for g in [*inputs, *([list_file] if list_file else [])])
         others = ", ".join(f"{n} {suffix or '(no extension)'}" for suffix, n in sorted(finder.skipped.items()))
         raise InputError(f"no images in {given or 'no input'}" + (f" (skipped files: {others})" if others else ""))
-    return Listing(finder.sorted(), dict(sorted(finder.skipped.items())))
+    found.skipped = dict(sorted(finder.skipped.items()))
+    return found
 
 
 def suffix_of(name: str) -> str:
@@ -94,21 +98,13 @@ class _Finder:
 
     def __init__(self, id_from: str) -> None:
         self.by_path = id_from == "path"
-        self.found = SourcesBuilder([])
+        self.found = SourcesBuilder()
         self.skipped: Counter[str] = Counter()
-        self.root_number: dict[Root, int] = {}
-        self.streams: list[int] = []
+        self.streams: set[Root] = set()
         self.protocols: set[str] = set()
         self.listed_ids = False
 
     # --- one source
-
-    def root(self, kind: str, path: str, shown: str = "") -> int:
-        root = Root(kind, path, shown)
-        if root not in self.root_number:
-            self.root_number[root] = len(self.found.roots)
-            self.found.roots.append(root)
-        return self.root_number[root]
 
     def id_of(self, name: str, given: str) -> str:
         if self.by_path:
@@ -134,11 +130,10 @@ class _Finder:
             with contextlib.suppress(OSError):
                 count = stack_length(path)
         if count is None:
-            self.found.append(self.root("folder", folder), name, source_id)
+            self.found.append(Root("folder", folder), name, source_id)
             return
-        root = self.root("stack", path, visible(name))
         for i in range(count):
-            self.found.append(root, "", f"{source_id}/{i:06d}", i)
+            self.found.append(Root("stack", path), name, f"{source_id}/{i:06d}", i)
 
     # --- one input
 
@@ -192,14 +187,14 @@ class _Finder:
                     self.add_file(top, name, f"{shown}/{name}")
 
     def add_archive(self, given: str, path: str) -> None:
-        root, shown = self.root("archive", path), _clean(given)
+        root, shown = Root("archive", path), _clean(given)
         if not (is_url(path) or os.path.isfile(path)):
             raise InputError(f"the archive {visible(given)} is not a regular file")
         try:
             with open_file(path) as file:
                 archive = open_archive(file)
                 if archive.sequential:
-                    self.streams.append(root)
+                    self.streams.add(root)
                 for name, place in archive.members():
                     if not _inside_hidden(name) and self.wanted(name):
                         self.found.append(root, name, self.id_of(name, f"{shown}/{name}"), place)
@@ -272,8 +267,9 @@ class _Finder:
 
     def sorted(self) -> Sources:
         found = self.found.sorted()
-        if twins := found.twins():
-            first, second = (found[i] for i in twins[0])
+        twins = np.flatnonzero(found.raw_ids[1:] == found.raw_ids[:-1])
+        if len(twins):
+            first, second = found[twins[0]], found[twins[0] + 1]
             more = f" ({len(twins) - 1} more)" if len(twins) > 1 else ""
             if dataclasses.replace(first, id=second.id) == second:
                 raise InputError(
@@ -285,8 +281,9 @@ class _Finder:
             if self.by_path or self.listed_ids:
                 hint = "give each image an id of its own in a list with columns id,path"
             raise InputError(f"two inputs have the id {first.id!r}: {_where(first)} and {_where(second)}{more}; {hint}")
-        for root in self.streams:
-            _check_stream(found, root)
+        for number, root in enumerate(found.roots):
+            if root in self.streams:
+                _check_order(found, number)
         return found
 
 
@@ -295,9 +292,10 @@ def _where(source: Source) -> str:
     return visible(source.container if inside is None else f"{source.container}[{inside}]")
 
 
-def _check_stream(sources: Sources, root: int) -> None:
+def _check_order(sources: Sources, root: int) -> None:
     """Refuse a compressed tar whose members are not in order of id."""
-    if sources.steps_back(root) > _MAX_STEPS_BACK:
+    places = sources.rows["index"][sources.rows["root"] == root]
+    if np.count_nonzero(np.diff(places) < 0) > _MAX_STEPS_BACK:
         raise InputError(
             f"{visible(sources.roots[root].path)} is a compressed tar whose members are not in order of id: it would "
             "be decompressed again and again; decompress it to a .tar, or unpack it"

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import os
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -46,6 +46,63 @@ class LabelFile:
     names: tuple[str, ...]
     sha256: str
 
+    def join(self, ids: np.ndarray) -> Iterator[tuple[int | None, str, np.ndarray]]:
+        """Yield for each line the row of its id among `ids`, its id, and its answers; the row is None if it has none.
+
+        Parameters
+        ----------
+        ids : ndarray of bytes
+            Ids in UTF-8, sorted.
+
+        Raises
+        ------
+        LabelsError
+            If a line of an id among `ids` holds no numbers, or its id comes twice.
+        """
+        seen = np.zeros(len(ids), bool)
+        row = -1
+        for identifier, cells, line in self.rows():
+            wanted = identifier.encode("utf-8", "surrogateescape")
+            # Files are mostly in the order of the ids, so the next one is a good guess.
+            row += 1
+            if row >= len(ids) or ids[row] != wanted:
+                row = bisect_left(ids, wanted)
+            if row == len(ids) or ids[row] != wanted:
+                row -= 1
+                yield None, identifier, np.array([])
+                continue
+            if seen[row]:
+                raise LabelsError(f"{self.path}, line {line}: duplicate id {identifier!r}")
+            seen[row] = True
+            yield row, identifier, self._numbers(cells, line)
+
+    def compare(self, ids: np.ndarray, *, required: bool = True) -> Joined:
+        """Count which images have labels, before any is cropped.
+
+        Raises
+        ------
+        LabelsError
+            As `join`, or if `required` and no id is in common.
+        """
+        missing = np.ones(len(ids), bool)
+        surplus = 0
+        surplus_ids: list[str] = []
+        for row, identifier, _ in self.join(ids):
+            if row is not None:
+                missing[row] = False
+            else:
+                surplus += 1
+                surplus_ids += [identifier] if surplus <= _SHOWN else []
+        if required and missing.all():
+            theirs = f"ids like {surplus_ids[0]!r}" if surplus_ids else "no ids"
+            raise LabelsError(
+                f"{self.path}: no id in common with the images: the file has {theirs}, "
+                f"the images have ids like {ids[0].decode()!r}"
+            )
+        missing_ids = [name.decode() for name in ids[missing][:_SHOWN].tolist()]
+        lacking = int(missing.sum())
+        return Joined(len(ids) - lacking, lacking, surplus, missing_ids, surplus_ids)
+
     def rows(self) -> Iterator[tuple[str, list[str], int]]:
         """Yield id, answers as text, and line number, line by line."""
         with _opened(self.path) as file:
@@ -64,64 +121,7 @@ class LabelFile:
                     )
                 yield cells[self.id_index].strip(), [cells[index] for index in self.indices], reader.line_num
 
-    def joined(self, count: int, id_of: Callable[[int], str]) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (image, answers) for each line whose id is among `count` sorted ids.
-
-        Raises
-        ------
-        LabelsError
-            If an answer is no number, or an id comes twice.
-        """
-        for image, _, cells, line in self._found(count, id_of):
-            if image is not None:
-                yield image, self._numbers(cells, line)
-
-    def compare(self, count: int, id_of: Callable[[int], str], *, required: bool = True) -> Joined:
-        """Count which of `count` images have labels, before any is cropped.
-
-        Raises
-        ------
-        LabelsError
-            As `joined`, or if `required` and no id is in common.
-        """
-        seen = np.zeros(count, bool)
-        surplus = 0
-        surplus_ids: list[str] = []
-        for image, identifier, cells, line in self._found(count, id_of):
-            if image is None:
-                surplus += 1
-                surplus_ids += [identifier] if surplus <= _SHOWN else []
-            else:
-                self._numbers(cells, line)
-                seen[image] = True
-        matched = int(seen.sum())
-        if required and not matched:
-            theirs = f"ids like {surplus_ids[0]!r}" if surplus_ids else "no ids"
-            raise LabelsError(
-                f"{self.path}: no id in common with the images: the file has {theirs}, "
-                f"the images have ids like {id_of(0)!r}"
-            )
-        missing_ids = [id_of(int(image)) for image in np.flatnonzero(~seen)[:_SHOWN]]
-        return Joined(matched, count - matched, surplus, missing_ids, surplus_ids)
-
-    def _found(self, count: int, id_of: Callable[[int], str]) -> Iterator[tuple[int | None, str, list[str], int]]:
-        seen = np.zeros(count, bool)
-        image = -1
-        for identifier, cells, line in self.rows():
-            # Files are mostly in the order of the ids, so the next one is a good guess.
-            image += 1
-            if image >= count or id_of(image) != identifier:
-                image = bisect_left(range(count), identifier, key=id_of)
-            if image == count or id_of(image) != identifier:
-                yield None, identifier, cells, line
-                image -= 1
-                continue
-            if seen[image]:
-                raise LabelsError(f"{self.path}, line {line}: duplicate id {identifier!r}")
-            seen[image] = True
-            yield image, identifier, cells, line
-
-    def _numbers(self, cells: Sequence[str], line: int) -> np.ndarray:
+    def _numbers(self, cells: list[str], line: int) -> np.ndarray:
         values = np.full(len(cells), np.nan)
         for number, cell in enumerate(cells):
             try:

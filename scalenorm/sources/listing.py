@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, overload
+from dataclasses import dataclass
+from typing import NamedTuple, overload
 
 import numpy as np
 
@@ -47,7 +47,6 @@ class Root(NamedTuple):
 
     kind: str
     path: str
-    shown: str
 
 
 class Sources(Sequence[Source]):
@@ -55,22 +54,22 @@ class Sources(Sequence[Source]):
 
     A slice is again a `Sources`, and pickles to little more than its names and ids.
 
-    Parameters
+    Attributes
     ----------
     roots : list of Root
         What the sources lie in.
     rows : ndarray
         One row a source, with the fields of `_row_dtype`.
+    skipped : dict of str to int
+        How many files of folders and archives were skipped by `find`, by extension (archives inside included).
     """
 
     def __init__(self, roots: list[Root], rows: np.ndarray) -> None:
-        self.roots, self._rows, self._ids = roots, rows, rows["id"]
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Sources, (self.roots, self._rows)
+        self.roots, self.rows = roots, rows
+        self.skipped: dict[str, int] = {}
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.rows)
 
     @overload
     def __getitem__(self, key: int) -> Source: ...
@@ -79,34 +78,22 @@ class Sources(Sequence[Source]):
     def __getitem__(self, key: int | slice) -> Source | Sources:
         if isinstance(key, slice):
             return self.take(key)
-        identifier, name, root, index = self._rows[key].tolist()
-        root, name = self.roots[root], _text(name)
-        if root.kind == "folder":
-            return Source(_text(identifier), join(root.path, name), None, None, visible(name))
-        if root.kind == "archive":
-            return Source(_text(identifier), root.path, name, index, visible(name))
-        return Source(_text(identifier), root.path, None, index, f"{root.shown}[{index}]")
+        raw_id, raw_name, root, index = self.rows[key].tolist()
+        (kind, path), identifier, name = self.roots[root], _text(raw_id), _text(raw_name)
+        if kind == "folder":
+            return Source(identifier, join(path, name), None, None, visible(name))
+        if kind == "archive":
+            return Source(identifier, path, name, index, visible(name))
+        return Source(identifier, path, None, index, f"{visible(name)}[{index}]")
 
     @property
     def raw_ids(self) -> np.ndarray:
         """All ids in UTF-8, which sort as the ids do."""
-        return self._ids
+        return self.rows["id"]
 
-    def id(self, i: int) -> str:
-        """One id, without the cost of a whole source."""
-        return _text(self._ids[i])
-
-    def twins(self) -> list[tuple[int, int]]:
-        """Pairs of sources that follow each other and have one id."""
-        return [(i, i + 1) for i in np.flatnonzero(self._ids[1:] == self._ids[:-1]).tolist()]
-
-    def steps_back(self, root: int) -> int:
-        """How many sources of an archive lie in front of their predecessor in order of id."""
-        return int(np.count_nonzero(np.diff(self._rows["index"][self._rows["root"] == root]) < 0))
-
-    def take(self, order: Sequence[int] | np.ndarray | slice) -> Sources:
+    def take(self, order: np.ndarray | slice) -> Sources:
         """The sources of these numbers, in this order."""
-        rows = self._rows[order if isinstance(order, slice) else np.asarray(order, np.intp)].copy()
+        rows = self.rows[order].copy()
         used, rows["root"] = np.unique(rows["root"], return_inverse=True)
         return Sources([self.roots[old] for old in used], rows)
 
@@ -114,17 +101,14 @@ class Sources(Sequence[Source]):
 class SourcesBuilder:
     """Collects sources one by one, in blocks of rows."""
 
-    def __init__(self, roots: list[Root]) -> None:
-        self.roots = roots
+    def __init__(self) -> None:
+        self._roots: dict[Root, int] = {}
         self._blocks: list[np.ndarray] = []
         self._new: list[tuple[bytes, bytes, int, int]] = []
 
-    def __len__(self) -> int:
-        return sum(map(len, self._blocks)) + len(self._new)
-
-    def append(self, root: int, name: str, source_id: str, index: int = -1) -> None:
-        """Add a source of ``roots[root]``."""
-        self._new.append((_bytes(source_id), _bytes(name), root, index))
+    def append(self, root: Root, name: str, source_id: str, index: int = -1) -> None:
+        """Add a source."""
+        self._new.append((_bytes(source_id), _bytes(name), self._roots.setdefault(root, len(self._roots)), index))
         if len(self._new) == _BLOCK:
             self._pack()
 
@@ -140,7 +124,7 @@ class SourcesBuilder:
         rows = np.concatenate(self._blocks)
         self._blocks = []
         # The byte order of UTF-8 is the order of Python's strings; there is no NUL in it, which NumPy would cut off.
-        return Sources(self.roots, rows[np.argsort(rows["id"], kind="stable")])
+        return Sources(list(self._roots), rows[np.argsort(rows["id"], kind="stable")])
 
 
 def _row_dtype(id_width: int, name_width: int) -> np.dtype:
@@ -153,22 +137,6 @@ def _bytes(text: str) -> bytes:
 
 def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogatepass")
-
-
-@dataclass(frozen=True)
-class Listing:
-    """What `find` found.
-
-    Attributes
-    ----------
-    sources : Sources
-        In Python string order of ids.
-    skipped : dict of str to int
-        How many files of folders and archives were skipped, by extension (archives inside included).
-    """
-
-    sources: Sources
-    skipped: dict[str, int] = field(default_factory=dict)
 
 
 def object_id(source_id: str, number: int) -> str:

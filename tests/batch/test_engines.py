@@ -104,7 +104,7 @@ def test_tasks_and_results_are_small(tmp_path):
     rng = np.random.default_rng(1)
     for _ in range(512):
         (folder / f"survey-{rng.bytes(32).hex()}.jpg").touch()
-    sources = find([folder]).sources
+    sources = find([folder])
     task = Task(str(folder / "part-01234567-000000"), sources, 512)
     recipe = Recipe.checked(None, 64, "stem", False, {})
     head = Head(recipe.settings, Layout("uint8", 3))
@@ -240,7 +240,7 @@ def _die_once(mark, work, task):
 
 def test_a_part_that_is_there_is_not_made_again(images, tmp_path):
     """Of two workers with one task the second must not touch the part that the run may be reading."""
-    task = Task(str(tmp_path / "part-1"), find([images]).sources[:4], 4)
+    task = Task(str(tmp_path / "part-1"), find([images])[:4], 4)
     recipe = Recipe.checked(["normalized"], 12, "stem", False, {})
     head = Head(recipe.settings, Layout("uint8", 3))
     (path,) = make_parts(recipe, head, task)

@@ -263,7 +263,7 @@ def check_listing(data, name, folder, originals):
         return str(error)
     outcome = Counter()
     with Reader(1_000_000) as reader:
-        for source in listing.sources:
+        for source in listing:
             source.id.encode(), source.name.encode()
             try:
                 content = reader.read(source)
