@@ -30,17 +30,9 @@ INPUTS_DTYPE = np.dtype([("size", "<i8"), ("mtime_ns", "<i8")])
 
 @dataclass(frozen=True)
 class Layout:
-    """What all crops of one cache share.
+    """What all crops of one cache share."""
 
-    Parameters
-    ----------
-    dtype : str
-        NumPy name of the pixel type, such as ``"uint8"`` or ``"float32"``.
-    bands : int
-        Number of bands, at least 1.
-    """
-
-    dtype: str
+    dtype: str  # NumPy name of the pixel type, such as "uint8" or "float32"
     bands: int
 
     @classmethod
@@ -85,11 +77,6 @@ def catalog_dtype(bands: int, widths: Mapping[str, int]) -> np.dtype:
 
     text = [(name, h5py.string_dtype("utf-8", max(1, widths.get(name, 1)))) for name in TEXT_COLUMNS]
     return np.dtype(text + number_columns(bands))
-
-
-def text_widths(rows: np.ndarray) -> dict[str, int]:
-    """Return the width in bytes that each text column of some catalogue rows needs."""
-    return {name: int(np.char.str_len(rows[name]).max(initial=1)) for name in TEXT_COLUMNS}
 
 
 def encode(text: str) -> bytes:
@@ -143,21 +130,10 @@ def row_stamp(rows: np.ndarray) -> str:
 
 def digest(views: Iterable[tuple[str, Iterable[np.ndarray]]], catalog: Iterable[np.ndarray],
            labels: Iterable[np.ndarray] | None) -> str:  # fmt: skip
-    """Return the SHA-256 over the values of a cache, as ``docs/cache.rst`` defines it.
+    """Return the SHA-256 (hexadecimal) over the values of a cache, as ``docs/cache.rst`` defines it.
 
-    Parameters
-    ----------
-    views : iterable of (name, blocks)
-        Every view in the order of the names; blocks of rows, each (n, size, size, C).
-    catalog : iterable of ndarray
-        Blocks of catalogue rows.
-    labels : iterable of ndarray, optional
-        Blocks of label rows, float64, (n, A).
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits. Neither the size of the blocks nor the width of text columns matters.
+    Views, in the order of their names, catalogue and labels come in blocks of rows. Neither the size of the blocks
+    nor the width of text columns matters.
     """
     lines = [f"views/{name} {_hash_of(blocks)}" for name, blocks in views]
     columns: dict[str, Any] = {}
@@ -175,8 +151,7 @@ def _hash_of(blocks: Iterable[np.ndarray]) -> str:
     for number, block in enumerate(blocks):
         if number == 0:
             result.update(f"{block.dtype.name} {block.shape[1:]}".encode())
-        little = block.astype(block.dtype.newbyteorder("<"), copy=False)
-        result.update(np.ascontiguousarray(little).view(np.uint8).reshape(-1).data)
+        result.update(np.ascontiguousarray(block, block.dtype.newbyteorder("<")).data)
     return result.hexdigest()
 
 

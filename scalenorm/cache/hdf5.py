@@ -61,10 +61,8 @@ def signals_held() -> Iterator[None]:
         yield  # signals go to the main thread
         return
     caught: list[int] = []
-    before: dict[int, Any] = {}
-    for each in (signal.SIGINT, signal.SIGTERM):
-        if (handler := signal.getsignal(each)) is not None:
-            before[each] = handler
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: handler for number, handler in handlers.items() if handler is not None}
     for number in before:
         signal.signal(number, lambda number, _frame: caught.append(number))
     try:
@@ -72,5 +70,5 @@ def signals_held() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        for number in caught:
-            signal.raise_signal(number)
+        for raised in caught:
+            signal.raise_signal(raised)

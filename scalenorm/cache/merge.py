@@ -25,23 +25,12 @@ _MOST_OPEN = 32
 
 @dataclass(frozen=True)
 class Selection:
-    """Which rows of which caches make up the merged one.
+    """Which rows of which caches make up the merged one. Rows of one cache appear in their order in it."""
 
-    Parameters
-    ----------
-    caches : sequence of Cache
-        Where rows come from; all of one layout.
-    cache_of, row_of : ndarray of int, (N,)
-        For each row of the result, its cache (an index into `caches`, or -1 for none) and its row there. Rows of
-        one cache appear in their order in it.
-    ids : ndarray of bytes, (N,)
-        The ids of the rows, in order.
-    """
-
-    caches: Sequence[Cache]
-    cache_of: np.ndarray
-    row_of: np.ndarray
-    ids: np.ndarray
+    caches: Sequence[Cache]  # all of one layout
+    cache_of: np.ndarray  # for each row of the result its cache, an index into `caches`, or -1 for none
+    row_of: np.ndarray  # and its row there
+    ids: np.ndarray  # in order, UTF-8
 
     @classmethod
     def by_id(cls, pieces: Sequence[tuple[Cache, np.ndarray]]) -> Selection:
@@ -90,29 +79,10 @@ def write_merged(
     path: Path, folder: Path, head: Head, selection: Selection, *,
     label_file: LabelFile | None = None, labelled: Sequence[Cache] = (), virtual: bool = False,
 ) -> None:  # fmt: skip
-    """Write the selected rows as one new cache.
+    """Write the selected rows as one new cache, made in `folder` on the same file system and then renamed to `path`.
 
-    Parameters
-    ----------
-    path : Path
-        The file; replaced only once the new one is complete and on the disk.
-    folder : Path
-        Folder on the same file system for the file while it is made.
-    head : Head
-        Settings and layout.
-    selection : Selection
-        The rows.
-    label_file : LabelFile, optional
-        Where labels come from.
-    labelled : sequence of Cache
-        Caches with labels, of the same names: a row that the file does not have keeps the label of its id there.
-    virtual : bool
-        Leave the pixels where they are and refer to them.
-
-    Raises
-    ------
-    OSError
-        If the disk is full or cannot be written; `path` is then as it was.
+    Labels come from `label_file`; a row that it does not have keeps the label of its id in one of the caches
+    `labelled`, whose answers have the same names. With `virtual` the pixels stay where they are, and are referred to.
     """
     dtype = fmt.catalog_dtype(head.layout.bands, _text_widths(selection))
     old_labels = _old_labels(selection, labelled)
@@ -136,8 +106,8 @@ def _text_widths(selection: Selection) -> dict[str, int]:
     widths = dict.fromkeys(fmt.TEXT_COLUMNS, 1)
     for _, pieces in selection.blocks("catalog"):
         for _, _, rows in pieces:
-            for name, width in fmt.text_widths(rows).items():
-                widths[name] = max(widths[name], width)
+            for name in widths:
+                widths[name] = max(widths[name], int(np.char.str_len(rows[name]).max()))
     return widths
 
 

@@ -26,27 +26,13 @@ _COMPRESSION_LEVEL = 4
 
 @dataclass(frozen=True)
 class Head:
-    """What a cache says about itself, apart from its rows.
+    """What a cache says about itself, apart from its rows."""
 
-    Parameters
-    ----------
-    settings : Mapping
-        The options that the values depend on; ``views`` and ``size`` among them.
-    layout : Layout
-        Pixel type and number of bands.
-    source : str
-        Where the images came from, for people.
-    compress : bool
-        Store every crop as a gzip chunk of its own instead of contiguously.
-    inputs : sequence of str
-        Folders, archives and stacks that hold the images.
-    """
-
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Any]  # the options that the values depend on, ``views`` and ``size`` among them
     layout: Layout
-    source: str = ""
-    compress: bool = False
-    inputs: Sequence[str] = ()
+    source: str = ""  # where the images came from, for people
+    compress: bool = False  # every crop is a gzip chunk of its own
+    inputs: Sequence[str] = ()  # folders, archives and stacks that hold the images
 
     @property
     def view_names(self) -> list[str]:
@@ -65,29 +51,14 @@ class Head:
 
 
 class Rows:
-    """The rows of one part while it is made: arrays that are filled in place.
-
-    Parameters
-    ----------
-    head : Head
-        Settings and layout.
-    room : int > 0
-        Number of rows expected; there is more room where more come.
-
-    Attributes
-    ----------
-    views : list of ndarray
-        Crops, one array per view.
-    numbers : ndarray
-        The catalogue's columns that hold numbers.
-    """
+    """The rows of one part while it is made: arrays that are filled in place, and grow where `room` was too small."""
 
     def __init__(self, head: Head, room: int) -> None:
         self.head = head
         self.views = [np.zeros((room, *head.crop_shape), head.layout.dtype) for _ in head.view_names]
-        self.numbers = np.zeros(room, fmt.number_columns(head.layout.bands))
+        self.numbers = np.zeros(room, fmt.number_columns(head.layout.bands))  # all columns that are not text
         self._inputs = np.zeros(room, fmt.INPUTS_DTYPE)
-        self._text: list[tuple[bytes, bytes, bytes, bytes]] = []
+        self._text: list[tuple[str, str, str, str]] = []  # id, source, status, message
 
     def __len__(self) -> int:
         return len(self._text)
@@ -97,11 +68,11 @@ class Rows:
         self._make_room()
         return [view[len(self)] for view in self.views]
 
-    def add(self, identifier: str, source: str, stat: tuple[int, int]) -> int:
+    def add(self, identifier: str, source: str, stat: tuple[int, int], failure: str = "") -> int:
         """Begin a row; return its number."""
         self._make_room()
         self._inputs[len(self)] = stat
-        self._text.append((identifier.encode(), source.encode(), fmt.OK.encode(), b""))
+        self._text.append((identifier, source, fmt.FAILED if failure else fmt.OK, failure))
         return len(self) - 1
 
     def _make_room(self) -> None:
@@ -114,26 +85,16 @@ class Rows:
         """Add the row of a failed image."""
         for crop in self.next_crops():
             crop[...] = 0
-        row = self.add(identifier, source, stat)
-        self.numbers["sha256"][row] = sha256
-        self._text[row] = (*self._text[row][:2], fmt.FAILED.encode(), fmt.encode(message))
+        self.numbers["sha256"][self.add(identifier, source, stat, message)] = sha256
 
     def write(self, path: Path) -> None:
-        """Write the part, a small complete cache, in the order of the ids.
-
-        Raises
-        ------
-        OSError
-            If the disk is full or cannot be written; the temporary file is then removed.
-        """
-        head, count = self.head, len(self)
+        """Write the part, a small complete cache, in the order of the ids."""
+        head = self.head
         catalog = self._catalog()
-        order: Any = np.argsort(catalog["id"], kind="stable")
-        if np.array_equal(order, np.arange(count)):
-            order = slice(count)  # nothing is copied
+        order = np.argsort(catalog["id"], kind="stable")
         catalog = catalog[order]
         with new_file(path) as temporary:
-            places = create(temporary, head, count, catalog=catalog.dtype, stamp=fmt.row_stamp(catalog))
+            places = create(temporary, head, len(self), catalog=catalog.dtype, stamp=fmt.row_stamp(catalog))
             with temporary.open("r+b") as file:
                 write_at(file, places["catalog"], catalog)
                 write_at(file, places["inputs"], self._inputs[order])
@@ -149,8 +110,8 @@ class Rows:
 
     def _catalog(self) -> np.ndarray:
         columns = {
-            name: np.array(values, "S")
-            for name, values in zip(fmt.TEXT_COLUMNS, zip(*self._text, strict=True), strict=True)
+            name: np.array([fmt.encode(text) for text in texts])
+            for name, texts in zip(fmt.TEXT_COLUMNS, zip(*self._text, strict=True), strict=True)
         }
         widths = {name: column.itemsize for name, column in columns.items()}
         rows = np.empty(len(self), fmt.catalog_dtype(self.head.layout.bands, widths))
@@ -163,38 +124,19 @@ def create(
     path: Path, head: Head, count: int, *, catalog: np.dtype, stamp: str = "",
     labels: tuple[Sequence[str], str] | None = None, parts: np.ndarray | None = None,
 ) -> dict[str, int]:  # fmt: skip
-    """Make a cache of `count` rows whose values are still to be written.
+    """Make a cache of `count` rows whose values are still to be written; return where each contiguous dataset starts.
 
-    Values are then written with plain writes at the returned places: a full disk is an OSError there (with
+    Values are then written with plain writes at these places, in bytes: a full disk is an OSError there (with
     a memory map it is a crash), other threads go on meanwhile, and HDF5 is only used from this function.
 
-    Parameters
-    ----------
-    path : Path
-        The file to make.
-    head : Head
-        Settings and layout.
-    count : int
-        Number of rows.
-    catalog : numpy.dtype
-        Type of the catalogue's rows.
-    stamp : str
-        A hash of a part's catalogue, see `format.row_stamp`.
-    labels : (names, sha256), optional
-        Names of the answers, and hash of the file they come from.
-    parts : ndarray, optional
-        For a virtual cache: (path, start, first, count, rows, stamp) of each run of rows.
-
-    Returns
-    -------
-    dict of str to int
-        Where each contiguous dataset starts in the file, bytes.
+    `stamp` is that of a part, see `format.row_stamp`; `labels` are the names of the answers and the hash of the file
+    they come from; `parts` makes the cache virtual: (path, start, first, count, rows, stamp) of each run of rows.
     """
     places = {}
     shape, dtype = (count, *head.crop_shape), np.dtype(head.layout.dtype)
     with writing(
         path, "w", libver=("earliest", "v110"), alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT
-    ) as file:  # fmt: skip
+    ) as file:
         views = file.create_group("views")
         for name in head.view_names:
             if parts is not None:
@@ -203,16 +145,17 @@ def create(
                 views.create_dataset(name, shape, dtype, chunks=(1, *shape[1:]), compression=_COMPRESSION_LEVEL)
             else:
                 places[name] = _contiguous(views, name, shape, dtype)
-        file.attrs["format"] = fmt.FORMAT
-        file.attrs["format_version"] = fmt.FORMAT_VERSION
-        file.attrs["settings"] = fmt.canonical_json(head.settings)
-        file.attrs["settings_hash"] = fmt.settings_hash(head.settings)
-        file.attrs["scalenorm_version"] = __version__
-        file.attrs["created"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        file.attrs["source"] = head.source
-        file.attrs["inputs"] = fmt.inputs_json(head.inputs)
-        if stamp:
-            file.attrs["stamp"] = stamp
+        file.attrs.update({
+            "format": fmt.FORMAT,
+            "format_version": fmt.FORMAT_VERSION,
+            "settings": fmt.canonical_json(head.settings),
+            "settings_hash": fmt.settings_hash(head.settings),
+            "scalenorm_version": __version__,
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "source": head.source,
+            "inputs": fmt.inputs_json(head.inputs),
+            **({"stamp": stamp} if stamp else {}),
+        })  # fmt: skip
         places["catalog"] = _contiguous(file, "catalog", (count,), catalog)
         places["inputs"] = _contiguous(file, "inputs", (count,), fmt.INPUTS_DTYPE)
         if labels is not None:
@@ -270,4 +213,4 @@ def compressed(crop: np.ndarray) -> bytes:
 def write_at(file: Any, place: int, values: np.ndarray) -> None:
     """Write an array's bytes at a place in an open file."""
     file.seek(place)
-    file.write(np.ascontiguousarray(values).view(np.uint8).reshape(-1).data)
+    file.write(np.ascontiguousarray(values))

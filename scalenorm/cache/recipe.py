@@ -24,28 +24,12 @@ _DECODING = {field.name for field in dataclasses.fields(DecodeOptions)}
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to make rows.
-
-    Parameters
-    ----------
-    views : tuple of str
-        Names of the views.
-    size : int > 0
-        Height and width of all crops, pixels.
-    id_from : {"stem", "path"}
-        What an image's id is.
-    all_objects : bool
-        Rows are objects of images, not images.
-    measure : MeasureOptions
-        How to measure.
-    decode : DecodeOptions
-        How to decode.
-    """
+    """How to make rows."""
 
     views: tuple[str, ...]
-    size: int
-    id_from: str
-    all_objects: bool
+    size: int  # height and width of all crops, pixels
+    id_from: str  # what an image's id is: "stem" or "path"
+    all_objects: bool  # rows are objects of images, not images
     measure: MeasureOptions
     decode: DecodeOptions
 
@@ -55,12 +39,7 @@ class Recipe:
     ) -> Recipe:
         """Check what a user gave; `options` are those of measuring and of decoding.
 
-        Raises
-        ------
-        TypeError
-            If there is no such option.
-        ValueError
-            If one is out of its range.
+        An unknown option is a `TypeError`, one out of its range a `ValueError`.
         """
         for name in options:
             if name not in _MEASURING | _DECODING:
