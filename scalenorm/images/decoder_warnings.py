@@ -46,16 +46,9 @@ def _install() -> None:
 
 @contextmanager
 def data_warnings_raise(pattern: str = "") -> Iterator[None]:
-    """Raise warnings whose text holds `pattern` (default: all) as exceptions, and drop the others.
+    """Raise each `UserWarning` and `RuntimeWarning` whose text holds `pattern`, and drop all other warnings.
 
-    Parameters
-    ----------
-    pattern : str
-        A regular expression that tells warnings about damaged data from remarks on style.
-
-    Notes
-    -----
-    Raised are `UserWarning` and `RuntimeWarning` only, and all this only in the calling thread.
+    The pattern tells warnings about damaged data from remarks on style. All this in the calling thread only.
     """
     _install()
     _thread.pattern = re.compile(pattern)

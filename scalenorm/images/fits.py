@@ -1,4 +1,4 @@
-"""FITS images, their masks and their sky coordinates, through astropy (extra ``fits``)."""
+"""FITS images and their masks, through astropy (extra ``fits``)."""
 
 from __future__ import annotations
 
@@ -25,28 +25,11 @@ _lock = threading.Lock()
 
 
 def decode_fits(data: bytes, options: DecodeOptions) -> tuple[np.ndarray, np.ndarray | None]:
-    """Decode the image and mask that `options` name.
+    """Decode the image and the mask that `options` name, of a file that may be gzipped.
 
-    Parameters
-    ----------
-    data : bytes
-        The file, possibly gzipped.
-    options : DecodeOptions
-        ``hdu``, ``mask_hdu``, ``weight_hdu`` and ``max_pixels`` are used.
-
-    Returns
-    -------
-    image : ndarray, (H, W) or (H, W, C)
-        In the type of the file (after BSCALE and BZERO), native byte order. Three axes are taken as bands
-        first, the custom of FITS, unless the last has at most 4 and no more than the first. Leading axes of
-        length 1 are dropped.
-    mask : ndarray of bool, (H, W), or None
-        True where any band is excluded.
-
-    Raises
-    ------
-    ImageError
-        No such HDU, no image in it, damaged, too large, or astropy is not installed.
+    The image has the type of the file (after BSCALE and BZERO). Three axes are taken as bands first, the custom of
+    FITS, unless the last has at most 4 and no more than the first. Leading axes of length 1 are dropped. The mask,
+    (H, W), is True where any band is excluded.
     """
     with _opened(data, options) as hdus:
         image = _pixels(_find(hdus, options.hdu), options)
@@ -64,34 +47,6 @@ def decode_fits(data: bytes, options: DecodeOptions) -> tuple[np.ndarray, np.nda
                 )
             mask = excluded if mask is None else mask | excluded
     return image, mask
-
-
-def sky_coordinates(
-    data: bytes, options: DecodeOptions, row: np.ndarray | float, col: np.ndarray | float
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Right ascension and declination (ICRS, degrees) of array positions.
-
-    Parameters
-    ----------
-    data : bytes
-        The FITS file.
-    options : DecodeOptions
-        ``hdu`` names the image.
-    row, col : float or array_like
-        Array-index coordinates, pixel centres at integers.
-
-    Returns
-    -------
-    (ra, dec) : tuple of ndarray, or None where the header has no celestial coordinates
-    """
-    with _opened(data, options) as hdus:
-        from astropy.wcs import WCS
-
-        wcs = WCS(_find(hdus, options.hdu).header)
-        if not wcs.has_celestial:
-            return None
-        sky = wcs.celestial.pixel_to_world(np.asarray(col, dtype=float), np.asarray(row, dtype=float)).icrs
-        return np.asarray(sky.ra.deg), np.asarray(sky.dec.deg)
 
 
 @contextmanager

@@ -11,13 +11,7 @@ from .options import DecodeOptions, check_size
 
 
 def npy_header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype, int]:
-    """Shape, Fortran order, type and offset of the values of a .npy file, from its first 64 kB or more.
-
-    Raises
-    ------
-    ImageError
-        It is not a .npy file of real numbers.
-    """
+    """Shape, Fortran order, type and offset of the values of a .npy file, from its first 64 kB or more."""
     file = io.BytesIO(data)
     try:
         version = np.lib.format.read_magic(file)

@@ -16,7 +16,6 @@ from scalenorm.images.decoding import decode, decode_masked
 from scalenorm.images.options import DecodeOptions
 
 fits = pytest.importorskip("astropy.io.fits")
-from scalenorm.images.fits import sky_coordinates  # noqa: E402
 
 DEFAULT = DecodeOptions()
 
@@ -204,24 +203,6 @@ def test_threads():
         results = list(pool.map(work, [item for data in files for item in (data, bad)]))
     assert all(result is None for result in results[1::2])
     assert all(np.array_equal(a, b) for a, b in zip(results[::2], expected, strict=True))
-
-
-def test_sky_coordinates():
-    from astropy.wcs import WCS
-
-    header = fits.Header()
-    header.update(CTYPE1="RA---TAN", CTYPE2="DEC--TAN", CRVAL1=150.0, CRVAL2=2.0, CRPIX1=10.0, CRPIX2=12.0)
-    header.update(CDELT1=-0.0001, CDELT2=0.0001)
-    data = written(fits.PrimaryHDU(np.zeros((3, 20, 30), "f4"), header))
-    ra, dec = sky_coordinates(data, DEFAULT, [11.0, 0.5], [9.0, 3.25])
-    expected = WCS(header).celestial.wcs_pix2world([[9.0, 11.0], [3.25, 0.5]], 0)
-    np.testing.assert_allclose(np.transpose([ra, dec]), expected, rtol=0, atol=1e-10)
-    np.testing.assert_allclose([ra[0], dec[0]], [150, 2], rtol=0, atol=1e-9)
-    galactic = fits.Header(header, copy=True)
-    galactic.update(CTYPE1="GLON-TAN", CTYPE2="GLAT-TAN", CRVAL1=0.0, CRVAL2=0.0)
-    data = written(fits.PrimaryHDU(np.zeros((20, 30), "f4"), galactic))
-    np.testing.assert_allclose(sky_coordinates(data, DEFAULT, 11, 9), [266.405, -28.936], atol=1e-3)
-    assert sky_coordinates(written(fits.PrimaryHDU(np.zeros((4, 5), "f4"))), DEFAULT, 1, 1) is None
 
 
 def test_without_astropy(monkeypatch):
