@@ -68,13 +68,7 @@ def _member_errors() -> Iterator[None]:
 
 
 def open_archive(file: IO[bytes]) -> ZipArchive | TarArchive:
-    """Look at the first bytes of a seekable file and say how to read it.
-
-    Raises
-    ------
-    ArchiveError
-        It is neither a zip nor a tar archive, or damaged.
-    """
+    """Look at the first bytes of a seekable file and say how to read it; `ArchiveError` if it cannot be read."""
     begin = file.read(262)
     file.seek(0)
     if begin[:2] == b"\x1f\x8b":

@@ -24,40 +24,18 @@ _MOST_COLUMNS = 8
 
 @dataclass(frozen=True)
 class LabelFile:
-    """A labels file whose header was read.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    id_index : int
-        Number of the column of ids.
-    indices : tuple of int
-        Numbers of the answers' columns.
-    names : tuple of str
-        Names of the answers.
-    sha256 : str
-        Hash of the file and of the choice of columns.
-    """
+    """A labels file whose header was read."""
 
     path: Path
-    id_index: int
-    indices: tuple[int, ...]
-    names: tuple[str, ...]
-    sha256: str
+    id_index: int  # number of the column of ids
+    indices: tuple[int, ...]  # numbers of the answers' columns
+    names: tuple[str, ...]  # names of the answers
+    sha256: str  # of the file and of the choice of columns
 
     def join(self, ids: np.ndarray) -> Iterator[tuple[int | None, str, np.ndarray]]:
-        """Yield for each line the row of its id among `ids`, its id, and its answers; the row is None if it has none.
+        """Yield for each line its row, the place of its id among the sorted `ids`, its id, and its answers.
 
-        Parameters
-        ----------
-        ids : ndarray of bytes
-            Ids in UTF-8, sorted.
-
-        Raises
-        ------
-        LabelsError
-            If a line of an id among `ids` holds no numbers, or its id comes twice.
+        A line whose id is not among them has no row, and its answers are not looked at.
         """
         seen = np.zeros(len(ids), bool)
         row = -1
@@ -77,13 +55,7 @@ class LabelFile:
             yield row, identifier, self._numbers(cells, line)
 
     def compare(self, ids: np.ndarray, *, required: bool = True) -> Joined:
-        """Count which images have labels, before any is cropped.
-
-        Raises
-        ------
-        LabelsError
-            As `join`, or if `required` and no id is in common.
-        """
+        """Count which images have labels, before any is cropped; if `required`, some must have."""
         missing = np.ones(len(ids), bool)
         surplus = 0
         surplus_ids: list[str] = []
@@ -160,21 +132,10 @@ class Joined:
 def read_labels(
     path: str | os.PathLike[str], *, id_column: str | None = None, columns: Sequence[str] | None = None
 ) -> LabelFile:
-    """Read the header of a labels file.
+    """Read the header of a CSV file of labels.
 
-    Parameters
-    ----------
-    path : str or path
-        A CSV file with a header line.
-    id_column : str, optional
-        Name of the column of ids; without it the first of GalaxyID, id, dr7objid, objid that there is.
-    columns : sequence of str, optional
-        Names of the columns of answers; without it all others that have a name.
-
-    Raises
-    ------
-    LabelsError
-        If the file cannot be read, or has no such columns.
+    Without `id_column` the ids are in the first of GalaxyID, id, dr7objid, objid that there is; without `columns` the
+    answers are in all other columns that have a name.
     """
     path = Path(path)
     try:

@@ -18,32 +18,17 @@ _MAX_HANDLES = 8
 
 
 class Reader:
-    """Reads the bytes of sources; keeps up to 8 archives and stacks open. Each thread needs its own.
-
-    Parameters
-    ----------
-    max_bytes : int > 0
-        Largest file or archive member to read, checked before it is read.
-    """
+    """Reads the bytes of sources of at most `max_bytes`; keeps 8 archives or stacks open. One per thread."""
 
     def __init__(self, max_bytes: int = MAX_BYTES):
         self.max_bytes = max_bytes
         self._handles: OrderedDict[str, tuple[IO[bytes], Any]] = OrderedDict()
 
     def read(self, source: Source) -> bytes:
-        """Read one image's file.
+        """Read one image's file, archive member, or, of a stack, a .npy file of the one image.
 
-        Returns
-        -------
-        bytes
-            The file, the archive's member, or a .npy file of the one image of a stack.
-
-        Raises
-        ------
-        ImageError
-            The image is damaged, encrypted, too large or not a regular file: a failure of this image.
-        OSError
-            The system could not read the file: gone, not permitted, too many open files, ...
+        What is wrong with the image (damaged, encrypted, too large, not a regular file) is an `ImageError`; what the
+        system cannot do is an `OSError`.
         """
         if source.member is not None:
             archive = self._handle(source.container, open_archive)
@@ -57,13 +42,7 @@ class Reader:
         return read_file(source.container, self.max_bytes)
 
     def stat(self, source: Source) -> tuple[int, int]:
-        """Size in bytes and time of last change in ns (0 where unknown) of the source's container.
-
-        Raises
-        ------
-        OSError
-            It is gone or cannot be looked at.
-        """
+        """Size in bytes and time of last change in ns (0 where unknown) of the source's container."""
         return stat_file(source.container)
 
     def close(self) -> None:
