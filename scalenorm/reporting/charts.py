@@ -14,14 +14,9 @@ _BINS = 40
 
 
 def histogram(values: NDArray[np.float64], *, title: str, axis: str, unit: str) -> str:
-    """Return a histogram as a ``<figure>``, with both axes labelled and the median marked.
+    """Return a histogram of finite values of at least 0 as a ``<figure>``, with the median marked.
 
-    Parameters
-    ----------
-    values : ndarray, (N,)
-        Finite values of at least 0. Where the largest lie far out, the axis ends earlier, and the caption says so.
-    title, axis, unit : str
-        The caption, the name of the horizontal axis, and its unit.
+    Where the largest values lie far out, the axis ends before them, and the caption says so.
     """
     if not len(values):
         return f'<figure class="chart"><figcaption>{escape(title)}<small>no galaxies</small></figcaption></figure>'

@@ -89,13 +89,7 @@ def spread_over_sizes(cache: Cache, count: int) -> list[int]:
 
 
 def rows_of(cache: Cache, ids: Sequence[str]) -> list[int]:
-    """Return the rows of some ids.
-
-    Raises
-    ------
-    CacheError
-        If an id is not in the cache, or its image failed.
-    """
+    """Return the rows of some ids; `CacheError` if one is not in the cache, or its image failed."""
     number = {name: row for row, name in enumerate(cache.ids)}
     for name in ids:
         if name not in number:

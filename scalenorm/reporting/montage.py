@@ -14,8 +14,8 @@ from ..files.writing import check_output, whole_file
 from ..measuring.flags import describe
 from . import MARKER
 from .choosing import most_suspicious, offsets, rows_of, spread_over_sizes
-from .drawing import ELLIPSE, WINDOW, as_picture, draw_measurement, fitted, limits_of, shown_part
-from .originals import Originals
+from .drawing import ELLIPSE, WINDOW, draw_measurement, fitted
+from .originals import Originals, draw_row
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
@@ -134,9 +134,7 @@ def _draw_galaxy(
     picture: Image.Image, draw: ImageDraw.ImageDraw, cache: Cache, row: int, originals: Originals,
     left: int, top: int, tile: int,
 ) -> bool:  # fmt: skip
-    crops = [cache.view(name)[row] for name in cache.view_names]
-    limits = limits_of(crops[0])
-    original = originals.read(row)
+    original, entry, views = draw_row(cache, row, originals, tile)
     draw.rectangle((left, top, left + tile - 1, top + tile - 1), _EMPTY)
     if original is None:
         small = _font(12)
@@ -144,12 +142,10 @@ def _draw_galaxy(
             (left + tile / 2, top + tile / 2), "original\nnot found", _FAINT, small, anchor="mm", align="center"
         )
     else:
-        pixels, entry = shown_part(cache, row, original)
-        shown = fitted(as_picture(pixels, limits), tile)
-        draw_measurement(shown, entry)
-        picture.paste(shown, (left + (tile - shown.width) // 2, top + (tile - shown.height) // 2))
-    for place, crop in enumerate(crops, 1):
-        picture.paste(fitted(as_picture(crop, limits), tile), (left + place * (tile + _GAP), top))
+        draw_measurement(original, entry)
+        picture.paste(original, (left + (tile - original.width) // 2, top + (tile - original.height) // 2))
+    for place, view in enumerate(views, 1):
+        picture.paste(fitted(view, tile), (left + place * (tile + _GAP), top))
     return original is not None
 
 

@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,10 @@ from ..images.decoding import decode
 from ..sources.finding import find
 from ..sources.listing import Source, image_id
 from ..sources.reader import Reader
+from .drawing import as_picture, fitted, limits_of, shown_part
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _LISTS = (".csv", ".txt", ".lst")
 
@@ -24,33 +29,16 @@ _LISTS = (".csv", ".txt", ".lst")
 class Originals:
     """Reads the originals of some rows; use it in a ``with`` block.
 
-    Parameters
-    ----------
-    cache : Cache
-        The cache.
-    rows : iterable of int
-        The rows of interest.
-    images : sequence of path, optional
-        Folders, archives, files or lists (.csv, .txt) to look in; by default what the cache was made from, looked
-        for from the working folder and from the cache's own.
-
-    Raises
-    ------
-    InputError
-        If one of `images` does not exist or cannot be listed.
-
-    Notes
-    -----
-    An original has the name in the catalogue's ``source``, or else the row's id, and the bytes whose SHA-256 the
-    catalogue holds: a file that has changed since is not shown as if it had been measured.
+    They are looked for in `images` (folders, archives, files, lists), by default in the inputs of the cache, relative
+    to the working folder or to the cache's own. An original has the name in the catalogue's ``source``, or else the
+    row's id, and the SHA-256 in the catalogue: a file that has changed since is not shown as if it had been measured.
     """
 
-    def __init__(self, cache: Cache, rows: Iterable[int], images: Sequence[str | os.PathLike[str]] | None = None):
+    def __init__(self, cache: Cache, rows: Sequence[int], images: Sequence[str | os.PathLike[str]] | None = None):
         self._decode = Recipe.from_settings(cache.settings).decode
         self._reader = Reader(self._decode.max_bytes)
         self._catalog = cache.catalog
         self._last: tuple[bytes, np.ndarray | None] = (b"", None)
-        rows = list(rows)
         self._sources = _matches(cache, rows, _stored(cache, rows) if images is None else _listed(cache, images))
 
     def __enter__(self) -> Originals:
@@ -79,6 +67,20 @@ class Originals:
             return None
 
 
+def draw_row(
+    cache: Cache, row: int, originals: Originals, side: int
+) -> tuple[Image.Image | None, np.void, list[Image.Image]]:
+    """Return a row's original, fitted to `side`, the catalogue row with its positions there, and its views."""
+    crops = [cache.view(name)[row] for name in cache.view_names]
+    limits = limits_of(crops[0])
+    views = [as_picture(crop, limits) for crop in crops]
+    pixels = originals.read(row)
+    if pixels is None:
+        return None, cache.catalog[row], views
+    part, found = shown_part(cache, row, pixels)
+    return fitted(as_picture(part, limits), side), found, views
+
+
 def _listed(cache: Cache, images: Sequence[str | os.PathLike[str]]) -> Iterator[Source]:
     for image in images:
         path = os.fspath(image)
@@ -86,8 +88,8 @@ def _listed(cache: Cache, images: Sequence[str | os.PathLike[str]]) -> Iterator[
         yield from find(inputs, list_file=list_file, id_from=cache.settings["id_from"])
 
 
-def _stored(cache: Cache, rows: Iterable[int]) -> Iterator[Source]:
-    """Yield what is left of the inputs that the cache names."""
+def _stored(cache: Cache, rows: Sequence[int]) -> Iterator[Source]:
+    """Yield what can still be found of the cache's inputs."""
     for name in cache.inputs:
         path = next((path for path in (Path(name), cache.path.parent / name) if path.exists()), None)
         if path is None:
@@ -102,7 +104,7 @@ def _stored(cache: Cache, rows: Iterable[int]) -> Iterator[Source]:
                 yield Source(cache.ids[row], str(path / inside), None, None, inside)
 
 
-def _matches(cache: Cache, rows: Iterable[int], sources: Iterable[Source]) -> dict[int, Source]:
+def _matches(cache: Cache, rows: Sequence[int], sources: Iterable[Source]) -> dict[int, Source]:
     by_name: dict[str, list[int]] = {}
     by_id: dict[str, list[int]] = {}
     all_objects = cache.settings.get("all_objects")

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 from collections.abc import Sequence
 from html import escape
 from importlib import resources
@@ -26,8 +27,8 @@ from ..measuring.flags import Flag, describe
 from . import MARKER
 from .charts import flag_table, histogram
 from .choosing import good_rows, most_suspicious, offsets, spread_over_sizes, suspicion
-from .drawing import as_picture, fitted, limits_of, shown_part
-from .originals import Originals
+from .drawing import fitted
+from .originals import Originals, draw_row
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -43,13 +44,7 @@ _FAILURES, _REASONS = 5000, 20
 
 
 def check_page(page: str | os.PathLike[str], cache: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-    """Return the page's path.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written, would replace another's file, or `cache` is not a local file.
-    """
+    """Return the page's path; `OutputError` if it cannot be written there, or `cache` is not a local file."""
     path = Path(page)
     if is_url(os.fspath(cache)):
         raise OutputError(f"{path}: a report needs a local cache, not {cache}")
@@ -133,22 +128,14 @@ def _pictures(
     size = 0
     with Originals(cache, rows, images) as originals:
         for row in rows:
-            crops = [cache.view(name)[row] for name in cache.view_names]
-            limits = limits_of(crops[0])
-            original, entry, shown = originals.read(row), cache.catalog[row], None
-            if original is not None:
-                original, entry = shown_part(cache, row, original)
-                shown = _jpeg(fitted(as_picture(original, limits), _ORIGINAL))
-            views = [_jpeg(_at_most(as_picture(crop, limits), _VIEW)) for crop in crops]
-            size += len(shown or "") + sum(map(len, views))
+            picture, entry, crops = draw_row(cache, row, originals, _ORIGINAL)
+            original = None if picture is None else _jpeg(picture)
+            views = [_jpeg(fitted(crop, min(_VIEW, max(crop.size)))) for crop in crops]
+            size += len(original or "") + sum(map(len, views))
             if size > PICTURE_BYTES:
                 break
-            pictures[row] = (shown, views, [round(float(entry[field]), 2) for field in fields])
+            pictures[row] = (original, views, [round(float(entry[field]), 2) for field in fields])
     return pictures
-
-
-def _at_most(picture: Image.Image, side: int) -> Image.Image:
-    return fitted(picture, side) if max(picture.size) > side else picture
 
 
 def _jpeg(picture: Image.Image) -> str:
@@ -187,8 +174,7 @@ def _page(cache: Cache, listed: list[int], pictures: dict[int, Any], found: int)
         "style": style,
         "script": script,
     }
-    first, *rest = _template("report.html").split("{{")
-    return first + "".join(fields[name] + text for name, text in (piece.split("}}", 1) for piece in rest))
+    return re.sub(r"\{\{(\w+)\}\}", lambda field: fields[field[1]], _template("report.html"))
 
 
 def _of_objects(cache: Cache) -> bool:
