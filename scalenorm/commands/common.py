@@ -32,23 +32,15 @@ def show_log() -> None:
 
 def run_guarded(
     parser: argparse.ArgumentParser,
-    command: Callable[[], int],
+    command: Callable[[], int | None],
     *,
     errors: tuple[type[Exception], ...] = (BatchError, CacheError, InputError, LabelsError, OutputError),
     advice: Callable[[], str] = str,
 ) -> int:
-    """Run a command and return its exit code; whatever stops it becomes one line on stderr.
+    """Run a command and return its exit code, `DONE` for None; whatever stops it becomes one line on stderr.
 
-    Parameters
-    ----------
-    parser : ArgumentParser
-        The command's.
-    command : callable
-        Returns the exit code.
-    errors : tuple of exception types
-        Those whose message is for the user; others than these and the system's are bugs.
-    advice : callable
-        Returns what follows the word "interrupted".
+    The messages of `errors` are for the user; exceptions other than these and the system's are bugs. `advice` returns
+    what follows the word "interrupted".
     """
 
     def interrupt(_number: int, _frame: object) -> NoReturn:
@@ -56,7 +48,7 @@ def run_guarded(
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
-        return command()
+        return command() or DONE
     except OptionError as error:
         parser.error(_as_typed(str(error), parser))
     except errors as error:
@@ -97,7 +89,8 @@ def names(text: str) -> list[str]:
 
 def counted(count: int, noun: str) -> str:
     """Return a count with its noun, in the plural where it must be."""
-    return f"{count} {noun if count == 1 else noun.removesuffix('y') + 'ies' if noun.endswith('y') else noun + 's'}"
+    plural = noun.removesuffix("y") + "ies" if noun.endswith("y") else noun + "s"
+    return f"{count} {noun if count == 1 else plural}"
 
 
 def rows_and_failed(rows: int, failed: int, all_objects: bool) -> str:

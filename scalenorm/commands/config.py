@@ -16,21 +16,7 @@ from ..files.errors import ConfigError
 def expand_config(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> list[str]:
     """Replace ``--config FILE`` by the options in FILE, put first so that those of the command line win.
 
-    Parameters
-    ----------
-    parser : ArgumentParser
-        Its options are what the file may hold, by their names or by the names that caches store.
-    arguments : sequence of str
-        The command line.
-
-    Returns
-    -------
-    list of str
-
-    Raises
-    ------
-    ConfigError
-        If the file cannot be read, or holds something that is no option.
+    The file may hold the parser's options, by their names or by the names that caches store.
     """
     finder = argparse.ArgumentParser(parser.prog, parser.usage, add_help=False, allow_abbrev=False)
     finder.add_argument("--config", action="append", default=[])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ..cache import open_cache
 from ..exporting.catalog import write_catalog
 from ..exporting.images import write_images
-from .common import DONE, add_common, counted, names, run_guarded, say
+from .common import add_common, counted, names, run_guarded, say
 
 _EXAMPLES = """\
 examples:
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.images and (options.view or options.format or options.by_label):
         parser.error("--view, --format and --by-label need --images DIR")
 
-    def write() -> int:
+    def write() -> None:
         cache = open_cache(options.cache)
         lines = []
         if options.catalog:
@@ -62,6 +62,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
             lines.append(f"{options.images}: {counted(written, 'image')}" + (f"; {failed} failed" if failed else ""))
         if not options.quiet:
             say(*lines)
-        return DONE
 
     return run_guarded(parser, write)

@@ -11,7 +11,7 @@ from .._version import __version__
 from ..cache import Cache, open_cache
 from ..cache.contents import count_contents
 from ..cache.format import FAILED, OK
-from .common import DONE, rows_and_failed, run_guarded, say
+from .common import rows_and_failed, run_guarded, say
 from .config import to_toml
 
 _PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
@@ -31,13 +31,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     options = parser.parse_args(arguments)
 
-    def show() -> int:
+    def show() -> None:
         cache = open_cache(options.cache)
         if options.settings:
             say(*to_toml(cache.settings).splitlines())
+        elif options.failures:
+            say(*failures(cache))
         else:
-            say(*(failures(cache) if options.failures else describe_cache(cache)))
-        return DONE
+            say(*describe_cache(cache))
 
     return run_guarded(parser, show)
 

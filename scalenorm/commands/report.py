@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ..cache import open_cache
 from ..reporting.montage import write_montage
 from ..reporting.page import write_report
-from .common import DONE, add_common, counted, names, run_guarded, say
+from .common import add_common, counted, names, run_guarded, say
 
 _EXAMPLES = """\
 examples:
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.count is not None and options.count < 1:
         parser.error(f"-n must be at least 1, got {options.count}")
 
-    def show() -> int:
+    def show() -> None:
         if options.montage:
             drawn, found = write_montage(
                 open_cache(options.cache), options.montage, images=options.images, ids=options.ids,
@@ -62,7 +62,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 say(f"{options.montage}: {counted(drawn, 'galaxy')}{_without(drawn - found)}")
         if options.html:
             write_page(options.cache, options.html, options.images, options.overwrite, options.quiet)
-        return DONE
 
     return run_guarded(parser, show)
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from . import light as _galaxies
-from .light import FRAME, Array
+from .light import ANSWER_NAMES, FRAME, Array, answers_of, draw_galaxy, light_of, smooth_light, star_light
 
 _GREY = np.array([0.2125, 0.7154, 0.0721], np.float32).reshape(3, 1, 1)
 # Sky of the SDSS pictures in grey levels, and the share of the noise that a band has for itself.
@@ -132,12 +131,12 @@ def make_galaxies(
     if signal_to_noise is not None and not signal_to_noise > 0:
         raise ValueError(f"signal_to_noise is {signal_to_noise!r}: give a number above 0, or inf for no noise")
     images = np.empty((n, size, size, 3), np.uint8)
-    answers = np.empty((n, len(_galaxies.ANSWER_NAMES)))
+    answers = np.empty((n, len(ANSWER_NAMES)))
     row, col, major, minor, orientation = truth = np.empty((5, n))
     for i in range(n):
         answers[i], truth[:, i] = _draw(images[i], seed, first + i, neighbours, offset, signal_to_noise)
     ids = [f"galaxy-{first + i:06d}" for i in range(n)]
-    return GalaxySample(images, ids, row, col, major, minor, orientation, answers, _galaxies.ANSWER_NAMES)
+    return GalaxySample(images, ids, row, col, major, minor, orientation, answers, ANSWER_NAMES)
 
 
 def _check(name: str, value: float, low: float, high: float = math.inf) -> None:
@@ -163,10 +162,10 @@ def _draw(
     blur = 1.25 * seeing * coarse / native
     grid = ((np.arange(coarse) - (coarse - 1) / 2) * (FRAME / coarse)).astype(np.float32)
 
-    galaxy = _galaxies.draw(galaxy_rng)
+    galaxy = draw_galaxy(galaxy_rng)
     distance, turn = place_rng.random(2) * (offset / scale, 2 * np.pi)
     middle = 2.0 * place_rng.standard_normal(2) + distance * _direction(turn)
-    light = _galaxies.light(galaxy, _from(grid, middle[0]), _from(grid, middle[1]), galaxy_rng)
+    light = light_of(galaxy, _from(grid, middle[0]), _from(grid, middle[1]), galaxy_rng)
     light = _blurred(light, blur)
     grey = _enlarged((_GREY * _stretch(light)).sum(axis=0), size)
     region = _central_region(grey, middle * scale + (size - 1) / 2)
@@ -197,7 +196,7 @@ def _draw(
         picture += shared + single
     for band in range(3):
         out[..., band] = np.clip(_enlarged(picture[band], size) + np.float32(0.5), 0, 255)
-    return _galaxies.answers(galaxy), truth
+    return answers_of(galaxy), truth
 
 
 def _add_background(field: Array, grid: Array, rng: np.random.Generator) -> None:
@@ -205,35 +204,25 @@ def _add_background(field: Array, grid: Array, rng: np.random.Generator) -> None
     for _ in range(rng.poisson(8)):
         place, u = (rng.random(2) - 0.5) * FRAME, rng.random(2)
         stamp, rows, cols = _stamp(field, grid, place, 25.0)
-        stamp += _galaxies.star_light(rows, cols, 0.10 / (0.015 + u[0]), 2.6 * u[1] - 0.6)
+        stamp += star_light(rows, cols, 0.10 / (0.015 + u[0]), 2.6 * u[1] - 0.6)
     for _ in range(rng.poisson(4)):
         place, u = (rng.random(2) - 0.5) * FRAME, rng.random(4)
         stamp, rows, cols = _stamp(field, grid, place, 40.0)
-        stamp += np.float32(0.3 * u[0] ** 2) * _galaxies.smooth_light(
-            rows,
-            cols,
-            radius=2.5 + 5 * u[1],
-            axis_ratio=0.3 + 0.7 * u[2],
-            angle=np.pi * u[3],
-            index=1.0,
-            warmth=1.6 * u[0] + 0.3,
-        )
+        stamp += np.float32(0.3 * u[0] ** 2) * smooth_light(
+            rows, cols, radius=2.5 + 5 * u[1], axis_ratio=0.3 + 0.7 * u[2], angle=np.pi * u[3],
+            index=1.0, warmth=1.6 * u[0] + 0.3,
+        )  # fmt: skip
     if rng.random() < 0.15:
         turn, far, bright, warmth = rng.random(4)
         place = 225 * math.sqrt(0.12 + 0.88 * far) * _direction(2 * np.pi * turn)
         stamp, rows, cols = _stamp(field, grid, place, 2 * FRAME)
-        stamp += _galaxies.star_light(rows, cols, 12.0 / (0.02 + bright), 2.2 * warmth - 0.6, spikes=True)
+        stamp += star_light(rows, cols, 12.0 / (0.02 + bright), 2.2 * warmth - 0.6, spikes=True)
 
 
 def _add_neighbour(
-    field: Array,
-    grid: Array,
-    middle: Array,
-    axes: Array,
-    orientation: float,
-    brightness: float,
+    field: Array, grid: Array, middle: Array, axes: Array, orientation: float, brightness: float,
     rng: np.random.Generator,
-) -> None:
+) -> None:  # fmt: skip
     """Add a star or galaxy beside the galaxy at `middle` with semi-axes `axes`."""
     star, touching = rng.random(2) < (0.25, 0.4)
     radius = 15.0 * math.exp(0.4 * rng.standard_normal())
@@ -252,17 +241,12 @@ def _add_neighbour(
     u, g = rng.random(3), rng.standard_normal(2)
     stamp, rows, cols = _stamp(field, grid, place, 120.0 if star else 7 * radius)
     if star:
-        stamp += _galaxies.star_light(rows, cols, 1.6 * math.exp(g[0]), 2.2 * u[0] - 0.6)
+        stamp += star_light(rows, cols, 1.6 * math.exp(g[0]), 2.2 * u[0] - 0.6)
     else:
-        stamp += np.float32(brightness * math.exp(0.7 * g[0])) * _galaxies.smooth_light(
-            rows,
-            cols,
-            radius=radius,
-            axis_ratio=0.3 + 0.7 * u[0],
-            angle=np.pi * u[1],
-            index=0.8 + 1.6 * u[2],
-            warmth=0.7 + 0.3 * g[1],
-        )
+        stamp += np.float32(brightness * math.exp(0.7 * g[0])) * smooth_light(
+            rows, cols, radius=radius, axis_ratio=0.3 + 0.7 * u[0], angle=np.pi * u[1],
+            index=0.8 + 1.6 * u[2], warmth=0.7 + 0.3 * g[1],
+        )  # fmt: skip
 
 
 def _direction(turn: float) -> Array:
@@ -292,9 +276,7 @@ def _blurred(light: Array, sigma: float) -> Array:
     """Blur each band by a Gaussian."""
     from scipy import ndimage
 
-    for axis in (1, 2):
-        light = ndimage.gaussian_filter1d(light, sigma, axis=axis, mode="nearest")
-    return light
+    return ndimage.gaussian_filter(light, (0, sigma, sigma), mode="nearest")
 
 
 def _enlarged(band: Array, size: int) -> Array:

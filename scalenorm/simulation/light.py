@@ -53,7 +53,7 @@ class Galaxy:
     separation: float  # of the second nucleus of a merger, in effective radii
 
 
-def draw(rng: np.random.Generator) -> Galaxy:
+def draw_galaxy(rng: np.random.Generator) -> Galaxy:
     """Draw one galaxy."""
     kind = str(rng.choice(_KINDS, p=_KIND_SHARES))
     # Everything is drawn for every kind, so that one more kind would not change the galaxies of the others.
@@ -102,7 +102,7 @@ def draw(rng: np.random.Generator) -> Galaxy:
     )
 
 
-def answers(galaxy: Galaxy) -> Array:
+def answers_of(galaxy: Galaxy) -> Array:
     """Give the 37 answers, soft probabilities that obey the decision tree."""
     star = galaxy.kind == "star"
     merger = galaxy.kind == "merger"
@@ -144,7 +144,7 @@ def answers(galaxy: Galaxy) -> Array:
     return np.concatenate([given[q] * fractions[q] for q in range(1, 12)])
 
 
-def light(galaxy: Galaxy, rows: Array, cols: Array, rng: np.random.Generator) -> Array:
+def light_of(galaxy: Galaxy, rows: Array, cols: Array, rng: np.random.Generator) -> Array:
     """Give the galaxy's light, (3, rows, cols) float32, on a grid relative to its centre."""
     if galaxy.kind == "star":
         return star_light(rows, cols, 160.0 * galaxy.brightness, 2.0 * galaxy.phase / np.pi - 1.0, spikes=True)
