@@ -79,11 +79,6 @@ def catalog_dtype(bands: int, widths: Mapping[str, int]) -> np.dtype:
     return np.dtype(text + number_columns(bands))
 
 
-def encode(text: str) -> bytes:
-    r"""Return `text` as UTF-8; bytes of a file name that are not UTF-8 are written as ``\udcXX``."""
-    return text.encode("utf-8", "backslashreplace").replace(b"\0", b"\\0")
-
-
 def canonical_json(settings: Mapping[str, Any]) -> str:
     """Return settings as one JSON text that is the same for the same values."""
     return json.dumps(settings, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .._version import __version__
+from ..files.names import visible
 from ..files.writing import new_file
 from . import format as fmt
 from .format import Layout
@@ -110,7 +111,7 @@ class Rows:
 
     def _catalog(self) -> np.ndarray:
         columns = {
-            name: np.array([fmt.encode(text) for text in texts])
+            name: np.array([visible(text).encode() for text in texts])
             for name, texts in zip(fmt.TEXT_COLUMNS, zip(*self._text, strict=True), strict=True)
         }
         widths = {name: column.itemsize for name, column in columns.items()}

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import json
 import mmap
-import operator
 import os
 import re
 from collections.abc import Iterator
@@ -155,11 +154,8 @@ class Cache:
         views = ", ".join(self.view_names)
         return f"Cache({str(self.path)!r}: {len(self)} images; {views}; {self.size} x {self.size} {self.layout})"
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path.absolute()}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["path"])  # type: ignore[misc]
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Cache, (self.path.absolute(),)
 
     @property
     def is_virtual(self) -> bool:
@@ -301,7 +297,7 @@ class Cache:
 class StoredView:
     """The crops of a compressed or virtual view: an array-like that reads only the rows one asks for.
 
-    Indexing takes what NumPy takes on the first axis (int, slice, array of int or bool); further axes are
+    Indexing takes what NumPy takes on the first axis (int, slice, array of int or bool, ``...``); further axes are
     applied to what was read. It may be pickled and used on both sides of a fork.
 
     Parameters
@@ -322,7 +318,9 @@ class StoredView:
     def __init__(self, cache: Cache, name: str) -> None:
         self._cache, self._name = cache, name
         self.shape, self.dtype = cache.shape(name)
-        self._starts = np.array([part[0] for part in cache.parts])
+        self._numbers = np.arange(len(self))
+        self._parts = cache.parts or [(0, cache.path, 0, len(self))]
+        self._starts = np.array([part[0] for part in self._parts])
         self._opened = lru_cache(maxsize=MOST_OPEN)(self._rows_of)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -343,36 +341,25 @@ class StoredView:
 
     def __getitem__(self, key: Any) -> np.ndarray:
         rows, rest = (key[0], key[1:]) if isinstance(key, tuple) else (key, ())
-        if isinstance(rows, slice):
-            start, stop, step = rows.indices(len(self))
-            if step == 1:
-                return self._range(start, max(start, stop))[(slice(None), *rest)]
-            rows = np.arange(start, stop, step)
-        numbers = np.asarray(rows)
-        if numbers.dtype == bool:
-            if numbers.shape != (len(self),):
-                raise IndexError(f"a mask of shape {numbers.shape} does not select among {len(self)} rows")
-            numbers = np.flatnonzero(numbers)
-        result = np.empty((*numbers.shape, *self.shape[1:]), self.dtype)
-        for place, number in np.ndenumerate(numbers):
-            row = operator.index(number)
-            if not -len(self) <= row < len(self):
-                raise IndexError(f"row {row} of {len(self)}")
-            row %= len(self)
-            result[place] = self._range(row, row + 1)[0]
-        return result[(slice(None),) * numbers.ndim + tuple(rest)]
+        if rows is Ellipsis:
+            rows, rest = slice(None), (Ellipsis, *rest)
+        numbers = np.asarray(self._numbers[rows])  # by NumPy's own rules, and with its errors
+        if numbers.ndim == 1 and len(numbers) and (np.diff(numbers) == 1).all():
+            result = self._range(int(numbers[0]), int(numbers[-1]) + 1)
+        else:
+            result = np.empty((*numbers.shape, *self.shape[1:]), self.dtype)
+            for place, row in np.ndenumerate(numbers):
+                result[place] = self._range(int(row), int(row) + 1)[0]
+        return result[(slice(None),) * numbers.ndim + rest]
 
     def _range(self, start: int, stop: int) -> np.ndarray:
-        if not self._cache.parts:
-            return self._opened(self._cache.path, os.getpid())[start:stop]
         result = np.empty((stop - start, *self.shape[1:]), self.dtype)
-        at, number = start, int(np.searchsorted(self._starts, start, side="right")) - 1
-        while at < stop:
-            piece_start, path, first, count = self._cache.parts[number]
-            until = min(stop, piece_start + count)
+        first_part = np.searchsorted(self._starts, start, side="right") - 1
+        after_last = np.searchsorted(self._starts, stop)
+        for part_start, path, first, count in self._parts[first_part:after_last]:
+            low, high = max(start, part_start), min(stop, part_start + count)
             rows = self._opened(path, os.getpid())
-            result[at - start : until - start] = rows[at - piece_start + first : until - piece_start + first]
-            at, number = until, number + 1
+            result[low - start : high - start] = rows[low - part_start + first : high - part_start + first]
         return result
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:

@@ -7,7 +7,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO
 
 from .errors import OutputError
 
@@ -69,12 +69,11 @@ def flush(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def whole_file(path: Path, mode: Literal["w", "wb"] = "wb") -> Iterator[IO[Any]]:
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """Open a new file for writing, which becomes `path` if all goes well; `OutputError` if the system says no."""
     temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}{TEMPORARY}")
-    text: dict[str, Any] = {} if mode == "wb" else {"encoding": "utf-8", "newline": ""}
     try:
-        with new_file(path, temporary=temporary), temporary.open(mode, **text) as file:
+        with new_file(path, temporary=temporary), temporary.open("wb") as file:
             yield file
     except OSError as error:
         raise OutputError(f"{path}: {error.strerror or error}") from error

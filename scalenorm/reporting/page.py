@@ -94,8 +94,8 @@ def write_report(
     pictures = _pictures(cache, set(listed), images)
     found = sum(picture[0] is not None for picture in pictures.values())
     text = _page(cache, listed, pictures, found)
-    with whole_file(path, "w") as file:
-        file.write(text)
+    with whole_file(path) as file:
+        file.write(text.encode())
     return len(pictures), found
 
 
