@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import unicodedata
 from collections.abc import Sequence
@@ -92,78 +93,83 @@ def write_montage(
     return len(rows), found
 
 
+class _Sheet:
+    """The picture: two columns of galaxies, each a row of tiles with a caption below."""
+
+    def __init__(self, cache: Cache, count: int) -> None:
+        from PIL import Image, ImageDraw
+
+        tiles = 1 + len(cache.view_names)
+        self.columns = min(count, 2)
+        room = (_WIDTH - 2 * _MARGIN - _GUTTER) // 2
+        self.tile = min(_LARGEST_TILE, (room - (tiles - 1) * _GAP) // tiles)
+        self.block = tiles * self.tile + (tiles - 1) * _GAP  # width of a galaxy
+        width = 2 * _MARGIN + self.columns * self.block + (self.columns - 1) * _GUTTER
+        height = _MARGIN + _HEAD + math.ceil(count / self.columns) * (self.tile + _CAPTION) + _MARGIN // 2
+        self.picture = Image.new("RGB", (width, height), _GROUND)
+        self.draw = ImageDraw.Draw(self.picture)
+
+    def text(self, left: float, top: float, text: str, size: int, color: str, room: float) -> float:
+        """Write text in the room there is; return where it ends."""
+        font = _font(size)
+        text = _cut(self.draw, text, font, room)
+        self.draw.text((left, top), text, color, font)
+        return left + self.draw.textlength(text, font)
+
+
 def draw_montage(cache: Cache, rows: Sequence[int], originals: Originals) -> tuple[Image.Image, int]:
     """Draw some rows of a cache, in two columns; return the picture and how many originals it shows."""
-    from PIL import Image, ImageDraw
-
-    tiles = 1 + len(cache.view_names)
-    columns = 1 if len(rows) == 1 else 2
-    room = (_WIDTH - 2 * _MARGIN - _GUTTER) // 2
-    tile = min(_LARGEST_TILE, (room - (tiles - 1) * _GAP) // tiles)
-    block = tiles * tile + (tiles - 1) * _GAP
-    lines = -(-len(rows) // columns)
-    width = 2 * _MARGIN + columns * block + (columns - 1) * _GUTTER
-    height = _MARGIN + _HEAD + lines * (tile + _CAPTION) + _MARGIN // 2
-    picture = Image.new("RGB", (width, height), _GROUND)
-    draw = ImageDraw.Draw(picture)
-    _draw_head(draw, cache, columns, tile, block)
+    sheet = _Sheet(cache, len(rows))
+    _draw_head(sheet, cache)
     offset = offsets(cache)
     found = 0
     for place, row in enumerate(rows):
-        left = _MARGIN + (place % columns) * (block + _GUTTER)
-        top = _MARGIN + _HEAD + (place // columns) * (tile + _CAPTION)
-        found += _draw_galaxy(picture, draw, cache, row, originals, left, top, tile)
-        _draw_caption(draw, cache, row, float(offset[row]), left, top + tile + 5, block)
-    return picture, found
+        left = _MARGIN + (place % sheet.columns) * (sheet.block + _GUTTER)
+        top = _MARGIN + _HEAD + (place // sheet.columns) * (sheet.tile + _CAPTION)
+        found += _draw_galaxy(sheet, cache, row, originals, left, top)
+        _draw_caption(sheet, cache, row, float(offset[row]), left, top + sheet.tile + 5)
+    return sheet.picture, found
 
 
-def _draw_head(draw: ImageDraw.ImageDraw, cache: Cache, columns: int, tile: int, block: int) -> None:
-    title, small = _font(19), _font(13)
-    draw.text((_MARGIN, _MARGIN - 6), _cut(draw, cache.path.name, title, block), _TEXT, title)
-    x = _MARGIN + (columns - 1) * (block + _GUTTER) + block
+def _draw_head(sheet: _Sheet, cache: Cache) -> None:
+    sheet.text(_MARGIN, _MARGIN - 6, cache.path.name, 19, _TEXT, sheet.block)
+    small = _font(13)
+    x = sheet.picture.width - _MARGIN
     for text, color in ((" window", WINDOW), ("ellipse   ", ELLIPSE)):
-        x -= round(draw.textlength(text, small))
-        draw.text((x, _MARGIN - 2), text, color, small)
-    for column in range(columns):
+        x -= round(sheet.draw.textlength(text, small))
+        sheet.draw.text((x, _MARGIN - 2), text, color, small)
+    for column in range(sheet.columns):
         for place, name in enumerate(("original", *cache.view_names)):
-            left = _MARGIN + column * (block + _GUTTER) + place * (tile + _GAP)
-            draw.text((left, _MARGIN + _HEAD - 21), _cut(draw, name, small, tile), _FAINT, small)
+            left = _MARGIN + column * (sheet.block + _GUTTER) + place * (sheet.tile + _GAP)
+            sheet.text(left, _MARGIN + _HEAD - 21, name, 13, _FAINT, sheet.tile)
 
 
-def _draw_galaxy(
-    picture: Image.Image, draw: ImageDraw.ImageDraw, cache: Cache, row: int, originals: Originals,
-    left: int, top: int, tile: int,
-) -> bool:  # fmt: skip
+def _draw_galaxy(sheet: _Sheet, cache: Cache, row: int, originals: Originals, left: int, top: int) -> bool:
+    """Draw original and views; return whether there is an original."""
+    tile = sheet.tile
     original, entry, views = draw_row(cache, row, originals, tile)
-    draw.rectangle((left, top, left + tile - 1, top + tile - 1), _EMPTY)
+    sheet.draw.rectangle((left, top, left + tile - 1, top + tile - 1), _EMPTY)
     if original is None:
-        small = _font(12)
-        draw.multiline_text(
-            (left + tile / 2, top + tile / 2), "original\nnot found", _FAINT, small, anchor="mm", align="center"
-        )
+        middle = (left + tile / 2, top + tile / 2)
+        sheet.draw.multiline_text(middle, "original\nnot found", _FAINT, _font(12), anchor="mm", align="center")
     else:
         draw_measurement(original, entry)
-        picture.paste(original, (left + (tile - original.width) // 2, top + (tile - original.height) // 2))
+        corner = (left + (tile - original.width) // 2, top + (tile - original.height) // 2)
+        sheet.picture.paste(original, corner)
     for place, view in enumerate(views, 1):
-        picture.paste(fitted(view, tile), (left + place * (tile + _GAP), top))
+        sheet.picture.paste(fitted(view, tile), (left + place * (tile + _GAP), top))
     return original is not None
 
 
-def _draw_caption(
-    draw: ImageDraw.ImageDraw, cache: Cache, row: int, offset: float, left: int, top: int, block: int
-) -> None:
+def _draw_caption(sheet: _Sheet, cache: Cache, row: int, offset: float, left: int, top: int) -> None:
     found = cache.catalog[row]
-    font, small = _font(14), _font(13)
     sizes = f"axes {found['major_axis']:.0f} x {found['minor_axis']:.0f} px"
     if not cache.settings.get("all_objects"):
         sizes += f", offset {offset:.1f} px"
-    flags = ", ".join(describe(int(found["flags"])))
-    name = _cut(draw, cache.ids[row], font, block * 0.34)
-    draw.text((left, top), name, _TEXT, font)
-    x = left + draw.textlength(name, font) + 12
-    draw.text((x, top + 1), sizes, _FAINT, small)
-    x += draw.textlength(sizes, small) + 12
-    draw.text((x, top + 1), _cut(draw, flags, small, left + block - x), _WARN, small)
+    end = left + sheet.block
+    x = sheet.text(left, top, cache.ids[row], 14, _TEXT, sheet.block * 0.34) + 12
+    x = sheet.text(x, top + 1, sizes, 13, _FAINT, end - x) + 12
+    sheet.text(x, top + 1, ", ".join(describe(int(found["flags"]))), 13, _WARN, end - x)
 
 
 def _cut(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont, room: float) -> str:
