@@ -24,14 +24,8 @@ def locked(path: Path) -> Iterator[None]:
     """Hold the lock file `path`; remove it afterwards.
 
     The kernel frees the lock of a run that was killed, so its file is taken over. The file of a run on another
-    machine, or on Windows, is not: whether that run lives cannot be seen from here.
-
-    Raises
-    ------
-    LockedError
-        If another run holds it.
-    OSError
-        If the file cannot be made.
+    machine, or on Windows, is not: whether that run lives cannot be seen from here. If another run holds it, that is
+    a `LockedError`.
     """
     handle = None
     while handle is None:

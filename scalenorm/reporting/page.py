@@ -20,6 +20,7 @@ import numpy as np
 from .._version import __version__
 from ..cache import Cache
 from ..cache.contents import count_contents
+from ..cache.format import FAILED
 from ..files.errors import OutputError
 from ..files.reading import is_url
 from ..files.writing import check_output, whole_file
@@ -216,15 +217,13 @@ def _data(cache: Cache, listed: list[int], pictures: dict[int, Any]) -> str:
         "suspicion": _rounded(suspicion(cache)[listed], 2),
     }
     place = {row: number for number, row in enumerate(listed)}
-    failed = np.flatnonzero(~np.isin(np.arange(len(cache)), good_rows(cache)))[:_FAILURES]
+    failed = cache.catalog[cache.catalog["status"] == FAILED.encode()][:_FAILURES]
     data = {
         "columns": columns,
         "flagNames": [[int(flag), describe(flag)[0]] for flag in Flag],
         "viewNames": list(cache.view_names),
         "pictures": {place[row]: picture for row, picture in pictures.items()},
-        "failed": [
-            [cache.catalog[name][row].decode() for name in ("id", "source", "message")] for row in failed.tolist()
-        ],
+        "failed": [[row[name].decode() for name in ("id", "source", "message")] for row in failed],
     }
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     # In a script element only these could end it or begin a comment; in JSON they stand in strings only.

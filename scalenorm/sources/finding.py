@@ -158,6 +158,8 @@ class _Finder:
             self.add_archive(given, path)
         else:
             folder, _, name = path.rpartition("/" if is_url(path) else os.sep)
+            if folder.endswith(":/"):  # the top of a remote system, such as memory://
+                folder += "/"
             self.add_file(folder or os.sep, name, _clean(given))
 
     def add_folder(self, given: str) -> None:

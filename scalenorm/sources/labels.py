@@ -108,25 +108,13 @@ class LabelFile:
 
 @dataclass(frozen=True)
 class Joined:
-    """How labels and images fit together.
+    """How labels and images fit together."""
 
-    Parameters
-    ----------
-    matched : int
-        Images with a label.
-    missing : int
-        Images without one.
-    surplus : int
-        Labels without an image.
-    missing_ids, surplus_ids : list of str
-        The first few of them.
-    """
-
-    matched: int
-    missing: int
-    surplus: int
-    missing_ids: list[str]
-    surplus_ids: list[str]
+    matched: int  # images with a label
+    missing: int  # images without one
+    surplus: int  # labels without an image
+    missing_ids: list[str]  # the first few
+    surplus_ids: list[str]  # the first few
 
 
 def read_labels(

@@ -19,33 +19,19 @@ _BLOCK = 4096
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where one image is.
+    """Where one image is."""
 
-    Attributes
-    ----------
-    id : str
-        Its id in the cache; valid UTF-8.
-    container : str
-        Path or URL of the file, or of the archive or .npy stack that holds it.
-    member : str or None
-        Its name in the archive.
-    index : int or None
-        Its number in the .npy stack, or the place of its directory entry in the archive.
-    name : str
-        What people see: its name inside its folder or archive; valid UTF-8.
-    """
-
-    id: str
-    container: str
-    member: str | None
-    index: int | None
-    name: str
+    id: str  # in the cache; valid UTF-8
+    container: str  # path or URL of the file, or of the archive or .npy stack that holds it
+    member: str | None  # its name in the archive
+    index: int | None  # its number in the .npy stack, or the place of its directory entry in the archive
+    name: str  # what people see: its name inside its folder or archive; valid UTF-8
 
 
 class Root(NamedTuple):
-    """What a group of sources has in common. kind: "folder", "archive" or "stack"."""
+    """What a group of sources has in common."""
 
-    kind: str
+    kind: str  # "folder", "archive" or "stack"
     path: str
 
 
@@ -53,19 +39,12 @@ class Sources(Sequence[Source]):
     """Sources that are made on access: a listing of 10^6 files must not cost 10^6 Python objects.
 
     A slice is again a `Sources`, and pickles to little more than its names and ids.
-
-    Attributes
-    ----------
-    roots : list of Root
-        What the sources lie in.
-    rows : ndarray
-        One row a source, with the fields of `_row_dtype`.
-    skipped : dict of str to int
-        How many files of folders and archives were skipped by `find`, by extension (archives inside included).
     """
 
     def __init__(self, roots: list[Root], rows: np.ndarray) -> None:
-        self.roots, self.rows = roots, rows
+        self.roots = roots  # what the sources lie in
+        self.rows = rows  # one row a source, with the fields of `_row_dtype`
+        #: How many files of folders and archives `find` skipped, by extension; archives inside are among them.
         self.skipped: dict[str, int] = {}
 
     def __len__(self) -> int:

@@ -630,6 +630,9 @@ def test_urls(tree):
                 reader.read(Source("x", "memory://bucket/none.jpg", None, None, "none.jpg"))
         assert contents(find(["memory://bucket/x.zip"])) == WANTED
         assert ids(find(["memory://bucket/*.jpg"])) == ["b"]
+        memory.pipe("/top.jpg", b"top")
+        for url in ("memory://top.jpg", "memory://*.jpg"):
+            assert contents(find([url])) == {"top": b"top"}
         assert ids(find([(tree / "b.jpg").as_uri()])) == ["b"]
         (tree / "list.txt").write_text("memory://bucket/b.jpg\n")
         assert contents(find([], list_file=tree / "list.txt")) == {"b": b"b.jpg"}
