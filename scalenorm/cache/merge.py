@@ -17,7 +17,7 @@ from ..files.writing import new_file
 from ..sources.labels import LabelFile
 from . import format as fmt
 from .part import Head, compressed, create, write_at, write_chunks
-from .reader import BLOCK_ROWS, CATALOG_ROWS, Cache
+from .reader import CATALOG_ROWS, Cache
 
 _COPY_BYTES = 8 << 20
 _MOST_OPEN = 32
@@ -159,8 +159,9 @@ def _copy_view(file: Any, place: int, selection: Selection, name: str, head: Hea
             target = place + start * head.crop_bytes
             offset = source.offset(name)
             if offset is None:
-                for row, rows in _crops(source, name, first, count):
-                    write_at(file, target + row * head.crop_bytes, rows)
+                for crops in source.blocks(name, first, first + count):
+                    write_at(file, target, crops)
+                    target += crops.nbytes
                 file.flush()
                 continue
             if source.path not in opened:
@@ -171,23 +172,16 @@ def _copy_view(file: Any, place: int, selection: Selection, name: str, head: Hea
             _copy(opened[source.path], offset + first * head.crop_bytes, file, target, count * head.crop_bytes)
 
 
-def _crops(source: Cache, name: str, first: int, count: int) -> Iterator[tuple[int, np.ndarray]]:
-    view = source.view(name)
-    for row in range(0, count, BLOCK_ROWS):
-        yield row, view[first + row : first + min(row + BLOCK_ROWS, count)]
-
-
 def _chunks(selection: Selection, head: Head) -> Iterator[tuple[str, int, bytes]]:
     """Yield (view, row, compressed crop): the stored bytes where a cache has them."""
     for start, source, first, count in selection.runs():
         for name in head.view_names:
             if source.is_compressed:
-                for row, chunk in enumerate(source.chunks(name, first, count)):
-                    yield name, start + row, chunk
-                continue
-            for row, rows in _crops(source, name, first, count):
-                for at, crop in enumerate(rows):
-                    yield name, start + row + at, compressed(crop)
+                chunks = source.chunks(name, first, first + count)
+            else:
+                chunks = (compressed(crop) for crops in source.blocks(name, first, first + count) for crop in crops)
+            for row, chunk in enumerate(chunks, start):
+                yield name, row, chunk
 
 
 def _parts_table(selection: Selection, path: Path) -> np.ndarray:

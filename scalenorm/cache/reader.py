@@ -214,23 +214,23 @@ class Cache:
         """Return where a contiguous view starts in the file, in bytes, else None."""
         return self._stored[name][2]
 
-    def chunks(self, name: str, first: int, count: int) -> Iterator[bytes]:
-        """Yield some crops of a compressed view as they are stored."""
+    def chunks(self, name: str, start: int, stop: int) -> Iterator[bytes]:
+        """Yield the crops start:stop of a compressed view as they are stored."""
         from h5py._objects import phil  # the lock of h5py, which this one call of it does not take
 
         self._check_unchanged()
         with _opened(self.path) as file:
             view = file["views"][name].id
-            for row in range(first, first + count):
+            for row in range(start, stop):
                 with phil:
                     chunk = view.read_direct_chunk((row, 0, 0, 0))[1]
                 yield chunk
 
-    def blocks(self, name: str, rows: int = BLOCK_ROWS) -> Iterator[np.ndarray]:
-        """Yield the crops of a view in blocks of at most `rows` rows."""
-        view = self.view(name)
-        for start in range(0, len(self), rows):
-            yield view[start : start + rows]
+    def blocks(self, name: str, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
+        """Yield the crops start:stop of a view in blocks of at most `BLOCK_ROWS` rows."""
+        view, stop = self.view(name), len(self) if stop is None else stop
+        for first in range(start, stop, BLOCK_ROWS):
+            yield view[first : min(first + BLOCK_ROWS, stop)]
 
     def view_statistics(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Compute mean and standard deviation (population) per band over the crops of all good images.
