@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -74,23 +74,19 @@ def _dtype(cache: Cache) -> np.dtype:
     return cache.read("catalog", 0, 0).dtype
 
 
-def _rows(cache: Cache) -> Iterator[zip[Any]]:
-    """Yield blocks of rows of Python objects, text as str."""
-    for rows in cache.row_blocks("catalog"):
-        yield zip(*(_values(rows[name]) for name in rows.dtype.names or ()), strict=True)
-
-
 def _values(column: np.ndarray) -> list[Any]:
+    """Return a column as Python objects, text as str."""
     return [value.decode() for value in column.tolist()] if column.dtype.kind == "S" else column.tolist()
 
 
 def _write_csv(file: IO[bytes], cache: Cache, *, header: bool = True) -> None:
     text = io.TextIOWrapper(file, "utf-8", newline="")
     writer = csv.writer(text, lineterminator="\n")
+    names = _dtype(cache).names or ()
     if header:
-        writer.writerow(_dtype(cache).names or ())
-    for rows in _rows(cache):
-        writer.writerows(rows)
+        writer.writerow(names)
+    for rows in cache.row_blocks("catalog"):
+        writer.writerows(zip(*(_values(rows[name]) for name in names), strict=True))
     text.detach()
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -75,7 +76,7 @@ def write_images(
     if label_columns is not None and not by_label:
         raise OutputError("label_columns needs by_label")
     class_of = _classes(cache, label_columns) if by_label else [""] * len(cache)
-    save = _save_png if image_format == "png" else _fits_saver(cache, view)
+    fits = optional_package("astropy.io.fits", "fits") if image_format == "fits" else None
     top = Path(folder)
     _make_folder(top, overwrite)
     names = file_names(cache.ids)
@@ -87,7 +88,8 @@ def write_images(
             continue
         place = top / class_of[row]
         place.mkdir(exist_ok=True)
-        _write(place / f"{names[row]}.{image_format}", save(crops[row], found), overwrite)
+        data = _as_png(crops[row]) if fits is None else _as_fits(fits, crops[row], found, view)
+        _write(place / f"{names[row]}.{image_format}", data, overwrite)
         written += 1
     return written, failed
 
@@ -136,7 +138,7 @@ def _fits_png(cache: Cache) -> bool:
     return (cache.layout.dtype == "uint8" and bands in (1, 3, 4)) or (cache.layout.dtype == "uint16" and bands == 1)
 
 
-def _save_png(crop: np.ndarray, _found: np.void) -> bytes:
+def _as_png(crop: np.ndarray) -> bytes:
     from PIL import Image
 
     pixels = crop[:, :, 0] if crop.shape[2] == 1 else crop
@@ -145,30 +147,25 @@ def _save_png(crop: np.ndarray, _found: np.void) -> bytes:
     return file.getvalue()
 
 
-def _fits_saver(cache: Cache, view: str) -> Callable[[np.ndarray, np.void], bytes]:
-    fits = optional_package("astropy.io.fits", "fits")
+def _as_fits(fits: Any, crop: np.ndarray, found: np.void, view: str) -> bytes:
     pixels = parse_view(view)
-
-    def save(crop: np.ndarray, found: np.void) -> bytes:
-        if pixels is None:
-            row, col, side = (float(found[name]) for name in ("window_row", "window_col", "side"))
-        else:
-            row, col, side, _ = center_window(int(found["height"]), int(found["width"]), pixels)
-        data = crop[:, :, 0] if crop.shape[2] == 1 else np.moveaxis(crop, 2, 0)
-        if data.dtype.kind == "f" and data.dtype.itemsize not in (4, 8):  # FITS has no others
-            data = data.astype(np.float32 if data.dtype.itemsize == 2 else np.float64)
-        header = fits.Header()
-        for name, field in (("IMAGEID", "id"), ("SOURCE", "source")):
-            header[name] = found[field].decode().encode("unicode_escape").decode()
-        header["VIEW"] = view
-        header["FLAGS"] = (int(found["flags"]), "see scalenorm.Flag")
-        scale = cache.size / side
-        # FITS pixels count from 1 at the centre: x of the crop = LTM1_1 * x of the original + LTV1.
-        header["LTM1_1"], header["LTM2_2"] = scale, scale
-        header["LTV1"] = 0.5 - scale * (col - side / 2 + 1)
-        header["LTV2"] = 0.5 - scale * (row - side / 2 + 1)
-        file = io.BytesIO()
-        fits.PrimaryHDU(np.ascontiguousarray(data), header).writeto(file)
-        return file.getvalue()
-
-    return save
+    if pixels is None:
+        row, col, side = (float(found[name]) for name in ("window_row", "window_col", "side"))
+    else:
+        row, col, side, _ = center_window(int(found["height"]), int(found["width"]), pixels)
+    data = crop[:, :, 0] if crop.shape[2] == 1 else np.moveaxis(crop, 2, 0)
+    if data.dtype.kind == "f" and data.dtype.itemsize not in (4, 8):  # FITS has no others
+        data = data.astype(np.float32 if data.dtype.itemsize == 2 else np.float64)
+    header = fits.Header()
+    for name, field in (("IMAGEID", "id"), ("SOURCE", "source")):
+        header[name] = found[field].decode().encode("unicode_escape").decode()
+    header["VIEW"] = view
+    header["FLAGS"] = (int(found["flags"]), "see scalenorm.Flag")
+    scale = crop.shape[0] / side
+    # FITS pixels count from 1 at the centre: x of the crop = LTM1_1 * x of the original + LTV1.
+    header["LTM1_1"], header["LTM2_2"] = scale, scale
+    header["LTV1"] = 0.5 - scale * (col - side / 2 + 1)
+    header["LTV2"] = 0.5 - scale * (row - side / 2 + 1)
+    file = io.BytesIO()
+    fits.PrimaryHDU(np.ascontiguousarray(data), header).writeto(file)
+    return file.getvalue()
