@@ -102,13 +102,14 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], *, word: str = "
     names = [*new, *(name for name in old if name not in new)]
     plain_old, plain_new = json.loads(canonical_json(old)), json.loads(canonical_json(new))
     return [
-        f"{name}: {_shown(plain_old.get(name))}{word} {_shown(plain_new.get(name))}"
+        f"{name}: {as_text(plain_old.get(name))}{word} {as_text(plain_new.get(name))}"
         for name in names
         if plain_old.get(name) != plain_new.get(name)
     ]
 
 
-def _shown(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """Return the value of a setting as on the command line."""
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

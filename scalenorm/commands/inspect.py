@@ -10,7 +10,7 @@ import numpy as np
 from .._version import __version__
 from ..cache import Cache, open_cache
 from ..cache.contents import count_contents
-from ..cache.format import FAILED, OK
+from ..cache.format import FAILED, OK, as_text
 from .common import rows_and_failed, run_guarded, say
 from .config import to_toml
 
@@ -56,7 +56,7 @@ def describe_cache(cache: Cache) -> Iterator[str]:
     yield f"digest      {cache.digest()}"
     made = cache.attributes
     yield f"created by  scalenorm {made['scalenorm_version']}, {made['created']}, from {made['source']}"
-    yield "settings    " + ", ".join(f"{name}={_text(value)}" for name, value in sorted(cache.settings.items()))
+    yield "settings    " + ", ".join(f"{name}={as_text(value)}" for name, value in sorted(cache.settings.items()))
     for name in cache.view_names:
         mean, std = cache.view_statistics(name)
         yield f"{name}: mean {_list(mean)}, standard deviation {_list(std)}"
@@ -93,10 +93,6 @@ def _sizes(cache: Cache) -> Iterator[str]:
     for name in _COLUMNS:
         values = np.percentile(good[name], _PERCENTILES)
         yield f"{name.replace('_', ' '):12s}" + "".join(f"{value:9.1f}" for value in values)
-
-
-def _text(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _list(values: np.ndarray) -> str:

@@ -17,7 +17,8 @@ ELLIPSE, WINDOW = "#ffb000", "#4cc9f0"  # told apart by the colour-blind too, an
 
 AROUND = 3.0  # sides of an object's window that are shown of a field
 
-_FINE = 4  # lines are drawn so many times larger and shrunk: Pillow's own have steps
+_LINE = 1.6  # width of lines, pixels
+_FINE = 4  # they are drawn so many times larger and shrunk: Pillow's own have steps
 _MOST_PIXELS = 4_000_000
 
 
@@ -96,22 +97,22 @@ def surroundings(pixels: NDArray[np.generic], row: np.void) -> tuple[NDArray[np.
     return part, moved
 
 
-def draw_measurement(picture: Image.Image, row: np.void, *, width: float = 1.6) -> None:
+def draw_measurement(picture: Image.Image, row: np.void) -> None:
     """Draw ellipse and window of a catalogue row on a picture of its whole image, of any scale."""
     scale = picture.width / int(row["width"])
     if row["major_axis"] > 0:
-        _draw_line(picture, ellipse_points(row) * scale, ELLIPSE, width)
+        _draw_line(picture, ellipse_points(row) * scale, ELLIPSE)
     corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)]) * row["side"] / 2
     corners += (row["window_col"] + 0.5, row["window_row"] + 0.5)
     # A window that ends at the frame, or beyond it, would otherwise lose the line itself.
-    edge = width / 2 / scale
+    edge = _LINE / 2 / scale
     corners = np.clip(corners, edge, np.array([row["width"], row["height"]]) - edge)
-    _draw_line(picture, corners * scale, WINDOW, width)
+    _draw_line(picture, corners * scale, WINDOW)
 
 
-def ellipse_points(row: np.void, count: int = 97) -> NDArray[np.float64]:
-    """Return points on the ellipse of a catalogue row as (x, y) in pixel-edge coordinates, closed, (count, 2)."""
-    angle = np.linspace(0, 2 * math.pi, count)
+def ellipse_points(row: np.void) -> NDArray[np.float64]:
+    """Return 97 points on the ellipse of a catalogue row as (x, y) in pixel-edge coordinates, the last as the first."""
+    angle = np.linspace(0, 2 * math.pi, 97)
     along, across = np.cos(angle) * row["major_axis"] / 2, np.sin(angle) * row["minor_axis"] / 2
     sine, cosine = math.sin(row["orientation"]), math.cos(row["orientation"])
     x = row["col"] + 0.5 + along * sine + across * cosine
@@ -119,12 +120,11 @@ def ellipse_points(row: np.void, count: int = 97) -> NDArray[np.float64]:
     return np.column_stack([x, y])
 
 
-def _draw_line(picture: Image.Image, points: NDArray[np.float64], color: str, width: float) -> None:
+def _draw_line(picture: Image.Image, points: NDArray[np.float64], color: str) -> None:
     from PIL import Image, ImageDraw
 
-    for ink, thickness in (("#000000", width + 1.6), (color, width)):
+    line = [tuple(point) for point in (points * _FINE).tolist()]
+    for ink, opacity, width in (("#000000", 150, 2 * _LINE), (color, 255, _LINE)):
         mask = Image.new("L", (picture.width * _FINE, picture.height * _FINE))
-        line = [tuple(point) for point in (points * _FINE).tolist()]
-        shade = 255 if ink == color else 150
-        ImageDraw.Draw(mask).line(line, fill=shade, width=round(thickness * _FINE), joint="curve")
+        ImageDraw.Draw(mask).line(line, fill=opacity, width=round(width * _FINE), joint="curve")
         picture.paste(ink, mask=mask.resize(picture.size, Image.Resampling.BOX))
