@@ -77,7 +77,7 @@ def flag_table(counts: dict[str, tuple[str, int]], total: int) -> str:
             f'<rect class="bar" width="{width:.2f}" height="10"/></svg></td></tr>'
         )
     return (
-        '<figure class="chart"><figcaption>Flags<small>choose one to see its galaxies; '
+        '<figure class="chart"><figcaption>Flags<small>select one to see its galaxies; '
         "a galaxy may have several</small></figcaption>"
         '<table class="flags-table"><thead><tr><th scope="col">Flag</th><th scope="col" class="number">Galaxies</th>'
         '<th scope="col" class="number">Share</th><td></td></tr></thead>'

@@ -285,10 +285,8 @@ def _charts(cache: Cache, counts: dict[str, tuple[str, int]]) -> str:
 def _sample(good: int, listed: int, pictured: int, found: int) -> str:
     if not good:
         return "There is no galaxy to show."
-    if good == 1:
-        text = "The table lists the only galaxy. "
-    else:
-        text = f"The table lists {'all' if listed == good else f'{listed:,} of the'} {good:,} galaxies. "
+    all_of = f"all {good:,} galaxies" if good > 1 else "the only galaxy"
+    text = f"The table lists {all_of if listed == good else f'{listed:,} of the {good:,} galaxies'}. "
     if pictured == good:
         text += "It has pictures" if good == 1 else "All of them have pictures"
     else:

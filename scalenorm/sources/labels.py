@@ -143,8 +143,8 @@ def read_labels(
     names = tuple(others if columns is None else columns)
     for name in names:
         if header.count(name) != 1:
-            found = "twice" if name in header else "not"
-            raise LabelsError(f"{path}: column {name!r} is {found} among its columns: {_some(header)}")
+            found = "more than one" if name in header else "no"
+            raise LabelsError(f"{path}: {found} column {name!r}; its columns are {_some(header)}")
         if names.count(name) > 1:
             raise LabelsError(f"{path}: column {name!r} is named twice in --label-columns (label_columns=)")
     if not names:
