@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -187,11 +188,12 @@ def _chunks(selection: Selection, head: Head) -> Iterator[tuple[str, int, bytes]
 def _parts_table(selection: Selection, path: Path) -> np.ndarray:
     """Return where the pixels of a virtual cache lie, paths relative to its folder."""
     table: list[tuple[bytes, int, int, int, int, bytes]] = []
+    opened = functools.cache(Cache)  # a part is met again and again where ids of two runs alternate
     for start, source, first, count in selection.runs():
         for piece_start, part, piece_first, piece_count in source.parts or [(0, source.path, 0, len(source))]:
             low, high = max(first, piece_start), min(first + count, piece_start + piece_count)
             if low < high:
-                whole = Cache(part)
+                whole = opened(part)
                 name = part.relative_to(path.parent).as_posix().encode()
                 row = (name, start + low - first, piece_first + low - piece_start, high - low, len(whole))
                 table.append((*row, whole.attributes["stamp"].encode()))

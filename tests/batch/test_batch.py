@@ -259,7 +259,7 @@ def test_columns_without_a_name_are_no_labels(images, tmp_path):
         ("\0\1,b\n", {}, r"not a CSV file in UTF-8: its first line is '.x00.x01,b'"),
         (",".join(f"b{i}" for i in range(38)) + "\n", {}, r"among b0, b1, .*, b7 and 30 more: rename it"),
         ("id,b\ng0000,1\n" + "x" * 200_000 + ",1\n", {}, r"line 3: not CSV: field larger"),
-        ("id,b\ng0000,1\n", {"label_columns": ["d"]}, r"column 'd' is not among"),
+        ("id,b\ng0000,1\n", {"label_columns": ["d"]}, r"no column 'd'; its columns are id, b"),
     ],
 )
 def test_labels_that_cannot_be_used(images, tmp_path, text, options, message):
