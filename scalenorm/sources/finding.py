@@ -7,6 +7,7 @@ import csv
 import dataclasses
 import glob
 import os
+import posixpath
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -109,13 +110,12 @@ class _Finder:
     def id_of(self, name: str, given: str) -> str:
         if self.by_path:
             return visible(given)
-        last = name[name.rfind("/") + 1 :]
-        suffix = suffix_of(last)
-        return visible(last[: len(last) - len(suffix)] if suffix else last)
+        last = posixpath.basename(name)
+        return visible(last[: len(last) - len(suffix_of(last))])
 
     def wanted(self, name: str) -> bool:
         """Whether a file of a folder or archive is an image; counts the others."""
-        suffix = suffix_of(name[name.rfind("/") + 1 :])
+        suffix = suffix_of(posixpath.basename(name))
         if suffix in IMAGE_SUFFIXES:
             return True
         self.skipped[visible(suffix) if len(suffix) <= 16 else "(other)"] += 1
