@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import mmap
 import os
 import re
 from collections.abc import Iterator
@@ -101,7 +100,6 @@ class Cache:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         self._views: dict[str, Any] = {}
-        self._buffer: mmap.mmap | None = None
         self._stamp = _stamp(self.path)
         with _opened(self.path) as file:
             attributes = {name: _text(value) for name, value in file.attrs.items()}
@@ -194,12 +192,9 @@ class Cache:
         return self._views[name]
 
     def _mapped(self, name: str) -> np.ndarray:
-        if self._buffer is None:
-            self._check_unchanged()
-            with self.path.open("rb") as file:
-                self._buffer = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._check_unchanged()
         shape, dtype, offset = self._stored[name]
-        return np.ndarray(shape, dtype, self._buffer, offset or 0)
+        return np.asarray(np.memmap(self.path, dtype, "r", offset or 0, shape))  # a plain array is quicker to index
 
     def _check_unchanged(self) -> None:
         """Refuse a file that took this one's place: what is known of its layout would be wrong."""
