@@ -131,7 +131,7 @@ def _picture(name: str, data: bytes, caption: str) -> str:
 def _galaxies(arms: Sequence[Arm], results: Sequence[Result]) -> dict[str, tuple[Figure, str]]:
     """Draw a few test galaxies with their views, and more of them in the first view."""
     from scalenorm.reporting.drawing import as_picture, ellipse_points, limits_of
-    from scalenorm.reporting.originals import Originals
+    from scalenorm.reporting.originals import read_originals
 
     caches = {arm.cache: scalenorm.open_cache(arm.cache) for arm in arms}
     shown: dict[str, tuple[str, str]] = {}
@@ -147,22 +147,20 @@ def _galaxies(arms: Sequence[Arm], results: Sequence[Result]) -> dict[str, tuple
     rows = by_size[np.linspace(0, len(by_size) - 1, min(GALAXIES, len(by_size)) + 2).round().astype(int)[1:-1]]
     ids = [first.ids[row] for row in rows]
     crops, originals, outlines = [], [], []
-    with Originals(first, rows.tolist()) as reader:
-        for row, name in zip(rows.tolist(), ids, strict=True):
-            views = {}
-            for title, (cache, view) in shown.items():
-                here = caches[cache]
-                views[title] = np.asarray(here.view(view)[row if here is first else list(here.ids).index(name)])
-            limits = limits_of(next(iter(views.values())))
-            original = reader.read(row)
-            originals.append(None if original is None else np.asarray(as_picture(original, limits)))
-            crops.append({title: np.asarray(as_picture(crop, limits)) for title, crop in views.items()})
-            found = first.catalog[row]
-            window = np.array([(-1, -1), (-1, 1), (1, 1), (1, -1), (-1, -1)]) * found["side"] / 2
-            window += (found["window_row"], found["window_col"])
-            # matplotlib puts pixel centres, not edges, at integers.
-            ellipse = ellipse_points(found)[:, ::-1] - 0.5
-            outlines.append((ellipse, window))
+    for row, name, original in zip(rows.tolist(), ids, read_originals(first, rows.tolist()), strict=True):
+        views = {}
+        for title, (cache, view) in shown.items():
+            here = caches[cache]
+            views[title] = np.asarray(here.view(view)[row if here is first else list(here.ids).index(name)])
+        limits = limits_of(next(iter(views.values())))
+        originals.append(None if original is None else np.asarray(as_picture(original, limits)))
+        crops.append({title: np.asarray(as_picture(crop, limits)) for title, crop in views.items()})
+        found = first.catalog[row]
+        window = np.array([(-1, -1), (-1, 1), (1, 1), (1, -1), (-1, -1)]) * found["side"] / 2
+        window += (found["window_row"], found["window_col"])
+        # matplotlib puts pixel centres, not edges, at integers.
+        ellipse = ellipse_points(found)[:, ::-1] - 0.5
+        outlines.append((ellipse, window))
     view = arms[0].views[0]
     sheet = by_size[np.linspace(0, len(by_size) - 1, min(SHEET, len(by_size))).round().astype(int)]
     pixels = [np.asarray(first.view(view)[row]) for row in sheet.tolist()]

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..cache import Cache
 from ..files.errors import OutputError
 from ..files.writing import check_output, whole_file
@@ -16,7 +18,7 @@ from ..measuring.flags import describe
 from . import MARKER
 from .choosing import most_suspicious, offsets, rows_of, spread_over_sizes
 from .drawing import ELLIPSE, WINDOW, draw_measurement, fitted
-from .originals import Originals, draw_row
+from .originals import draw_rows
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
@@ -82,8 +84,7 @@ def write_montage(
         rows = most_suspicious(cache, count) if worst else spread_over_sizes(cache, count)
     if not rows:
         raise OutputError(f"{cache.path}: there is nothing to draw, all {len(cache)} images failed")
-    with Originals(cache, rows, images) as originals:
-        picture, found = draw_montage(cache, rows, originals)
+    picture, found = draw_montage(cache, rows, images)
     from PIL import PngImagePlugin
 
     about = PngImagePlugin.PngInfo()
@@ -117,16 +118,20 @@ class _Sheet:
         return left + self.draw.textlength(text, font)
 
 
-def draw_montage(cache: Cache, rows: Sequence[int], originals: Originals) -> tuple[Image.Image, int]:
+def draw_montage(
+    cache: Cache, rows: Sequence[int], images: Sequence[str | os.PathLike[str]] | None = None
+) -> tuple[Image.Image, int]:
     """Draw some rows of a cache, in two columns; return the picture and how many originals it shows."""
     sheet = _Sheet(cache, len(rows))
     _draw_head(sheet, cache)
     offset = offsets(cache)
     found = 0
-    for place, row in enumerate(rows):
+    drawn = draw_rows(cache, rows, images, sheet.tile)
+    for place, (row, (original, entry, views)) in enumerate(zip(rows, drawn, strict=True)):
         left = _MARGIN + (place % sheet.columns) * (sheet.block + _GUTTER)
         top = _MARGIN + _HEAD + (place // sheet.columns) * (sheet.tile + _CAPTION)
-        found += _draw_galaxy(sheet, cache, row, originals, left, top)
+        found += original is not None
+        _draw_galaxy(sheet, original, entry, views, left, top)
         _draw_caption(sheet, cache, row, float(offset[row]), left, top + sheet.tile + 5)
     return sheet.picture, found
 
@@ -144,10 +149,10 @@ def _draw_head(sheet: _Sheet, cache: Cache) -> None:
             sheet.text(left, _MARGIN + _HEAD - 21, name, 13, _FAINT, sheet.tile)
 
 
-def _draw_galaxy(sheet: _Sheet, cache: Cache, row: int, originals: Originals, left: int, top: int) -> bool:
-    """Draw original and views; return whether there is an original."""
+def _draw_galaxy(
+    sheet: _Sheet, original: Image.Image | None, entry: np.void, views: Sequence[Image.Image], left: int, top: int
+) -> None:
     tile = sheet.tile
-    original, entry, views = draw_row(cache, row, originals, tile)
     sheet.draw.rectangle((left, top, left + tile - 1, top + tile - 1), _EMPTY)
     if original is None:
         middle = (left + tile / 2, top + tile / 2)
@@ -158,7 +163,6 @@ def _draw_galaxy(sheet: _Sheet, cache: Cache, row: int, originals: Originals, le
         sheet.picture.paste(original, corner)
     for place, view in enumerate(views, 1):
         sheet.picture.paste(fitted(view, tile), (left + place * (tile + _GAP), top))
-    return original is not None
 
 
 def _draw_caption(sheet: _Sheet, cache: Cache, row: int, offset: float, left: int, top: int) -> None:

@@ -15,6 +15,7 @@ from ..cache import Cache
 from ..cache.recipe import Recipe
 from ..files.errors import ImageError, InputError
 from ..images.decoding import decode
+from ..images.options import DecodeOptions
 from ..sources.finding import find
 from ..sources.listing import Source, image_id
 from ..sources.reader import Reader
@@ -26,59 +27,48 @@ if TYPE_CHECKING:
 _LISTS = (".csv", ".txt", ".lst")
 
 
-class Originals:
-    """Reads the originals of some rows; use it in a ``with`` block.
+def read_originals(
+    cache: Cache, rows: Sequence[int], images: Sequence[str | os.PathLike[str]] | None = None
+) -> Iterator[np.ndarray | None]:
+    """Yield the originals of some rows, one by one, as they were decoded for measuring; None for one not to be had.
 
     They are looked for in `images` (folders, archives, files, lists), by default in the inputs of the cache, relative
     to the working folder or to the cache's own. An original has the name in the catalogue's ``source``, or else the
     row's id, and the SHA-256 in the catalogue: a file that has changed since is not shown as if it had been measured.
     """
-
-    def __init__(self, cache: Cache, rows: Sequence[int], images: Sequence[str | os.PathLike[str]] | None = None):
-        self._decode = Recipe.from_settings(cache.settings).decode
-        self._reader = Reader(self._decode.max_bytes)
-        self._catalog = cache.catalog
-        self._last: tuple[bytes, np.ndarray | None] = (b"", None)
-        self._sources = _matches(cache, rows, _stored(cache, rows) if images is None else _listed(cache, images))
-
-    def __enter__(self) -> Originals:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._reader.close()
-
-    def read(self, row: int) -> np.ndarray | None:
-        """Return the original of a row, as it was decoded for measuring; None if it is not to be had."""
-        sha256 = bytes(self._catalog["sha256"][row])
-        if self._last[0] != sha256:  # objects of one image often follow each other
-            self._last = (sha256, self._decoded(row))
-        return self._last[1]
-
-    def _decoded(self, row: int) -> np.ndarray | None:
-        source = self._sources.get(row)
-        if source is None:
-            return None
-        try:
-            data = self._reader.read(source)
-            if hashlib.sha256(data).hexdigest().encode() != self._catalog["sha256"][row]:
-                return None
-            return decode(data, source.name, self._decode)
-        except (ImageError, OSError):
-            return None
+    options = Recipe.from_settings(cache.settings).decode
+    sources = _matches(cache, rows, _stored(cache, rows) if images is None else _listed(cache, images))
+    last, pixels = b"", None
+    with Reader(options.max_bytes) as reader:
+        for row in rows:
+            sha256 = bytes(cache.catalog["sha256"][row])
+            if sha256 != last:  # objects of one image often follow each other
+                source = sources.get(row)
+                last, pixels = sha256, None if source is None else _decoded(reader, source, sha256, options)
+            yield pixels
 
 
-def draw_row(
-    cache: Cache, row: int, originals: Originals, side: int
-) -> tuple[Image.Image | None, np.void, list[Image.Image]]:
-    """Return a row's original, fitted to `side`, the catalogue row with its positions there, and its views."""
-    crops = [cache.view(name)[row] for name in cache.view_names]
-    limits = limits_of(crops[0])
-    views = [as_picture(crop, limits) for crop in crops]
-    pixels = originals.read(row)
-    if pixels is None:
-        return None, cache.catalog[row], views
-    part, found = shown_part(cache, row, pixels)
-    return fitted(as_picture(part, limits), side), found, views
+def _decoded(reader: Reader, source: Source, sha256: bytes, options: DecodeOptions) -> np.ndarray | None:
+    try:
+        data = reader.read(source)
+        return decode(data, source.name, options) if hashlib.sha256(data).hexdigest().encode() == sha256 else None
+    except (ImageError, OSError):
+        return None
+
+
+def draw_rows(
+    cache: Cache, rows: Sequence[int], images: Sequence[str | os.PathLike[str]] | None, side: int
+) -> Iterator[tuple[Image.Image | None, np.void, list[Image.Image]]]:
+    """Yield for each row its original, fitted to `side`, the catalogue row with its positions there, and its views."""
+    for row, original in zip(rows, read_originals(cache, rows, images), strict=True):
+        crops = [cache.view(name)[row] for name in cache.view_names]
+        limits = limits_of(crops[0])
+        views = [as_picture(crop, limits) for crop in crops]
+        if original is None:
+            yield None, cache.catalog[row], views
+        else:
+            part, found = shown_part(cache, row, original)
+            yield fitted(as_picture(part, limits), side), found, views
 
 
 def _listed(cache: Cache, images: Sequence[str | os.PathLike[str]]) -> Iterator[Source]:

@@ -29,7 +29,7 @@ from . import MARKER
 from .charts import flag_table, histogram
 from .choosing import good_rows, most_suspicious, offsets, spread_over_sizes, suspicion
 from .drawing import fitted
-from .originals import Originals, draw_row
+from .originals import draw_rows
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -127,15 +127,14 @@ def _pictures(
     rows = _pictured_rows(cache, listed)
     pictures = {}
     size = 0
-    with Originals(cache, rows, images) as originals:
-        for row in rows:
-            picture, entry, crops = draw_row(cache, row, originals, _ORIGINAL)
-            original = None if picture is None else _jpeg(picture)
-            views = [_jpeg(fitted(crop, min(_VIEW, max(crop.size)))) for crop in crops]
-            size += len(original or "") + sum(map(len, views))
-            if size > PICTURE_BYTES:
-                break
-            pictures[row] = (original, views, [round(float(entry[field]), 2) for field in fields])
+    drawn = draw_rows(cache, rows, images, _ORIGINAL)
+    for row, (picture, entry, crops) in zip(rows, drawn, strict=True):
+        original = None if picture is None else _jpeg(picture)
+        views = [_jpeg(fitted(crop, min(_VIEW, max(crop.size)))) for crop in crops]
+        size += len(original or "") + sum(map(len, views))
+        if size > PICTURE_BYTES:
+            break
+        pictures[row] = (original, views, [round(float(entry[field]), 2) for field in fields])
     return pictures
 
 

@@ -19,7 +19,7 @@ from scalenorm.commands import batch, export, inspect, report
 from scalenorm.commands.config import to_toml
 from scalenorm.files.errors import BatchError, InputError, LabelsError, OptionError
 from scalenorm.reporting.drawing import shown_part, surroundings
-from scalenorm.reporting.originals import Originals
+from scalenorm.reporting.originals import read_originals
 from scalenorm.sources.listing import MOST_OBJECTS, image_id, object_id
 
 SMALL = {"size": 12, "part_size": 4, "min_area": 20, "all_objects": True}
@@ -461,16 +461,15 @@ def test_reports_show_each_object(images, tmp_path):
     cache = scalenorm.open_cache(tmp_path / "out.h5")
     good = np.flatnonzero(cache.catalog["status"] == b"ok")
     field_of = {path.stem: np.asarray(Image.open(path)) for path in images.glob("[mo]*.png")}
-    with Originals(cache, good) as originals:
-        for row in good.tolist():
-            image, entry = shown_part(cache, row, originals.read(row))
-            whole, measured = field_of[cache.ids[row].partition("/")[0]], cache.catalog[row]
-            assert image.shape[:2] == (entry["height"], entry["width"])
-            assert image.shape[0] < whole.shape[0]
-            at, there = ((round(found["row"]), round(found["col"])) for found in (entry, measured))
-            np.testing.assert_array_equal(image[at], whole[there])
-            again, _ = surroundings(whole, measured)
-            np.testing.assert_array_equal(image, again)
+    for row, original in zip(good.tolist(), read_originals(cache, good.tolist()), strict=True):
+        image, entry = shown_part(cache, row, original)
+        whole, measured = field_of[cache.ids[row].partition("/")[0]], cache.catalog[row]
+        assert image.shape[:2] == (entry["height"], entry["width"])
+        assert image.shape[0] < whole.shape[0]
+        at, there = ((round(found["row"]), round(found["col"])) for found in (entry, measured))
+        np.testing.assert_array_equal(image[at], whole[there])
+        again, _ = surroundings(whole, measured)
+        np.testing.assert_array_equal(image, again)
     arguments = [str(tmp_path / "out.h5"), "--montage", str(tmp_path / "m.png"), "--html", str(tmp_path / "p.html")]
     assert report.main([*arguments, "--quiet"]) == 0
     assert report.main([str(tmp_path / "out.h5"), "--montage", str(tmp_path / "n.png"), "--ids", "many/000003"]) == 0
@@ -487,8 +486,7 @@ def test_originals_are_found_by_id_too(images, tmp_path):
     (tmp_path / "list.csv").write_text("id,path\nmany,moved/renamed.png\n")
     cache = scalenorm.open_cache(tmp_path / "out.h5")
     rows = [row for row, name in enumerate(cache.ids) if name.startswith("many/")]
-    with Originals(cache, rows, [tmp_path / "list.csv"]) as originals:
-        assert all(originals.read(row) is not None for row in rows)
+    assert all(original is not None for original in read_originals(cache, rows, [tmp_path / "list.csv"]))
 
 
 def test_export_of_objects(images, tmp_path):

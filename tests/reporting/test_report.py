@@ -26,7 +26,7 @@ from scalenorm.reporting.charts import histogram
 from scalenorm.reporting.choosing import good_rows, most_suspicious, offsets, spread_over_sizes, suspicion
 from scalenorm.reporting.drawing import ELLIPSE, WINDOW, Limits, as_picture, draw_measurement, ellipse_points, limits_of
 from scalenorm.reporting.montage import draw_montage, write_montage
-from scalenorm.reporting.originals import Originals
+from scalenorm.reporting.originals import read_originals
 from scalenorm.reporting.page import write_report
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
@@ -146,17 +146,16 @@ def test_constant_and_empty_values_have_limits():
 def test_originals_are_those_that_were_measured(cache, tmp_path):
     rows = good_rows(cache).tolist()
     sources = {row: cache.catalog["source"][row].decode() for row in rows}
-    with Originals(cache, rows) as originals:  # by the list that the cache was made from
-        for row in rows:
-            with Image.open(cache.path.parent / sources[row]) as image:
-                np.testing.assert_array_equal(originals.read(row), np.asarray(image))
+    for row, original in zip(rows, read_originals(cache, rows), strict=True):
+        with Image.open(cache.path.parent / sources[row]) as image:
+            np.testing.assert_array_equal(original, np.asarray(image))
     other = tmp_path / "elsewhere"
     shutil.copytree(cache.path.parent / "images", other / "images")
     changed, gone = rows[0], rows[1]
     Image.new("RGB", (212, 212)).save(other / sources[changed])
     (other / sources[gone]).unlink()
-    with Originals(cache, rows, [other]) as originals:
-        assert [row for row in rows if originals.read(row) is None] == [changed, gone]
+    found = zip(rows, read_originals(cache, rows, [other]), strict=True)
+    assert [row for row, original in found if original is None] == [changed, gone]
 
 
 def test_originals_of_more_inputs_than_the_cache_names(tmp_path, galaxies):
@@ -164,9 +163,9 @@ def test_originals_of_more_inputs_than_the_cache_names(tmp_path, galaxies):
     for path, image in zip(paths, galaxies.images, strict=True):
         Image.fromarray(image).save(path)
     scalenorm.convert(paths, tmp_path / "c.h5", views=["normalized"])
-    with Originals(scalenorm.open_cache(tmp_path / "c.h5"), range(8)) as originals:
-        for row in range(8):
-            np.testing.assert_array_equal(originals.read(row), galaxies.images[row])
+    originals = read_originals(scalenorm.open_cache(tmp_path / "c.h5"), range(8))
+    for image, original in zip(galaxies.images, originals, strict=True):
+        np.testing.assert_array_equal(original, image)
 
 
 def test_originals_of_merged_caches(tmp_path, galaxies, monkeypatch):
@@ -182,9 +181,9 @@ def test_originals_of_merged_caches(tmp_path, galaxies, monkeypatch):
     merged = join_caches(["1.h5", "2.h5", "3.h5"], "all.h5")
     assert merged.inputs == ["a", "b.zip", "c.npy"]
     monkeypatch.chdir("/")
-    with Originals(scalenorm.open_cache(tmp_path / "all.h5"), range(4)) as originals:
-        for row, image in zip(range(4), (1, 2, 0, 0), strict=True):
-            np.testing.assert_array_equal(originals.read(row), galaxies.images[image])
+    originals = read_originals(scalenorm.open_cache(tmp_path / "all.h5"), range(4))
+    for image, original in zip((1, 2, 0, 0), originals, strict=True):
+        np.testing.assert_array_equal(original, galaxies.images[image])
 
 
 # --- montage
@@ -197,8 +196,7 @@ def test_montage_shows_the_views_and_says_what_it_is(cache, tmp_path):
         assert picture.text["Software"] == "scalenorm-report"
         assert 700 < picture.width <= 1400
     rows = spread_over_sizes(cache, 1)
-    with Originals(cache, rows) as originals:
-        picture, _ = draw_montage(cache, rows, originals)
+    picture, _ = draw_montage(cache, rows)
     tile = (picture.width - 48 - 12) // 3
     left, top = 24 + tile + 6, 24 + 64
     shown = picture.crop((left, top, left + tile, top + tile)).resize((64, 64), Image.Resampling.BOX)
