@@ -70,7 +70,7 @@ class Sources(Sequence[Source]):
         """All ids in UTF-8, which sort as the ids do."""
         return self.rows["id"]
 
-    def take(self, order: np.ndarray | slice) -> Sources:
+    def take(self, order: Sequence[int] | np.ndarray | slice) -> Sources:
         """The sources of these numbers, in this order."""
         rows = self.rows[order].copy()
         used, rows["root"] = np.unique(rows["root"], return_inverse=True)
