@@ -148,8 +148,8 @@ def _page(cache: Cache, listed: list[int], pictures: dict[int, Any], found: int)
     contents = count_contents(cache, _FAILURES)
     flags = cache.catalog["flags"][good_rows(cache)]
     good = len(flags)
-    by_flag = {str(int(flag)): (describe(flag)[0], int(np.count_nonzero(flags & flag))) for flag in Flag}
-    counts = {value: pair for value, pair in by_flag.items() if pair[1]}
+    named = {describe(flag)[0]: str(int(flag)) for flag in Flag}
+    counts = {named[name]: (name, count) for name, count in contents.flags.items()}
     none = int(np.count_nonzero(flags == 0))
     style, script = _template("report.css"), _template("report.js")
     distributions = "Sizes and flags" if _of_objects(cache) else "Sizes, offsets and flags"
