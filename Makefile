@@ -6,8 +6,11 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 export PYTHONDONTWRITEBYTECODE ?= 1
 # A file of tests stays on one worker, which makes its caches and networks once; tests/conftest.py orders the files.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+# What goes through every kernel.
+KERNEL_TESTS := tests/kernels tests/measuring/test_measure.py tests/measuring/test_threshold.py \
+	tests/measuring/test_component.py tests/cropping/test_crop.py tests/cropping/test_many.py
 
-.PHONY: demo test quick oldest lint coverage docs bench dist clean
+.PHONY: demo test quick nojit oldest lint coverage docs bench dist clean
 
 $(VENV)/.base: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -36,6 +39,9 @@ test: $(VENV)/.compiled  ## every test
 quick: $(VENV)/.compiled  ## the tests that take a second or two, of every package
 	$(PYTEST) -m 'not slow'
 
+nojit: $(VENV)/.dev  ## the kernels as plain Python, without the compiler
+	NUMBA_DISABLE_JIT=1 $(PYTEST) -q --dist worksteal -m 'not slow' $(KERNEL_TESTS)
+
 oldest:  ## the quick tests of scalenorm with the oldest versions that setup.cfg admits; needs a Python 3.11
 	$(PYTHON) -m venv build/oldest
 	build/oldest/bin/python -m pip install -q --only-binary :all: -r tests/requirements-oldest.txt
@@ -52,7 +58,7 @@ clean:
 
 coverage: $(VENV)/.dev  ## lines run by the quick tests, kernels as plain Python
 	$(BIN)/coverage erase
-	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -p -m pytest -q -m 'not slow' tests/kernels tests/measuring/test_measure.py tests/measuring/test_threshold.py tests/measuring/test_component.py tests/cropping/test_crop.py tests/cropping/test_many.py
+	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -p -m pytest -q -m 'not slow' $(KERNEL_TESTS)
 	$(BIN)/coverage run -p -m pytest -q -m 'not slow'
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --fail-under=90 --skip-covered
@@ -64,11 +70,13 @@ docs: $(VENV)/.dev
 bench: $(VENV)/.bench  ## every benchmark, and the tables in docs and README from their results
 	$(BIN)/python benchmarks/run_all.py
 
-dist: $(VENV)/.dev  ## wheel and sdist, each installed into a fresh environment and tried
-	rm -rf dist
+dist: $(VENV)/.dev  ## wheel and sdist, installed one after the other into a fresh environment and tried
+	rm -rf dist build/try
 	$(BIN)/python -m build -o dist . >/dev/null
+	$(PYTHON) -m venv build/try
 	for package in dist/*.whl dist/*.tar.gz; do \
-		rm -rf build/try && $(PYTHON) -m venv build/try && build/try/bin/pip install -q $$package && \
+		build/try/bin/pip install -q $$package && build/try/bin/pip check && \
 		(cd build && try/bin/scalenorm-batch --version && \
-		 try/bin/python -c "import numpy, scalenorm; scalenorm.crop(numpy.eye(50))") || exit 1; \
+		 try/bin/python -c "import numpy, scalenorm; scalenorm.crop(numpy.eye(50))") && \
+		build/try/bin/pip uninstall -q -y scalenorm || exit 1; \
 	done

@@ -16,11 +16,12 @@ from scalenorm.measuring.options import MeasureOptions
 
 DTYPES = ("uint8", "uint16", "int16", "float32", "float64")
 JIT_OFF = bool(os.environ.get("NUMBA_DISABLE_JIT"))
+SHAPE = (48, 54) if JIT_OFF else (80, 90)  # more pixels than kernels take at a time
 needs_jit = pytest.mark.skipif(JIT_OFF, reason="millions of steps need the compiler")
 overflows = pytest.mark.skipif(JIT_OFF, reason="NumPy's scalars warn of overflow, compiled code does not")
 
 
-def galaxy_like(rng, shape=(80, 90), dtype="uint8", bands=3, noise=0.05):
+def galaxy_like(rng, shape=SHAPE, dtype="uint8", bands=3, noise=0.05):
     """A bright inclined ellipse near the middle, a neighbour, and noise."""
     rows, cols = np.indices(shape)
     row, col = shape[0] / 2 + rng.uniform(-3, 3), shape[1] / 2 + rng.uniform(-3, 3)

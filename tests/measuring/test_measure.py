@@ -25,7 +25,7 @@ def test_every_dtype_and_number_of_bands(rng, dtype, bands):
     assert_same(galaxy_like(rng, dtype=dtype, bands=bands))
 
 
-@pytest.mark.parametrize("shape", [(64, 64), (65, 64), (64, 65), (33, 100), (101, 31)])
+@pytest.mark.parametrize("shape", [(48, 48), (49, 48), (48, 49), (25, 90), (91, 23)])
 @pytest.mark.parametrize("margin", [0.3, 1.0, 2.5])
 @pytest.mark.parametrize("center", ["image", "galaxy", (20.25, 14.5)])
 def test_shapes_margins_and_centers(rng, shape, margin, center):
@@ -82,7 +82,7 @@ def test_layouts_give_the_same_result(rng):
     image = galaxy_like(rng, dtype="uint16")
     expected, measured = scalenorm.crop(image), scalenorm.measure(image)
     first = np.moveaxis(image, 2, 0)
-    wide = np.zeros((160, 180, 6), image.dtype)
+    wide = np.zeros((2 * image.shape[0], 2 * image.shape[1], 6), image.dtype)
     wide[::2, ::2, ::2] = image
     read_only = image.copy()
     read_only.setflags(write=False)
@@ -188,7 +188,7 @@ def test_translation_moves_the_measurement(seed, down, right):
 
 
 def test_numbers_of_numpy_are_numbers(galaxies):
-    image = galaxies.images[0]
+    image = galaxies.images[0][180:244, 170:240]
     assert scalenorm.measure(image, sigma=np.float32(1.5), margin=np.int64(2)) == scalenorm.measure(
         image, sigma=1.5, margin=2.0
     )
