@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from compiled import one_writer_at_a_time
 
 # The files that take longest, longest first: with several workers none is left alone with one of them at the end.
 LONGEST = (
     "trainer/test_backends.py",
-    "trainer/test_training.py",
     "trainer/test_experiment.py",
+    "trainer/test_training.py",
+    "measuring/test_measure.py",
     "batch/test_interruption.py",
     "trainer/test_evaluation.py",
-    "measuring/test_measure.py",
-    "batch/test_batch.py",
     "project/test_examples.py",
+    "batch/test_batch.py",
     "project/test_docs.py",
+    "commands/test_cli.py",
+    "measuring/test_onecall.py",
+    "batch/test_all_objects.py",
+    "simulation/test_simulation.py",
 )
 
 
@@ -33,23 +36,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure() -> None:
-    """One worker of pytest-xdist at a time writes to Numba's cache.
-
-    Numba looks for a free file name and then takes it: two processes that compile one kernel for different dtypes can
-    take the same, and the next one loads the machine code of the wrong dtype.
-    """
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        return
-    from numba.core.caching import IndexDataCacheFile
-
-    save = IndexDataCacheFile.save
-
-    def save_alone(self, key, data):
-        with open(Path(tempfile.gettempdir()) / f"scalenorm-tests-{os.getuid()}.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            save(self, key, data)
-
-    IndexDataCacheFile.save = save_alone
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        one_writer_at_a_time()
 
 
 @pytest.fixture(scope="session")

@@ -152,6 +152,7 @@ def test_a_neighbour_is_farther_out_than_the_galaxy(alone):
     assert min(relative_light) < 0.5
 
 
+@pytest.mark.slow
 def test_answers_obey_the_decision_tree(small):
     assert list(small.answer_names) == [
         f"Class{q}.{a}" for q, size in enumerate(QUESTION_SIZES, 1) for a in range(1, size + 1)
@@ -165,6 +166,7 @@ def test_answers_obey_the_decision_tree(small):
         np.testing.assert_allclose(total, np.broadcast_to(parent, total.shape), rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_answers_are_as_varied_as_in_the_survey(small):
     survey = np.array(SURVEY_MEANS.split(), dtype=float)
     assert np.abs(small.answers.mean(axis=0) - survey).max() < 0.05
@@ -180,6 +182,7 @@ def test_sizes_are_those_of_the_survey():
     assert np.log(axis).std() == pytest.approx(0.20, abs=0.03)
 
 
+@pytest.mark.slow
 def test_pictures_foretell_answers(small):
     """Ridge regression on 16 x 16 pixels of the centre beats the mean answer on galaxies it has not seen."""
     pixels = small.images[:, 16:48, 16:48].reshape(-1, 16, 2, 16, 2, 3).mean(axis=(2, 4)).reshape(1500, -1)

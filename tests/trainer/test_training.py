@@ -66,6 +66,7 @@ def undisturbed(cache, recipe, tmp_path_factory):
     return train(cache, tmp_path_factory.mktemp("undisturbed") / "run", recipe=recipe, seed=5)
 
 
+@pytest.mark.slow
 def test_run_folder(undisturbed, cache):
     names = sorted(path.name for path in undisturbed.folder.iterdir())
     assert names == [
@@ -155,6 +156,7 @@ def test_two_processes_do_not_train_in_one_folder(undisturbed, tmp_path):
     assert not (folder / ".lock").exists()
 
 
+@pytest.mark.slow
 def test_complete_runs_are_left_alone(undisturbed):
     before = outcome(undisturbed)
     lines = []
@@ -236,6 +238,7 @@ def test_moving_average_of_the_weights(optimizer):
         assert not np.allclose(found, last, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_last_weights_are_the_average(undisturbed):
     """`last` is the moving average, not the weights that went on training."""
     state = State.load(undisturbed.state_path)
@@ -267,6 +270,7 @@ def test_it_learns(tmp_path):
     assert run.metrics["deterministic"]["mse"] < 0.4 * run.metrics["baselines"]["mean_answer"]["mse"]
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_one_line(cache, undisturbed, tmp_path, monkeypatch):
     (tmp_path / "there").mkdir()
     for error, arguments in {
@@ -301,6 +305,7 @@ def test_a_backend_that_only_predicts(cache, tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_damaged_runs_are_one_line(undisturbed, tmp_path):
     folder = shutil.copytree(undisturbed.folder, tmp_path / "run")
     for name, read in (
@@ -318,6 +323,7 @@ def test_damaged_runs_are_one_line(undisturbed, tmp_path):
         load_run(folder / "state.npz")
 
 
+@pytest.mark.slow
 def test_resume_refuses_another_cache_or_backend(undisturbed, cache, tmp_path):
     folder = shutil.copytree(undisturbed.folder, tmp_path / "run")
     (folder / "metrics.json").unlink()
