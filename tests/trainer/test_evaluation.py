@@ -144,6 +144,7 @@ def test_a_cache_of_failed_images_has_no_answers(run, tmp_path):
         predict(run, path)
 
 
+@pytest.mark.slow
 def test_commands(cache, tmp_path, capsys):
     folder = tmp_path / "run"
     arguments = [str(cache), "-o", str(folder), "--width", "0.05", "--epochs", "1", "--no-augmentation"]

@@ -13,6 +13,7 @@ import time
 import h5py
 import numpy as np
 import pytest
+from conftest import sky_blobs, write_cache
 
 import galaxy_trainer
 import scalenorm
@@ -250,17 +251,19 @@ def test_files_of_arms_that_do_not_fit(content, error, tmp_path):
         arms_of(path, views=None, recipe=TINY)
 
 
-def test_what_does_not_fit_is_refused_before_anything_is_made(cache, galaxies, tmp_path):
+def test_what_does_not_fit_is_refused_before_anything_is_made(cache, tmp_path):
     def arm(name, path):
         return Arm(name=name, cache=str(path), views=("normalized",), recipe=TINY)
 
+    images, labels = sky_blobs(60, size=16)
+    other = write_cache(tmp_path / "other.h5", {"normalized": images}, labels=labels)
     output = tmp_path / "experiment"
     with pytest.raises(TrainerError, match="two arms or more with different names, got: a, a"):
         compare([arm("a", cache), arm("a", cache)], output)
     with pytest.raises(TrainerError, match="two arms or more"):
         compare([arm("a", cache)], output)
     with pytest.raises(TrainerError, match=r"not the same labelled galaxies as .*small\.h5"):
-        compare([arm("a", cache), arm("b", galaxies)], output)
+        compare([arm("a", cache), arm("b", other)], output)
     with pytest.raises(TrainerError, match=r"arm 'a/b': its name becomes a folder name"):
         compare([arm("a/b", cache), arm("b", cache)], output)
     with pytest.raises(TrainerError, match="seeds must be positive, got 0"):
