@@ -11,6 +11,8 @@ import numpy as np
 from .compile import kernel
 from .constants import BLOCK, CHUNK, LANES, RGBA, WEIGHTED
 
+_HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
+
 
 @kernel
 def split_bands(pixels, kind, planes, count):
@@ -66,7 +68,8 @@ def block_peaks(values, size, factor, peaks):
         peak = part[0]
         for x in range(len(part)):
             peak = part[x] if part[x] > peak else peak
-        peaks[block] = factor * peak
+        peaks[block] = peak
+        peaks[block] *= factor  # in their type, not in that of the values
 
 
 @kernel
@@ -110,7 +113,7 @@ def exact_sums(pixels, kind, weights, valid, level, totals, peaks):
     if kind is None or kind == RGBA:
         most = 10000
     planes = np.empty((3, CHUNK), pixels.dtype)
-    total = high = low = 0
+    total, high, low = 0, np.uint64(0), np.uint64(0)
     for start in range(0, count, CHUNK):
         stop = min(start + CHUNK, count)
         chunk, grey = pixels[start * bands : stop * bands], level[: stop - start]
@@ -125,8 +128,8 @@ def exact_sums(pixels, kind, weights, valid, level, totals, peaks):
                         plane[x] *= keep[x]
             levels, squares = byte_sums(planes, len(grey), totals)
             total += levels
-            high += squares >> 32
-            low += squares & 0xFFFFFFFF
+            high += np.uint64(squares) >> _HALF
+            low += np.uint64(squares) & _LOW
             continue
         grey_levels(chunk, kind, weights, planes, grey)
         if len(valid):
@@ -136,8 +139,9 @@ def exact_sums(pixels, kind, weights, valid, level, totals, peaks):
         for x in range(len(grey)):  # g is below 2^31 and 2^32 pixels are too many: neither sum reaches 2^63
             g = np.int64(grey[x])
             total += g
-            high += (g * g) >> 32
-            low += (g * g) & 0xFFFFFFFF
+            square = np.uint64(g * g)  # many processors shift vectors of unsigned integers only
+            high += square >> _HALF
+            low += square & _LOW
         for band in range(bands):
             added = np.int32(0)  # CHUNK values of 16 bits sum to less than 2^27
             if len(valid):
@@ -315,7 +319,7 @@ def float_sky(pixels, kind, weights, valid, cutoff, level, peaks, totals):
     bands = len(weights)
     count = len(pixels) // bands
     lanes, planes = np.zeros(BLOCK * bands), np.empty((3, BLOCK), pixels.dtype)
-    sky, values = np.empty(BLOCK, np.uint8), np.empty(BLOCK)
+    sky, use, values = np.empty(BLOCK, np.uint8), np.empty(BLOCK * bands, np.uint8), np.empty(BLOCK)
     used = 0
     for block in range(len(peaks)):
         start, stop = block * BLOCK, min((block + 1) * BLOCK, count)
@@ -332,11 +336,20 @@ def float_sky(pixels, kind, weights, valid, cutoff, level, peaks, totals):
             keep = valid[start:stop]
             for x in range(len(grey)):
                 sky[x] &= keep[x]
+        below = np.int32(0)
         for x in range(len(grey)):
-            used += sky[x]
-        for x in range(len(grey)):
-            for band in range(bands):
-                lanes[bands * x + band] += part[bands * x + band] if sky[x] else 0
+            below = np.int32(below + sky[x])
+        used += below
+        if kind is None:  # strides must be constants
+            for x in range(len(grey)):
+                use[3 * x], use[3 * x + 1], use[3 * x + 2] = sky[x], sky[x], sky[x]
+        else:
+            for x in range(len(grey)):
+                for band in range(bands):
+                    use[bands * x + band] = sky[x]
+        for x in range(len(part)):
+            value = part[x]  # read in any case: a read that depends on the mask would be a branch
+            lanes[x] += value if use[x] else 0
     for band in range(bands):
         for x in range(BLOCK):
             values[x] = lanes[bands * x + band]
