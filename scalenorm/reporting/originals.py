@@ -43,17 +43,18 @@ def read_originals(
         for row in rows:
             sha256 = bytes(cache.catalog["sha256"][row])
             if sha256 != last:  # objects of one image often follow each other
-                source = sources.get(row)
-                last, pixels = sha256, None if source is None else _decoded(reader, source, sha256, options)
+                last, pixels = sha256, _decoded(reader, sources[row], sha256, options)
             yield pixels
 
 
-def _decoded(reader: Reader, source: Source, sha256: bytes, options: DecodeOptions) -> np.ndarray | None:
-    try:
-        data = reader.read(source)
-        return decode(data, source.name, options) if hashlib.sha256(data).hexdigest().encode() == sha256 else None
-    except (ImageError, OSError):
-        return None
+def _decoded(reader: Reader, sources: Iterable[Source], sha256: bytes, options: DecodeOptions) -> np.ndarray | None:
+    """Decode the first of some sources that has the bytes of this hash."""
+    for source in sources:
+        with contextlib.suppress(ImageError, OSError):
+            data = reader.read(source)
+            if hashlib.sha256(data).hexdigest().encode() == sha256:
+                return decode(data, source.name, options)
+    return None
 
 
 def draw_rows(
@@ -94,7 +95,8 @@ def _stored(cache: Cache, rows: Sequence[int]) -> Iterator[Source]:
                 yield Source(cache.ids[row], str(path / inside), None, None, inside)
 
 
-def _matches(cache: Cache, rows: Sequence[int], sources: Iterable[Source]) -> dict[int, Source]:
+def _matches(cache: Cache, rows: Sequence[int], sources: Iterable[Source]) -> dict[int, list[Source]]:
+    """Return for each row the sources of its name, and then those of its id: files in two folders may have one name."""
     by_name: dict[str, list[int]] = {}
     by_id: dict[str, list[int]] = {}
     all_objects = cache.settings.get("all_objects")
@@ -102,11 +104,11 @@ def _matches(cache: Cache, rows: Sequence[int], sources: Iterable[Source]) -> di
         by_name.setdefault(cache.catalog["source"][row].decode(), []).append(row)
         identifier = cache.ids[row]
         by_id.setdefault(image_id(identifier) or identifier if all_objects else identifier, []).append(row)
-    found: dict[int, Source] = {}
-    likely: dict[int, Source] = {}
+    named: dict[int, list[Source]] = {row: [] for row in rows}
+    likely: dict[int, list[Source]] = {row: [] for row in rows}
     for source in sources:
         for row in by_name.get(source.name, ()):
-            found.setdefault(row, source)
+            named[row].append(source)
         for row in by_id.get(source.id, ()):
-            likely.setdefault(row, source)
-    return {**likely, **found}
+            likely[row].append(source)
+    return {row: named[row] + likely[row] for row in rows}

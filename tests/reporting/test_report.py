@@ -168,6 +168,18 @@ def test_originals_of_more_inputs_than_the_cache_names(tmp_path, galaxies):
         np.testing.assert_array_equal(original, image)
 
 
+def test_originals_of_one_name_in_two_folders(tmp_path, galaxies):
+    for name, image in zip(("a", "b"), galaxies.images, strict=False):
+        (tmp_path / name).mkdir()
+        Image.fromarray(image).save(tmp_path / name / "same.png")
+    folders = [tmp_path / "a", tmp_path / "b"]
+    scalenorm.convert(folders, tmp_path / "c.h5", views=["normalized"], id_from="path")
+    cache = scalenorm.open_cache(tmp_path / "c.h5")
+    for images in (None, folders):
+        for image, original in zip(galaxies.images[:2], read_originals(cache, [0, 1], images), strict=True):
+            np.testing.assert_array_equal(original, image)
+
+
 def test_originals_of_merged_caches(tmp_path, galaxies, monkeypatch):
     """From a folder, an archive and a stack; named by paths that lead there from the cache's folder too."""
     (tmp_path / "a").mkdir()
