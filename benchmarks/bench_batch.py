@@ -13,7 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import common
@@ -22,15 +24,22 @@ import simplejpeg
 from PIL import Image
 
 from scalenorm.cropping.crop import measure_and_crop
+from scalenorm.images.decoding import decode_masked
+from scalenorm.images.options import DecodeOptions
 from scalenorm.measuring.options import MeasureOptions
 
 BATCH = Path(sys.executable).parent / "scalenorm-batch"
+VIEWS = {"one view": "normalized", "three views": "normalized,center-64,center-256"}
 GOALS = {
-    "folder to cache / decode-only, rate, 2 workers": ">= 0.90",
-    "folder to cache / decode-only, rate, 1 worker": "",
-    "folder to cache / scikit-image with joblib processes, rate": ">= 14",
-    "2 workers / 1 worker, rate": ">= 1.9",
+    "command / decode-only, rate, one view, 2 workers": ">= 0.60",
+    "command / decode-only, rate, one view, 1 worker": ">= 0.64",
+    "command / decode-only, rate, three views, 2 workers": ">= 0.54",
+    "command / decode-only, rate, three views, 1 worker": ">= 0.58",
+    "command / bare loop, rate, one view, 2 workers": ">= 0.9",
+    "2 workers / 1 worker, rate, one view": ">= 1.75",
+    "command / scikit-image in joblib processes, rate, one view": ">= 8 on Intel, >= 5.5 on Zen 5",
 }
+OTHERS = {"16-bit PNG": ".png", "float32 FITS": ".fits"}
 
 
 def write_list(path: Path, files: list[Path], count: int) -> Path:
@@ -42,36 +51,40 @@ def write_list(path: Path, files: list[Path], count: int) -> Path:
     return path
 
 
-def convert(list_file: Path, jobs: int, backend: str = "threads") -> float:
+def convert(list_file: Path, views: str, jobs: int, backend: str = "threads") -> float:
     """Seconds of one run of the command."""
     output = list_file.with_suffix(f".{jobs}.h5")
     output.unlink(missing_ok=True)
     start = time.perf_counter()
-    options = ["--jobs", str(jobs), "--backend", backend, "--quiet"]
+    options = ["--views", views, "--jobs", str(jobs), "--backend", backend, "--quiet"]
     subprocess.run([BATCH, "--list", list_file, output, *options], check=True)
     seconds = time.perf_counter() - start
     output.unlink()
     return seconds
 
 
-def decode_only(files: list[Path], count: int, jobs: int, *, crop: bool = False) -> float:
-    """Seconds to read and decode ``count`` files, each worker into its own buffer, 64 files a task.
+def decode_only(files: list[Path], count: int, jobs: int, views: str | None = None) -> float:
+    """Seconds to read and decode ``count`` files, JPEGs each into its worker's own buffer, 64 files a task.
 
-    With ``crop`` the three views are measured and cut as well, and thrown away: what the command does to each image
-    less hash, catalogue and files. No pipeline around the same kernels can be faster.
+    With ``views`` they are measured and cut as well, and thrown away: what the command does to each image less hash,
+    catalogue and files. No pipeline around the same kernels can be faster.
     """
-    options, views = MeasureOptions(channel_axis=-1), ("normalized", "center-64", "center-256")
+    options, decoding = MeasureOptions(channel_axis=-1), DecodeOptions(dtype="uint16")
 
     def decode(start: int) -> None:
         buffer = None
         for index in range(start, min(start + 64, count)):
-            data = files[index % len(files)].read_bytes()
-            if buffer is None:
-                height, width, _, _ = simplejpeg.decode_jpeg_header(data)
-                buffer = np.empty((height, width, 3), np.uint8)
-            simplejpeg.decode_jpeg(data, buffer=buffer)
-            if crop:
-                measure_and_crop(buffer, views, 64, options)
+            path = files[index % len(files)]
+            data = path.read_bytes()
+            if path.suffix == ".jpg":
+                if buffer is None:
+                    height, width, _, _ = simplejpeg.decode_jpeg_header(data)
+                    buffer = np.empty((height, width, 3), np.uint8)
+                image = simplejpeg.decode_jpeg(data, buffer=buffer)
+            else:
+                image = decode_masked(data, path.name, decoding)[0]
+            if views is not None:
+                measure_and_crop(image, views.split(","), 64, options)
 
     start = time.perf_counter()
     with ThreadPoolExecutor(jobs) as pool:
@@ -98,6 +111,21 @@ def papers_way(files: list[Path], count: int, jobs: int) -> float:
         return time.perf_counter() - start
 
 
+def write_others(folder: Path, files: list[Path]) -> dict[str, list[Path]]:
+    """The first images as 16-bit PNG, and their green band as float32 FITS."""
+    import cv2
+    from astropy.io import fits
+
+    written: dict[str, list[Path]] = {kind: [] for kind in OTHERS}
+    for number, path in enumerate(files[:200]):
+        image = np.asarray(Image.open(path))
+        for kind, ending in OTHERS.items():
+            written[kind].append(folder / f"{number:04d}{ending}")
+        cv2.imwrite(str(written["16-bit PNG"][-1]), image[:, :, ::-1].astype(np.uint16) * 257)
+        fits.writeto(written["float32 FITS"][-1], image[:, :, 1].astype(np.float32))
+    return written
+
+
 def main() -> None:
     arguments = common.parser(__doc__)
     arguments.add_argument("--count", type=int, default=20000, help="images of a long run (default %(default)s)")
@@ -105,6 +133,8 @@ def main() -> None:
     arguments.set_defaults(rounds=3)
     options = arguments.parse_args()
     common.print_environment()
+    jobs, long, short = options.jobs, options.count, 1024
+    seconds: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if options.images:
@@ -114,68 +144,85 @@ def main() -> None:
             for index, image in enumerate(common.load_images(None, 200)):
                 files.append(folder / f"{index:04d}.jpg")
                 Image.fromarray(image).save(files[-1], quality=90)
-        jobs, long, short = options.jobs, options.count, 1024
-        lists = {n: write_list(folder / f"{n}.csv", files, n) for n in (short, long)}
-        rows: dict[str, list[float]] = {}
-        convert(lists[short], jobs)  # warm: kernels compiled, files in the page cache
-        for _ in range(options.rounds):
-            for key, run in (
-                (f"command, {jobs} workers, short", lambda: convert(lists[short], jobs)),
-                (f"command, {jobs} workers, long", lambda: convert(lists[long], jobs)),
-                (f"command, {jobs} processes, short", lambda: convert(lists[short], jobs, "loky")),
-                (f"command, {jobs} processes, long", lambda: convert(lists[long], jobs, "loky")),
-                (f"decode only, {jobs} workers", lambda: decode_only(files, long, jobs)),
-                (f"decode and crop only, {jobs} workers", lambda: decode_only(files, long, jobs, crop=True)),
-                ("decode and crop only, 1 worker", lambda: decode_only(files, long, 1, crop=True)),
-                ("command, 1 worker, short", lambda: convert(lists[short], 1)),
-                ("command, 1 worker, long", lambda: convert(lists[long], 1)),
-                ("decode only, 1 worker", lambda: decode_only(files, long, 1)),
-                ("scikit-image, joblib processes", lambda: papers_way(files, max(200, long // 50), jobs)),
-            ):
-                rows.setdefault(key, []).append(run())
-                print(f"  {key:<40} {rows[key][-1]:8.2f} s", flush=True)
-    median = {key: float(np.median(values)) for key, values in rows.items()}
-    rates = {
-        f"command, {jobs} workers": (long - short)
-        / (median[f"command, {jobs} workers, long"] - median[f"command, {jobs} workers, short"]),
-        "command, 1 worker": (long - short) / (median["command, 1 worker, long"] - median["command, 1 worker, short"]),
-        f"command, {jobs} processes": (long - short)
-        / (median[f"command, {jobs} processes, long"] - median[f"command, {jobs} processes, short"]),
-        f"decode only, {jobs} workers": long / median[f"decode only, {jobs} workers"],
-        "decode only, 1 worker": long / median["decode only, 1 worker"],
-        f"decode and crop only, {jobs} workers": long / median[f"decode and crop only, {jobs} workers"],
-        "decode and crop only, 1 worker": long / median["decode and crop only, 1 worker"],
-        "scikit-image, joblib processes": max(200, long // 50) / median["scikit-image, joblib processes"],
-    }
-    startup = median[f"command, {jobs} workers, short"] - short / rates[f"command, {jobs} workers"]
+        runs: dict[str, tuple[int, Callable[[], float]]] = {}  # images, and what makes them
+        for workers in (jobs, 1):
+            runs[f"decode only, {_workers(workers)}"] = long, partial(decode_only, files, long, workers)
+        for view, names in VIEWS.items():
+            for workers, backend in ((jobs, "threads"), (1, "threads"), (jobs, "loky")):
+                who = _workers(workers) if backend == "threads" else f"{workers} processes"
+                for count in (short, long):
+                    listed = write_list(folder / f"{count}.csv", files, count)
+                    runs[f"command, {view}, {who}, {count}"] = count, partial(convert, listed, names, workers, backend)
+            for workers in (jobs, 1):
+                runs[f"bare loop, {view}, {_workers(workers)}"] = (
+                    long,
+                    partial(decode_only, files, long, workers, names),
+                )
+        few = max(200, long // 50)
+        runs["scikit-image, joblib processes"] = few, partial(papers_way, files, few, jobs)
+        for kind, others in write_others(folder, files).items():
+            count = long // 4
+            runs[f"decode only, {kind}, {_workers(jobs)}"] = count, partial(decode_only, others, count, jobs)
+            for size in (short, count):
+                listed = write_list(folder / f"{kind}-{size}.csv", others, size)
+                runs[f"command, {kind}, {_workers(jobs)}, {size}"] = (
+                    size,
+                    partial(convert, listed, VIEWS["one view"], jobs),
+                )
+        for turn in range(options.rounds):
+            if not turn:  # kernels compiled, files in the page cache
+                for view in VIEWS.values():
+                    convert(folder / f"{short}.csv", view, jobs)
+                for kind in OTHERS:
+                    convert(folder / f"{kind}-{short}.csv", VIEWS["one view"], jobs)
+            for key, (_, make) in runs.items():
+                seconds.setdefault(key, []).append(make())
+                print(f"  {key:<50} {seconds[key][-1]:8.2f} s", flush=True)
+    median = {key: float(np.median(values)) for key, values in seconds.items()}
+    rates, starts = {}, {}
+    for key, (count, _) in runs.items():
+        if not key.startswith("command"):
+            rates[key] = count / median[key]
+        elif count != short:
+            what, begun = key.rpartition(", ")[0], median[f"{key.rpartition(', ')[0]}, {short}"]
+            rates[what] = (count - short) / (median[key] - begun)
+            starts[what] = begun - short / rates[what]
+    ratios = {}
+    for view in VIEWS:
+        for workers in (jobs, 1):
+            who = _workers(workers)
+            command = rates[f"command, {view}, {who}"]
+            ratios[f"command / decode-only, rate, {view}, {who}"] = command / rates[f"decode only, {who}"]
+            ratios[f"command / bare loop, rate, {view}, {who}"] = command / rates[f"bare loop, {view}, {who}"]
+        one = rates[f"command, {view}, 1 worker"]
+        ratios[f"{_workers(jobs)} / 1 worker, rate, {view}"] = rates[f"command, {view}, {_workers(jobs)}"] / one
+        ratios[f"{jobs} processes / 1 worker, rate, {view}"] = rates[f"command, {view}, {jobs} processes"] / one
+    ratios["command / scikit-image in joblib processes, rate, one view"] = (
+        rates[f"command, one view, {_workers(jobs)}"] / rates["scikit-image, joblib processes"]
+    )
+    for kind in OTHERS:
+        ratios[f"command / decode-only, rate, {kind}, {_workers(jobs)}"] = (
+            rates[f"command, {kind}, {_workers(jobs)}"] / rates[f"decode only, {kind}, {_workers(jobs)}"]
+        )
     print("\nsteady rates, images/s")
     for key, rate in rates.items():
-        print(f"  {key:<40} {rate:8.0f}")
-    print(f"  start-up of the command: {startup:.2f} s")
-    ratios = {
-        f"folder to cache / decode-only, rate, {jobs} workers": rates[f"command, {jobs} workers"]
-        / rates[f"decode only, {jobs} workers"],
-        "folder to cache / decode-only, rate, 1 worker": rates["command, 1 worker"] / rates["decode only, 1 worker"],
-        f"folder to cache / decode and crop only, rate, {jobs} workers": rates[f"command, {jobs} workers"]
-        / rates[f"decode and crop only, {jobs} workers"],
-        "folder to cache / decode and crop only, rate, 1 worker": rates["command, 1 worker"]
-        / rates["decode and crop only, 1 worker"],
-        "folder to cache / scikit-image with joblib processes, rate": rates[f"command, {jobs} workers"]
-        / rates["scikit-image, joblib processes"],
-        f"{jobs} processes / 1 worker, rate": rates[f"command, {jobs} processes"] / rates["command, 1 worker"],
-        f"{jobs} workers / 1 worker, rate": rates[f"command, {jobs} workers"] / rates["command, 1 worker"],
-    }
+        print(f"  {key:<50} {rate:8.0f}" + (f"   start-up {starts[key]:.2f} s" if key in starts else ""))
     common.print_ratios(ratios, GOALS)
-    print(f"\nat this rate the paper's 61,578 images take {61578 / rates[f'command, {jobs} workers']:.0f} s "
+    rate = rates[f"command, three views, {_workers(jobs)}"]
+    print(f"\nat this rate the paper's 61,578 images take {61578 / rate:.0f} s "
           "(about 20 minutes with 4 threads there, on a machine of 2016)")  # fmt: skip
     common.save(
         "batch",
         {
-            "source": "real images" if options.images else "simulated galaxies",
-            "seconds": rows, "rates": rates, "startup_s": startup, "count": long, "ratios": ratios, "goals": GOALS,
+            "source": "real images" if options.images else "simulated galaxies", "seconds": seconds, "rates": rates,
+            "startup_s": starts, "count": long, "ratios": ratios, "goals": GOALS,
         },
         options.output,
     )  # fmt: skip
+
+
+def _workers(count: int) -> str:
+    return "1 worker" if count == 1 else f"{count} workers"
 
 
 if __name__ == "__main__":

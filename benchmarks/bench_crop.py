@@ -25,17 +25,27 @@ import skimage.measure
 import skimage.transform
 
 import scalenorm
+from scalenorm import kernels
+from scalenorm.measuring.foreground import find_foreground
+from scalenorm.measuring.frame import as_frame
+from scalenorm.measuring.options import MeasureOptions
+from scalenorm.measuring.quality import CONTRAST, SKY_STEP
+from scalenorm.measuring.threshold import find_threshold
 
 cv2.setNumThreads(1)
 MANY = 1000  # stamps of crop_many
 VIEWS = ("normalized", "center-64", "center-256")
 LUMA = np.array([0.2125, 0.7154, 0.0721])
 GOALS = {
-    "scikit-image / crop": ">= 50",
-    "OpenCV floodFill / crop": ">= 2.5",
-    "crop / (np.mean + np.std of the float grey)": "<= 0.45",
-    "crop / reading the image from memory": "<= 4",
-    "three views / one view": "<= 1.3",
+    "scikit-image / crop": ">= 36",
+    "OpenCV floodFill / crop": ">= 2.0 on Intel, >= 4.3 on Zen 5",
+    "crop / (np.mean + np.std of the float grey)": "<= 0.55",
+    "three views / one view": "<= 1.27",
+    "uint16 / uint8, crop": "<= 1.5",
+    "float32 / uint8, crop": "<= 2.5",
+    "crop / (np.mean + np.std), float32 stamp of 128 x 128": "<= 2.2",
+    "crop_many / kernels alone, float32 stamps, 1 thread": "<= 1.15",
+    "crop_many, 2 threads / 1 thread, rate": ">= 1.8",
     "ns per pixel at 8192 / at 424": "<= 1.3",
     "first crop in a process / first trivial cached kernel": "<= 1.5",
 }
@@ -173,6 +183,109 @@ scalenorm.crop(image)
 """
 
 
+FIRST = """
+import scalenorm
+image = np.zeros((424, 424, 3), np.uint8)
+image[200:230, 190:220] = 200
+start = time.perf_counter()
+for do, pixels in ((scalenorm.crop, image), (scalenorm.measure, image), (scalenorm.crop, image.astype(np.float32))):
+    before = time.perf_counter()
+    do(pixels)
+    print(time.perf_counter() - before, end=" ")
+"""
+
+
+def compile_all() -> dict[str, float]:
+    """Seconds of the first calls with an empty cache of Numba, one after the other in one process."""
+    with tempfile.TemporaryDirectory() as folder:
+        script = f"import time, numpy as np\n{FIRST}"
+        found = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True,
+            env={**os.environ, "NUMBA_CACHE_DIR": folder},
+        )  # fmt: skip
+    names = ("crop of uint8", "measure of uint8, after it", "crop of float32, after it")
+    return dict(zip(names, map(float, found.stdout.split()), strict=True))
+
+
+def profile(images, rounds):
+    """Seconds of each step's kernel by itself, and of the whole, an image."""
+    options = MeasureOptions()
+    steps = {
+        name: [] for name in ("sums and threshold", "foreground and sky", "component", "ellipse", "flags", "resampling")
+    }
+    for image in images:
+        frame = as_frame(image, options)
+        threshold = find_threshold(frame, options)
+        mask = find_foreground(frame, threshold).mask
+        marked, found = mask.copy(), scalenorm.measure(image)
+        moments, bbox, ellipse = np.zeros(8, np.int64), np.zeros(4, np.int64), np.empty(5)
+        kernels.component.find_component(212, 212, marked, moments, bbox)
+        box = np.array(
+            [[found.window_row + 0.5 - found.side / 2, found.window_col + 0.5 - found.side / 2, found.side / 64, 0.0]]
+        )
+        out, crop_sky = np.empty((1, 64, 64 * frame.bands), frame.rows.dtype), np.array(found.sky, frame.crop_dtype)
+        before = frame.pixels, frame.kind, frame.weights, frame.valid_pixels
+        sums, over, result = threshold.sums, np.zeros(frame.bands, np.int64), np.empty(2)
+        window = np.concatenate([box[0, :2], box[0, :2] + found.side]).clip(0, 424).astype(np.int64)
+        steps["sums and threshold"].append(
+            functools.partial(kernels.threshold.exact_threshold, *before, frame.level, frame.scale, *sums, result)
+        )
+        steps["foreground and sky"].append(functools.partial(
+            kernels.grey.find_foreground, *before, threshold.cutoff, frame.level, sums.peaks, over, mask.reshape(-1)
+        ))  # fmt: skip
+        steps["component"].append(functools.partial(fill, mask.copy(), mask.copy(), moments.copy(), bbox.copy()))
+        steps["ellipse"].append(functools.partial(kernels.ellipse.fit_ellipse, moments, ellipse))
+        steps["flags"].append(functools.partial(
+            kernels.regions.inspect_region, frame.rows, *before[1:], threshold.cutoff, frame.level, marked, marked,
+            True, bbox, tuple(window.tolist()), SKY_STEP, CONTRAST, frame.rows, frame.bands, 255,
+        ))  # fmt: skip
+        steps["resampling"].append(
+            functools.partial(kernels.resample.resample_windows, frame.rows, box, crop_sky, True, out)
+        )
+    contenders = {name: over_all(calls) for name, calls in steps.items()}
+    contenders["copying the mask"] = over_all(
+        [functools.partial(np.copyto, call.args[0], call.args[1]) for call in steps["component"]]
+    )
+    contenders |= {"crop": over(scalenorm.crop, images), "measure": over(scalenorm.measure, images)}
+    found = common.interleave(contenders, rounds, len(images))
+    copying = found.pop("copying the mask")["median"]
+    found["component"] = {key: value - copying for key, value in found["component"].items()}
+    return found
+
+
+def kernels_alone(images):
+    """The compiled call for each image, as `crop` makes it, and nothing else."""
+    frames = [as_frame(image, MeasureOptions()) for image in images]
+    height, width = images[0].shape
+    mask, numbers, integers = np.empty((height, width), np.uint8), np.empty(10), np.zeros(17, np.int64)
+    position, box, sky = np.array([(height - 1) / 2, (width - 1) / 2]), np.zeros((1, 4)), np.empty(1)
+    crop_sky, out = np.empty(1, frames[0].crop_dtype), np.empty((1, 64, 64), np.float32)
+
+    def run():
+        for f in frames:
+            box[0] = 0
+            kernels.galaxy.measure_and_crop(
+                f.rows, f.kind, f.weights, f.scale, f.valid_pixels, f.level, 1.0, 1.0, height // 2, width // 2,
+                position, SKY_STEP, CONTRAST, -1, False, mask, sky, integers, numbers, box, crop_sky, False, out,
+            )  # fmt: skip
+
+    return run
+
+
+def fill(mask, fresh, moments, bbox):
+    np.copyto(mask, fresh)
+    moments[:] = 0
+    kernels.component.find_component(212, 212, mask, moments, bbox)
+
+
+def over_all(calls):
+    def run():
+        for call in calls:
+            call()
+
+    return run
+
+
 def main() -> None:
     arguments = common.parser(__doc__)
     arguments.add_argument("--count", type=int, default=40, help="images a round (default %(default)s)")
@@ -241,6 +354,8 @@ def main() -> None:
         kinds[f"crop_many of {MANY} float32 stamps, threads: {threads}"] = functools.partial(
             scalenorm.crop_many, many, n_jobs=threads
         )
+    alone = "kernels alone, float32 stamps"
+    kinds[alone] = kernels_alone(many)
     generator = np.random.default_rng(1)
     noise = np.where(generator.random((424, 424)) < 0.5, 200, 0).astype(np.uint8)
     tiny, huge = np.zeros((2, 424, 424, 3), np.uint8)
@@ -256,7 +371,7 @@ def main() -> None:
     for name in kinds:
         if "stamp of" in name or name.split()[-1] in ("uint8", "uint16", "float32"):
             counts[name] = len(few)
-        elif name.startswith("crop_many"):
+        elif name.startswith("crop_many") or name == alone:
             counts[name] = MANY
     kinds_times = common.interleave(kinds, options.rounds)
     kinds_times = {name: {key: value / counts[name] for key, value in t.items()} for name, t in kinds_times.items()}
@@ -272,12 +387,21 @@ def main() -> None:
     per_pixel = {size: t["median"] / size**2 * 1e9 for size, t in sizes.items()}
     print("\nns per pixel: " + ", ".join(f"{size}: {value:.2f}" for size, value in per_pixel.items()))
 
+    steps = profile(few, options.rounds)
+    common.print_times("the steps' kernels by themselves, uint8, and the whole", steps)
+    compiled = compile_all()
+    print(
+        "\nfirst calls with an empty cache: " + ", ".join(f"{name} {value:.1f} s" for name, value in compiled.items())
+    )
+
     first_call(TRIVIAL), first_call(CROP)
     starts = [(first_call(CROP), first_call(TRIVIAL)) for _ in range(5)]
     first_crop, first_trivial = np.median(starts, axis=0)
     print(f"first crop in a process {first_crop:.3f} s, first trivial cached kernel {first_trivial:.3f} s")
 
     median = {name: t["median"] for name, t in (times | {k: v for k, v in slow.items() if k != "crop"}).items()}
+    stamp = "float32 stamp of 128 x 128"
+    rate = {n: kinds_times[f"crop_many of {MANY} float32 stamps, threads: {n}"]["median"] for n in (1, 2)}
     ratios = {
         "scikit-image / crop": slow["scikit-image"]["median"] / slow["crop"]["median"],
         "scipy.ndimage / crop": slow["scipy.ndimage"]["median"] / slow["crop"]["median"],
@@ -290,6 +414,12 @@ def main() -> None:
         "crop / (np.mean + np.std of the float grey)": median["crop"] / median["np.mean + np.std of the float grey"],
         "crop / reading the image from memory": median["crop"] / median["reading the image from memory"],
         "three views / one view": median["three views"] / median["crop"],
+        "uint16 / uint8, crop": kinds_times["crop uint16"]["median"] / kinds_times["crop uint8"]["median"],
+        "float32 / uint8, crop": kinds_times["crop float32"]["median"] / kinds_times["crop uint8"]["median"],
+        "crop / (np.mean + np.std), float32 stamp of 128 x 128": kinds_times[f"crop {stamp}"]["median"]
+        / kinds_times[f"np.mean + np.std {stamp}"]["median"],
+        "crop_many / kernels alone, float32 stamps, 1 thread": rate[1] / kinds_times[alone]["median"],
+        "crop_many, 2 threads / 1 thread, rate": rate[1] / rate[2],
         "ns per pixel at 8192 / at 424": per_pixel[8192] / per_pixel[424],
         "first crop in a process / first trivial cached kernel": first_crop / first_trivial,
     }  # fmt: skip
@@ -300,7 +430,7 @@ def main() -> None:
             "source": "real images" if options.images else "simulated galaxies",
             "compiled for": options.cpu or "this processor",
             "times": times, "slow": slow, "kinds": kinds_times,
-            "ns_per_pixel": per_pixel, "ratios": ratios, "goals": GOALS,
+            "steps": steps, "first calls": compiled, "ns_per_pixel": per_pixel, "ratios": ratios, "goals": GOALS,
         },
         options.output,
     )  # fmt: skip

@@ -23,7 +23,7 @@ SHORT = (
     ("crop", "scikit-image / crop", "``crop`` against the same steps in scikit-image"),
     ("crop", "OpenCV floodFill / crop", "``crop`` against the same steps in OpenCV"),
     ("crop", "(np.mean + np.std of the float grey) / crop", "``crop`` against np.mean + np.std of the grey image"),
-    ("batch", "folder to cache / scikit-image with joblib processes, rate", "folder to cache against scikit-image"),
+    ("batch", "command / scikit-image in joblib processes, rate, one view", "folder to cache against scikit-image"),
     ("loading", "h5py fancy indexing / open_cache, batch of 16", "random batches from a cache against h5py's indexing"),
 )  # fmt: skip
 INVERSE = {"(np.mean + np.std of the float grey) / crop": "crop / (np.mean + np.std of the float grey)"}
@@ -67,20 +67,28 @@ def ratios(result: Result) -> list[str]:
 def crop(result: Result) -> list[str]:
     """One image in memory."""
     sizes = [(f"{size} x {size}", number(value)) for size, value in result["ns_per_pixel"].items()]
+    first = [(name, seconds(value)) for name, value in result["first calls"].items()]
     return [
+        f"Compiled for {result['compiled for']}.",
+        "",
         *ratios(result),
         *times("one image of 424 x 424 x 3 uint8, one thread", result["times"]),
         *times("the slower ones, beside ``crop`` again", result["slow"]),
         *times("other kinds of image", result["kinds"]),
+        *times("the steps by themselves, uint8, and the whole", result["steps"]),
+        *table(("first call with an empty cache of Numba", "time"), first),
         *table(("size of the image", "ns per pixel"), sizes),
     ]
 
 
 def batch(result: Result) -> list[str]:
     """Folder to cache."""
-    rates = [(name, number(value)) for name, value in result["rates"].items()]
-    rates.append(("start-up of the command, seconds", number(result["startup_s"])))
-    return [*ratios(result), *table((f"{result['count']} files, start-up subtracted", "images/s"), rates)]
+    starts = result["startup_s"]
+    rates = [
+        (name, number(value), seconds(starts[name]) if name in starts else "")
+        for name, value in result["rates"].items()
+    ]
+    return [*ratios(result), *table((f"{result['count']} files, start-up subtracted", "images/s", "start-up"), rates)]
 
 
 def loading(result: Result) -> list[str]:
@@ -135,7 +143,7 @@ def gpu(result: Result) -> list[str]:
 def survey(result: Result) -> list[str]:
     """What follows from the rate for larger numbers: computed, and said so on the page."""
     rates = result["rates"]
-    rate = next(rates[name] for name in rates if name.startswith("command") and "1 worker" not in name)
+    rate = next(rates[name] for name in rates if name.startswith("command, three views") and "workers" in name)
     rows = [
         (f"{count:,}", duration(count / rate), duration(count / rate / 100), f"{count * 3 * 64 * 64 * 3 / 1e9:,.1f} GB")
         for count in (10_000, 61_578, 1_000_000, 100_000_000)
