@@ -55,8 +55,7 @@ def _run(inputs: list[str], output: str, quiet: bool, options: dict[str, Any]) -
         from ..reporting.page import check_page
 
         check_page(page, output)
-    if not quiet:
-        show_log()
+    show_log(quiet=quiet)
     summary = convert(inputs, output, progress=not quiet, **options)
     if not quiet:
         say(*summary_lines(summary, options.get("dry_run", False), "all_objects" in options))

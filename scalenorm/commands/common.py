@@ -24,10 +24,10 @@ def say(*lines: str, error: bool = False) -> None:
     stream.flush()
 
 
-def show_log() -> None:
-    """Print what the library logs to stderr, from now on."""
+def show_log(*, quiet: bool) -> None:
+    """From now on print what the library logs to stderr, or errors only."""
     logging.basicConfig(format="%(message)s")
-    logging.getLogger("scalenorm").setLevel(logging.INFO)
+    logging.getLogger("scalenorm").setLevel(logging.ERROR if quiet else logging.INFO)
 
 
 def run_guarded(
