@@ -110,12 +110,18 @@ def growth(result: Result) -> list[str]:
 
 
 def memory_growth(result: Result) -> list[str]:
-    """Memory over the number of images."""
+    """Time and memory over the number of images."""
+    steps = ("made", "resumed", "joined")
     rows = [
-        (f"{int(count):,}", f"{peak / 1e6:,.0f} MB", seconds(result["seconds"][count]))
-        for count, peak in result["peak USS, bytes"].items()
+        (
+            f"{int(count):,}",
+            *(f"{seconds(found[step])}, {found[f'{step}, peak'] / 1e6:,.0f} MB" for step in steps),
+            seconds(found["catalogue read"]),
+        )
+        for count, found in result["rows"].items()
     ]
-    return [*ratios(result), *table(("images", "peak memory of its own", "time"), rows)]
+    header = ("images", "made", "until a resumed run starts", "two slices joined", "catalogue read")
+    return [*ratios(result), *table(header, rows)]
 
 
 def training(result: Result) -> list[str]:

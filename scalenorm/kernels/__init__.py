@@ -1,7 +1,8 @@
 """Bare Numba loops: grey sums, component, resample.
 
 They import numpy, math and numba only (``compile``, which says what takes so long, a logger), take their outputs as
-arguments, check nothing and release the GIL; the modules one level up check and allocate. With ``NUMBA_DISABLE_JIT=1`` the same functions run as plain Python.
+arguments, check nothing and release the GIL; the modules one level up check and allocate. With ``NUMBA_DISABLE_JIT=1``
+the same functions run as plain Python.
 
 Images come as ``rows``: a C-contiguous (height, width * bands) array, bands interleaved, so that the stride between
 two pixels is a constant that the compiler sees (with a (height, width, bands) array it is not, and the loops over
