@@ -209,7 +209,7 @@ def compile_all() -> dict[str, float]:
 
 def profile(images, rounds):
     """Seconds of each step's kernel by itself, and of the whole, an image."""
-    options = MeasureOptions()
+    options, scratch = MeasureOptions(), np.empty(images[0].shape[:2], np.uint8)
     steps = {
         name: [] for name in ("sums and threshold", "foreground and sky", "component", "ellipse", "flags", "resampling")
     }
@@ -225,15 +225,15 @@ def profile(images, rounds):
         )
         out, crop_sky = np.empty((1, 64, 64 * frame.bands), frame.rows.dtype), np.array(found.sky, frame.crop_dtype)
         before = frame.pixels, frame.kind, frame.weights, frame.valid_pixels
-        sums, over, result = threshold.sums, np.zeros(frame.bands, np.int64), np.empty(2)
+        sums, totals, result = threshold.sums, np.zeros(frame.bands, np.int64), np.empty(2)
         window = np.concatenate([box[0, :2], box[0, :2] + found.side]).clip(0, 424).astype(np.int64)
         steps["sums and threshold"].append(
             functools.partial(kernels.threshold.exact_threshold, *before, frame.level, frame.scale, *sums, result)
         )
         steps["foreground and sky"].append(functools.partial(
-            kernels.grey.find_foreground, *before, threshold.cutoff, frame.level, sums.peaks, over, mask.reshape(-1)
+            kernels.grey.find_foreground, *before, threshold.cutoff, frame.level, sums.peaks, totals, scratch.reshape(-1)
         ))  # fmt: skip
-        steps["component"].append(functools.partial(fill, mask.copy(), mask.copy(), moments.copy(), bbox.copy()))
+        steps["component"].append(functools.partial(fill, scratch, mask, moments.copy(), bbox.copy()))
         steps["ellipse"].append(functools.partial(kernels.ellipse.fit_ellipse, moments, ellipse))
         steps["flags"].append(functools.partial(
             kernels.regions.inspect_region, frame.rows, *before[1:], threshold.cutoff, frame.level, marked, marked,
