@@ -231,7 +231,8 @@ def profile(images, rounds):
             functools.partial(kernels.threshold.exact_threshold, *before, frame.level, frame.scale, *sums, result)
         )
         steps["foreground and sky"].append(functools.partial(
-            kernels.grey.find_foreground, *before, threshold.cutoff, frame.level, sums.peaks, totals, scratch.reshape(-1)
+            kernels.grey.find_foreground, *before, threshold.cutoff, frame.level, sums.peaks, totals,
+            scratch.reshape(-1),
         ))  # fmt: skip
         steps["component"].append(functools.partial(fill, scratch, mask, moments.copy(), bbox.copy()))
         steps["ellipse"].append(functools.partial(kernels.ellipse.fit_ellipse, moments, ellipse))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 import numba
@@ -70,9 +72,34 @@ def _compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any
     options |= {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}  # nobody asks for an address in C
     try:
         compiled = numba.njit(cache=True, **options)(function)
-        compiled._cache._cache_file._source_stamp = _STAMP
+        _make_tolerant(compiled._cache)
         return compiled
     except RuntimeError as error:
         if "no locator available" not in str(error):
             raise
         return numba.njit(**options)(function)
+
+
+def _make_tolerant(cache: Any) -> None:
+    """Look at the sources of all kernels, and do without files that are damaged or cannot be written."""
+    cache._cache_file._source_stamp = _STAMP
+    for name in ("load_overload", "save_overload"):
+        setattr(cache, name, _or_warn(getattr(cache, name), cache))
+
+
+def _or_warn(action: Callable[..., Any], cache: Any) -> Callable[..., Any]:
+    def run(*arguments: Any) -> Any:
+        try:
+            return action(*arguments)
+        except Exception as error:  # unpickling what is damaged raises anything
+            _warn_of_cache(cache.cache_path, f"{type(error).__name__}: {error}".splitlines()[0])
+            with suppress(OSError):
+                cache.flush()  # a damaged index would be in the way again
+            return None
+
+    return run
+
+
+@lru_cache(maxsize=1)  # once a process
+def _warn_of_cache(folder: str, reason: str) -> None:
+    _log.warning("Numba's cache in %s is damaged, or cannot be written (%s): compiling anew.", folder, reason)

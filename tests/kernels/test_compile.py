@@ -1,14 +1,16 @@
-"""What is said while kernels are compiled."""
+"""What is said while kernels are compiled, and a cache of Numba that is damaged."""
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from types import SimpleNamespace
 
+import numba
 import pytest
 from numba.core.event import Event, EventStatus
 
-from scalenorm.kernels.compile import _Notice
+from scalenorm.kernels.compile import _Notice, _warn_of_cache
 
 
 def happen(notice, status, module):
@@ -28,3 +30,48 @@ def test_a_long_compilation_is_announced_once(caplog, module, seconds, lines):
         happen(notice, EventStatus.END, module)
     time.sleep(1.1 if not lines else 0)
     assert [record.name for record in caplog.records] == ["scalenorm"] * lines
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location("tried", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def cached(tmp_path, monkeypatch):
+    """A kernel of its own, compiled and cached beside its file."""
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    path = tmp_path / "tried.py"
+    path.write_text("from scalenorm.kernels.compile import kernel\n\n@kernel\ndef double(x):\n    return 2 * x\n")
+    assert load(path).double(3) == 6
+    _warn_of_cache.cache_clear()
+    return path
+
+
+@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
+@pytest.mark.parametrize("ending", ["nbi", "nbc"])
+@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: b"garbage"])
+def test_a_damaged_cache_is_made_anew(cached, caplog, ending, damage):
+    (file,) = cached.parent.glob(f"__pycache__/*.{ending}")
+    file.write_bytes(damage(file.read_bytes()))
+    assert load(cached).double(4) == 8
+    assert len(caplog.messages) == 1
+    assert f"{cached.parent}/__pycache__ is damaged" in caplog.text
+    caplog.clear()
+    again = load(cached)
+    assert again.double(5) == 10
+    assert sum(again.double.stats.cache_hits.values()) == 1
+    assert not caplog.messages
+
+
+@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
+def test_a_cache_that_cannot_be_written(cached, caplog, monkeypatch):
+    def full(self, path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("numba.core.caching.IndexDataCacheFile._open_for_write", full)
+    assert load(cached).double(2.5) == 5.0
+    assert len(caplog.messages) == 1
+    assert "No space left on device" in caplog.text
