@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -18,14 +19,16 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+_log = logging.getLogger("scalenorm")
+
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock file `path`; remove it afterwards.
 
-    The kernel frees the lock of a run that was killed, so its file is taken over. The file of a run on another
-    machine, or on Windows, is not: whether that run lives cannot be seen from here. If another run holds it, that is
-    a `LockedError`.
+    The kernel frees the lock of a run that was killed, so its file is taken over, with a line in the log if that run
+    was on another machine (or in another container). Where the file system has no locks, and on Windows, such a file is
+    not taken over: whether that run lives cannot be seen from here. If another run holds it, that is a `LockedError`.
     """
     handle = None
     while handle is None:
@@ -50,8 +53,10 @@ def _take(path: Path) -> int | None:
         kernel_says = _try_lock(handle)
         holder = _parse(os.read(handle, 4096))
         here = holder.get("host") == socket.gethostname()
-        if kernel_says is False or (holder and not here) or (kernel_says is None and _lives(holder)):
-            raise LockedError(_describe(path, holder, lives=here and kernel_says is False))
+        if kernel_says is False or (kernel_says is None and holder and (not here or _lives(holder))):
+            raise LockedError(_describe(path, holder, lives=kernel_says is False))
+        if holder and not here:
+            _log.warning("%s was left by %s, and nobody holds it: it is taken over", path, _who(holder))
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(handle), path.stat()):
                 _write_holder(handle)
@@ -107,6 +112,9 @@ def _lives(holder: dict[str, Any]) -> bool:
 def _describe(path: Path, holder: dict[str, Any], *, lives: bool) -> str:
     if not holder:
         return f"another run is starting on this output ({path})"
-    who = f"process {holder.get('pid')} on {holder.get('host')}, since {holder.get('since')}"
     advice = "" if lives else f"; if that run has ended, delete {path}"
-    return f"another run is writing this output: {who}{advice}"
+    return f"another run is writing this output: {_who(holder)}{advice}"
+
+
+def _who(holder: dict[str, Any]) -> str:
+    return f"process {holder.get('pid')} on {holder.get('host')}, since {holder.get('since')}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ from .errors import OutputError
 
 #: Files end so until they are complete.
 TEMPORARY = ".tmp"
+
+#: How systems say that they do not flush folders: Windows, shares of virtual machines, old network file systems.
+_NO_FLUSH_OF_FOLDERS = {errno.EACCES, errno.EINVAL, errno.EIO, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 def check_output(path: Path, *, overwrite: bool, marker: bytes = b"") -> None:
@@ -54,18 +58,17 @@ def new_file(path: Path, *, folder: Path | None = None, temporary: Path | None =
 
 
 def flush(path: Path) -> None:
-    """Have a file's or folder's content on the disk before this returns."""
+    """Have a file's or folder's content on the disk before this returns; a folder's only where the system can."""
+    folder = path.is_dir()
     try:
-        handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
-    except PermissionError:
-        # Windows cannot open a folder, and needs no flush of it after a rename.
-        if path.is_dir():
-            return
-        raise
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        handle = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if not folder or error.errno not in _NO_FLUSH_OF_FOLDERS:
+            raise
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import socket
+import stat
 import zipfile
 from pathlib import Path
 
@@ -788,16 +789,51 @@ def test_complete_where_nothing_can_be_written(images, tmp_path, monkeypatch):
     assert beside(output) == ["out.h5"]
 
 
-def test_locks_of_the_dead_and_of_other_machines(images, tmp_path):
+def test_locks_of_the_dead_and_of_other_machines(images, tmp_path, monkeypatch, caplog):
     output, lock = tmp_path / "out.h5", tmp_path / "out.h5.lock"
     for text in ("", "{", json.dumps({"host": socket.gethostname(), "pid": 2**22 + 1, "since": "yesterday"})):
         lock.write_text(text)
         convert(images, output)
         assert beside(output) == ["out.h5"]
-    lock.write_text(json.dumps({"host": "elsewhere", "pid": 1, "since": "yesterday"}))
+        assert not caplog.messages
+    elsewhere = json.dumps({"host": "elsewhere", "pid": 1, "since": "yesterday"})
+    lock.write_text(elsewhere)
+    convert(images, output)
+    assert caplog.messages == [
+        f"{lock} was left by process 1 on elsewhere, since yesterday, and nobody holds it: it is taken over"
+    ]
+    assert beside(output) == ["out.h5"]
+
+    monkeypatch.setattr("scalenorm.files.lock._try_lock", lambda handle: None)  # a file system without locks
+    lock.write_text(elsewhere)
     with pytest.raises(BatchError, match=r"process 1 on elsewhere, since yesterday; .* delete .*out\.h5\.lock"):
         convert(images, output)
     assert lock.exists()
+
+
+def test_a_lock_that_another_machine_holds(images, tmp_path):
+    """The kernel's word counts, not the name in the file."""
+    lock = tmp_path / "out.h5.lock"
+    with locked(lock):
+        lock.write_text(json.dumps({"host": "elsewhere", "pid": 1, "since": "yesterday"}))
+        with pytest.raises(BatchError, match=r"writing this output: process 1 on elsewhere, since yesterday$"):
+            convert(images, tmp_path / "out.h5")
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EIO])
+def test_folders_that_cannot_be_flushed(images, tmp_path, monkeypatch, number):
+    """As on shares of virtual machines: nothing of ours can be done about it; a file is another matter."""
+    flush_any, of_files = os.fsync, []
+
+    def flush(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(number, os.strerror(number))
+        of_files.append(handle)
+        flush_any(handle)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    assert convert(images, tmp_path / "out.h5").images
+    assert of_files
 
 
 def test_locks_on_windows(images, tmp_path, monkeypatch):
