@@ -206,7 +206,7 @@ def _make_remote(make: Callable[[Path], Summary], url: str, dry_run: bool) -> Su
     try:
         system, path = filesystem(url)
     except (ImportError, ValueError) as error:
-        raise BatchError(f"{url}: {error}") from error
+        raise BatchError(f"{visible(url)}: {error}") from error
     folder = Path(tempfile.gettempdir()) / f"scalenorm-{hashlib.sha256(url.encode()).hexdigest()[:16]}"
     folder.mkdir(exist_ok=True)
     local = folder / (path.rstrip("/").rpartition("/")[2] or "cache.h5")
@@ -217,12 +217,12 @@ def _make_remote(make: Callable[[Path], Summary], url: str, dry_run: bool) -> Su
                 system.get_file(path, str(local))
         summary = make(local)
         if dry_run:
-            return dataclasses.replace(summary, output=url)
+            return dataclasses.replace(summary, output=visible(url))
         if unsent or not summary.complete:
             with remote_errors("cannot be written"):
                 system.put_file(str(local), f"{path}.tmp")
                 system.mv(f"{path}.tmp", path)
     except OSError as error:
-        raise BatchError(f"{url}: {error}; what is finished is kept in {folder}") from error
+        raise BatchError(f"{visible(url)}: {error}; what is finished is kept in {folder}") from error
     shutil.rmtree(folder)
-    return dataclasses.replace(summary, output=url)
+    return dataclasses.replace(summary, output=visible(url))

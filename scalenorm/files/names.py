@@ -11,6 +11,8 @@ from collections.abc import Sequence
 _LONGEST = 120  # bytes; the usual limit is 255, and an ending and a mark follow
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE)
 
+_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s]*@")
+
 
 def file_names(ids: Sequence[str]) -> list[str]:
     r"""Return a different file name (without ending) for each id, valid on Linux, macOS and Windows.
@@ -46,7 +48,12 @@ def _marked(name: str, given: str) -> str:
 
 
 def visible(text: str) -> str:
-    r"""Give `text` as valid UTF-8 without NUL: what is neither in a file name is written as ``\xNN``."""
+    r"""Give `text` as valid UTF-8 without NUL: what is neither in a file name is written as ``\xNN``.
+
+    Passwords in URLs become ``***``: what is shown or stored goes to logs, pages and other people.
+    """
+    if "://" in text:
+        text = _PASSWORD.sub(r"\1***@", text)
     if not text.isascii():
         try:
             text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from .errors import ImageError, reason
+from .names import visible
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://")
 
@@ -53,7 +54,7 @@ def remote_errors(failed: str) -> Iterator[None]:
     except (OSError, ImportError):
         raise
     except Exception as error:
-        raise OSError(f"{failed}: {reason(error)}") from error
+        raise OSError(f"{failed}: {visible(reason(error))}") from error
 
 
 def stat_file(path: str) -> tuple[int, int]:
@@ -61,7 +62,7 @@ def stat_file(path: str) -> tuple[int, int]:
     if not is_url(path):
         info = os.stat(path)
         return info.st_size, info.st_mtime_ns
-    with remote_errors(f"cannot look at {path}"):
+    with remote_errors(f"cannot look at {visible(path)}"):
         system, inside = filesystem(path)
         details = system.info(inside)
         changed = details.get("mtime") or details.get("LastModified") or details.get("created") or 0
@@ -81,7 +82,7 @@ def check_bytes(size: int, limit: int) -> None:
 def read_file(path: str, limit: int) -> bytes:
     """Read a whole file; `ImageError` if it has more than `limit` bytes or is not a regular one."""
     if is_url(path):
-        with remote_errors(f"cannot read {path}"), open_file(path) as file:
+        with remote_errors(f"cannot read {visible(path)}"), open_file(path) as file:
             data = file.read(limit + 1)
         check_bytes(len(data), limit)
         return data

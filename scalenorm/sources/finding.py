@@ -219,11 +219,11 @@ class _Finder:
                     if not _hidden(match.rpartition("/")[2]):
                         self.add_url(system.unstrip_protocol(match))
             else:
-                raise InputError(f"no such file or folder: {given}")
+                raise InputError(f"no such file or folder: {visible(given)}")
         except InputError:
             raise
         except Exception as error:  # each remote system's package has exceptions of its own
-            raise InputError(f"cannot read {given}: {reason(error)}") from error
+            raise InputError(f"cannot read {visible(given)}: {visible(reason(error))}") from error
 
     def check_protocol(self, url: str) -> None:
         protocol = url.partition("://")[0]
@@ -232,7 +232,7 @@ class _Finder:
         try:
             filesystem(url)
         except (OSError, ImportError, ValueError) as error:
-            raise InputError(f"cannot read {visible(url)}: {error}") from error
+            raise InputError(f"cannot read {visible(url)}: {visible(str(error))}") from error
         self.protocols.add(protocol)
 
     def add_list(self, given: str) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from scalenorm.files.errors import ImageError, InputError
+from scalenorm.files.names import visible
 from scalenorm.images.decoding import decode
 from scalenorm.images.options import DecodeOptions
 from scalenorm.sources.archives import open_archive
@@ -598,6 +599,18 @@ def test_errors_of_a_remote_system(monkeypatch):
     monkeypatch.setattr(type(memory), "info", fail)
     with Reader() as reader, pytest.raises(OSError, match=r"memory://a\.jpg: who are you"):
         reader.stat(Source("a", "memory://a.jpg", None, None, "a.jpg"))
+
+
+def test_passwords_are_not_shown():
+    url = "memory://me:s3cr:t@host/bucket"
+    assert visible(f"cannot read {url}/a.jpg (sftp://you:x@y@there/b)") == (
+        "cannot read memory://me:***@host/bucket/a.jpg (sftp://you:***@there/b)"
+    )
+    for plain in ("memory://host/a@b:c", "s3://bucket/a:b@c.jpg", "http://host:8080/x", "a:b@c"):
+        assert visible(plain) == plain
+    with pytest.raises(InputError) as caught:
+        find([url])
+    assert str(caught.value) == "no such file or folder: memory://me:***@host/bucket"
 
 
 def test_times_of_remote_systems_may_be_text(monkeypatch):
