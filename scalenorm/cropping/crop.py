@@ -116,12 +116,13 @@ def measure_and_crop(
     ``out[i]``, if given, receives view i: C-contiguous, (size, size[, C]), of the image's dtype.
     """
     frame = as_frame(image, options, mask)
-    found, crops = _in_one_call(frame, view_names, size, options, inspect=True)
-    if found is None:
+    done = _in_one_call(frame, view_names, size, options, inspect=True)
+    if done is None:
         galaxy = find_galaxy(frame, options)
         crops = crop_views(finite_frame(frame, galaxy), galaxy, view_names, size, options)
         measurement = describe_galaxy(frame, galaxy)
     else:
+        found, crops = done
         measurement = describe_galaxy(frame, found.galaxy(frame), found.inspection())
     for target, crop in zip(out or (), crops, strict=out is not None):
         target[...] = crop
@@ -130,16 +131,16 @@ def measure_and_crop(
 
 def find_and_crop(frame: Frame, names: Sequence[str], size: int, options: MeasureOptions) -> NDArray[Any]:
     """The views of a frame, shape (N, size, size[, C]), and nothing more."""
-    found, crops = _in_one_call(frame, names, size, options, inspect=False)
-    if found is not None:
-        return crops
+    done = _in_one_call(frame, names, size, options, inspect=False)
+    if done is not None:
+        return done[1]
     galaxy = find_galaxy(frame, options)
     return crop_views(finite_frame(frame, galaxy), galaxy, names, size, options)
 
 
 def _in_one_call(
     frame: Frame, names: Sequence[str], size: int, options: MeasureOptions, *, inspect: bool
-) -> tuple[Found | None, NDArray[Any]]:
+) -> tuple[Found, NDArray[Any]] | None:
     crops = Crops(frame, len(names), size)
     boxes = np.zeros((len(names), 4))
     for box, name in zip(boxes, names, strict=True):
@@ -147,7 +148,7 @@ def _in_one_call(
         if side is not None:
             box[:] = box_of(center_window(frame.height, frame.width, side), frame, size)
     found = find_in_one_call(frame, options, boxes, crops.rows, inspect=inspect)
-    return found, crops.finished()
+    return None if found is None else (found, crops.finished())
 
 
 def check_size(size: int) -> None:
