@@ -2,8 +2,8 @@
 
 A few thousand small files are listed again and again, each time under its own id, and the real command runs over the
 list in a process of its own, whose USS is sampled all the while: once to make the file; once more, dry, which is what
-a resumed run does before its first image (list, look at every file, compare with every row); and what it takes to join
-two slices, and to read the catalogue back.
+a resumed run does before its first image (list, look at every file, compare with every row); and what it takes to write all
+rows anew, as joining slices does, and to read the catalogue back.
 """
 
 from __future__ import annotations
@@ -80,11 +80,8 @@ def run(folder: Path, files: list[Path], count: int, jobs: int) -> dict[str, flo
     read = time.perf_counter() - start
     if rows != count:
         raise SystemExit(f"{rows} good rows of {count}")
-    slices = [folder / "slice-1.h5", folder / "slice-2.h5"]
-    for number, path in enumerate(slices, 1):
-        watch(BATCH, "--list", listed, path, *options, "--part", f"{number}/2")
-    joined, joined_peak = watch(MERGE, *slices, merged)
-    for path in (output, merged, *slices):
+    joined, joined_peak = watch(MERGE, output, merged)
+    for path in (output, merged):
         path.unlink()
     return {
         "made": made, "made, peak": peak, "resumed": resumed, "resumed, peak": resumed_peak, "joined": joined,

@@ -120,7 +120,7 @@ def memory_growth(result: Result) -> list[str]:
         )
         for count, found in result["rows"].items()
     ]
-    header = ("images", "made", "until a resumed run starts", "two slices joined", "catalogue read")
+    header = ("images", "made", "until a resumed run starts", "joined", "catalogue read")
     return [*ratios(result), *table(header, rows)]
 
 
