@@ -2,8 +2,8 @@
 
 A few thousand small files are listed again and again, each time under its own id, and the real command runs over the
 list in a process of its own, whose USS is sampled all the while: once to make the file; once more, dry, which is what
-a resumed run does before its first image (list, look at every file, compare with every row); and what it takes to write all
-rows anew, as joining slices does, and to read the catalogue back.
+a resumed run does before its first image (list, look at every file, compare with every row). Then all rows are written
+anew, as when slices are joined, and the catalogue is read back.
 """
 
 from __future__ import annotations
