@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -64,23 +65,19 @@ def as_frame(image: ArrayLike, options: MeasureOptions, mask: ArrayLike | None =
     Parameters
     ----------
     image : array_like, shape (H, W) or (H, W, C), or with the axis of bands where ``options.channel_axis`` says
-        Any real dtype, byte order and strides. Never modified.
+        Any real dtype, byte order and strides. Never modified. Units are dropped.
     options : MeasureOptions
     mask : array_like of bool, shape (H, W), optional
-        True = excluded. Joined with the image's own mask if it is a masked array.
+        True = excluded. Joined with the image's own mask if it has one: a masked array, astropy's NDData or CCDData.
 
     Raises
     ------
     TypeError
-        If the image is not of a real dtype.
+        If the image is not an array, or not of a real dtype.
     ValueError
         If shapes, ``channel_axis`` or ``weights`` do not fit.
     """
-    if isinstance(image, np.ma.MaskedArray):
-        own = np.ma.getmaskarray(image)
-        image = image.data
-    else:
-        own = None
+    image, own = (image, None) if type(image) is np.ndarray else _values_and_mask(image)
     array = np.asarray(image)
     if array.dtype.kind not in "buif":
         raise TypeError(f"image must be an array of real numbers, got dtype {array.dtype}")
@@ -96,7 +93,7 @@ def as_frame(image: ArrayLike, options: MeasureOptions, mask: ArrayLike | None =
             raise ValueError(f"channel_axis must be between -3 and 2, got {axis}")
         elif axis not in (-1, 2):
             array = np.moveaxis(array, axis, -1)
-            own = None if own is None else np.moveaxis(own, axis, -1)
+            own = np.moveaxis(own, axis, -1) if own is not None and own.ndim == 3 else own
     elif array.ndim != 2:
         raise ValueError(f"image must have shape (H, W) or (H, W, C), got {array.shape}")
     if array.size == 0:
@@ -114,6 +111,27 @@ def as_frame(image: ArrayLike, options: MeasureOptions, mask: ArrayLike | None =
     level = np.empty(kernels.CHUNK, np.int32 if exact else np.float64)
     valid = None if mask is None and own is None else _valid(mask, own, (height, width))
     return Frame(rows, height, width, bands, kind, weights, scale, level, valid, dtype, array.ndim == 2)
+
+
+def _values_and_mask(image: Any) -> tuple[Any, NDArray[np.bool_] | None]:
+    """The values of an image, and its own mask: of masked arrays, and of objects that hold both (astropy's NDData)."""
+    kind = type(image).__name__
+    if isinstance(image, (str, bytes, os.PathLike)):
+        raise TypeError(
+            f"image must be an array, got a {kind}: read the file first, for instance with skimage.io.imread"
+        )
+    if isinstance(image, np.ma.MaskedArray):
+        return image.data, np.ma.getmaskarray(image)
+    if hasattr(image, "unmasked"):  # astropy's Masked
+        return image.unmasked, np.asarray(image.mask, bool)
+    if not isinstance(image, np.ndarray) and hasattr(image, "data") and hasattr(image, "mask"):
+        own = None if image.mask is None else np.asarray(image.mask, bool)
+        if own is not None and own.shape != np.shape(image.data):
+            raise ValueError(f"the mask of the {kind} has shape {own.shape}, its data {np.shape(image.data)}")
+        return image.data, own
+    if hasattr(image, "data") and (hasattr(image, "header") or hasattr(image, "position_original")):
+        raise TypeError(f"image must be an array, got a {kind}: pass its .data")
+    return image, None
 
 
 class _Writeable:

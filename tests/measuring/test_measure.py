@@ -47,6 +47,41 @@ def test_weights_replace_luma(rng):
         scalenorm.crop(image, weights=(1, 1))
 
 
+def test_objects_with_a_mask_of_their_own(rng):
+    """CCDData, NDData and Masked of astropy: units are dropped, masks are honoured."""
+    nddata = pytest.importorskip("astropy.nddata")
+    from astropy.utils.masked import Masked
+
+    image = galaxy_like(rng, (60, 50), "float32", bands=1)
+    mask = np.zeros(image.shape, bool)
+    mask[:20] = True
+    image[3:9, 3:9] = 1e4
+    expected = scalenorm.measure(image, mask=mask)
+    assert expected != scalenorm.measure(image)
+    for masked in (nddata.CCDData(image, mask=mask, unit="adu"), nddata.NDData(image, mask=mask), Masked(image, mask)):
+        assert scalenorm.measure(masked) == expected
+    assert scalenorm.measure(nddata.CCDData(image, unit="adu")) == scalenorm.measure(image)
+    half = nddata.CCDData(image, mask=mask & (np.arange(50) < 25), unit="adu")
+    assert scalenorm.measure(half, mask=mask & (np.arange(50) >= 25)) == expected
+    with pytest.raises(ValueError, match=r"mask of the NDData has shape \(50,\), its data \(60, 50\)"):
+        scalenorm.measure(nddata.NDData(image, mask=mask[0]))
+    color = np.stack([image] * 3)
+    first = nddata.CCDData(color, mask=np.stack([mask] * 3), unit="adu")
+    assert scalenorm.measure(first, channel_axis=0) == scalenorm.measure(color, channel_axis=0, mask=mask)
+
+
+def test_what_is_no_array(tmp_path):
+    fits, nddata = pytest.importorskip("astropy.io.fits"), pytest.importorskip("astropy.nddata")
+    image = np.eye(20)
+    for path in ("a.jpg", tmp_path / "a.jpg", b"a.jpg"):
+        with pytest.raises(TypeError, match=r"must be an array, got a .*: read the file first"):
+            scalenorm.measure(path)
+    for thing in (fits.PrimaryHDU(image), fits.ImageHDU(image), nddata.Cutout2D(image, (10, 10), 5)):
+        with pytest.raises(TypeError, match=rf"got a {type(thing).__name__}: pass its \.data"):
+            scalenorm.measure(thing)
+    assert scalenorm.measure(nddata.Cutout2D(image, (10, 10), 15).data).area
+
+
 def test_mask_excludes_from_everything(rng):
     for dtype in ("uint8", "uint16", "float64"):
         image = galaxy_like(rng, dtype=dtype)
