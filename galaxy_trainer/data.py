@@ -14,12 +14,17 @@ from galaxy_trainer.augmentation import Draws
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.labels import Labels, align_labels, columns_of, read_labels
 from galaxy_trainer.questions import check_answers, first_few
+from scalenorm.files.errors import LabelsError
+from scalenorm.sources import labels as tables
 
 SMALL = 1 << 30
 """Views of up to so many bytes together are read into memory unless told otherwise."""
 
 BLOCK = 512
 """Rows read at once where a whole view is gone through."""
+
+LEAST, MOST = 1e-35, 1e35
+"""Deviations of pixels that a network can tell apart in 32 bits, with some room to calculate."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +134,7 @@ def open_galaxies(
     catalog = opened.catalog
     sky_names = [name for name in catalog.dtype.names or () if name.startswith("sky_")]
     if labels is not None:
-        answers = align_labels(read_labels(labels), ids, source=str(labels))
+        answers = align_labels(read_labels(labels, ids), ids, source=str(labels))
     elif opened.labels is None:
         answers = None
     else:
@@ -203,7 +208,7 @@ def split(
 
 
 def read_ids(path: str | Path, known: Sequence[str]) -> list[str]:
-    """Read a file with one id per line, empty lines and ``#`` comments aside.
+    """Read a list of ids: one per line, or a CSV file with a column of ids, as `scalenorm.sources.labels.read_ids`.
 
     Parameters
     ----------
@@ -222,11 +227,9 @@ def read_ids(path: str | Path, known: Sequence[str]) -> list[str]:
         If it is not UTF-8, or ids are not in the cache.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise TrainerError(f"{path}: not a text in UTF-8; expected one id per line") from None
-    lines = [line.strip() for line in text.splitlines()]
-    ids = [line for line in lines if line and not line.startswith("#")]
+        ids = tables.read_ids(path)
+    except LabelsError as error:
+        raise TrainerError(str(error)) from None
     unknown = sorted(set(ids) - set(known))
     if unknown:
         raise TrainerError(f"{path}: {len(unknown)} ids are not in the cache: {first_few(unknown)}")
@@ -246,18 +249,33 @@ def pixel_statistics(galaxies: Galaxies, rows: np.ndarray) -> tuple[list[list[fl
     Returns
     -------
     mean, std : list of lists of float, shape (views, channels)
-        Accumulated in float64; a channel that never varies gets the standard deviation 1.
+        Exact whatever the unit; a channel that never varies gets the standard deviation 1.
+
+    Raises
+    ------
+    TrainerError
+        If pixels vary by so little or so much that 32 bits do not hold it.
     """
     shape = (len(galaxies.views), galaxies.channels)
     count = len(rows) * galaxies.size**2
     mean, variance = np.zeros(shape), np.zeros(shape)
+    # Taken off first: then the differences of a channel that never varies are 0, whatever its value, and so is the
+    # rest of a mean that has no end in binary.
+    first = np.array([pixels[0, 0, 0] for pixels in galaxies.read(rows[:1]).values()], np.float64)
     for block in _blocks(galaxies, rows):
         for i, pixels in enumerate(block.values()):
-            mean[i] += pixels.sum(axis=(0, 1, 2), dtype=np.float64) / count
+            mean[i] += (pixels - first[i]).sum(axis=(0, 1, 2)) / count
     for block in _blocks(galaxies, rows):
         for i, pixels in enumerate(block.values()):
-            variance[i] += np.square(pixels - mean[i]).sum(axis=(0, 1, 2)) / count
-    return mean.tolist(), np.where(variance > 0, np.sqrt(variance), 1.0).tolist()
+            variance[i] += np.square(pixels - first[i] - mean[i]).sum(axis=(0, 1, 2)) / count
+    std = np.where(variance > 0, np.sqrt(variance), 1.0)
+    for name, values in zip(galaxies.views, std, strict=True):
+        if not ((values > LEAST) & (values < MOST)).all():
+            raise TrainerError(
+                f"{galaxies.cache.path}: the pixels of view {name!r} have a standard deviation of {values.min():g} to "
+                f"{values.max():g}; a network calculates in 32 bits, between {LEAST:g} and {MOST:g}: use another unit"
+            )
+    return (first + mean).tolist(), std.tolist()
 
 
 def _blocks(galaxies: Galaxies, rows: np.ndarray) -> Iterator[dict[str, np.ndarray]]:

@@ -270,7 +270,7 @@ def _shown(pixels: np.ndarray) -> np.ndarray:
     if pixels.dtype == np.uint8:
         return pixels
     low, high = np.nanpercentile(pixels, [1, 99.5])
-    return np.clip((pixels - low) / max(high - low, 1e-12), 0, 1)
+    return np.clip((pixels - low) / ((high - low) or 1.0), 0, 1)
 
 
 def sample_sheet(crops: np.ndarray, *, columns: int = 12) -> Figure:
@@ -409,7 +409,7 @@ def _blocks(model: Any) -> list[tuple[str, str, str]]:
             tuple(getattr(layer, "output", np.empty(0)).shape)[1:] if kind != "InputLayer" else layer.batch_shape[1:]
         )
         size = " x ".join(str(n) for n in shape)
-        weights = layer.count_params() if kind != "Normalization" else 0
+        weights = layer.count_params()
         if kind == "Conv2D" and not layer.use_bias:
             pending = weights
         elif kind == "UntiedBias":
@@ -422,7 +422,7 @@ def _blocks(model: Any) -> list[tuple[str, str, str]]:
 
 _SHOWN: Mapping[str, Callable[[Any], tuple[str, str]]] = {
     "InputLayer": lambda layer: ("input", "#F2F2F2"),
-    "Normalization": lambda layer: ("standardise", "#F2F2F2"),
+    "Standardise": lambda layer: ("standardise", "#F2F2F2"),
     "Turns": lambda layer: ("4 rotations", "#F2F2F2"),
     "MeanOfTurns": lambda layer: ("mean of 4", "#F2F2F2"),
     "Conv2D": lambda layer: (f"conv {layer.kernel_size[0]} x {layer.kernel_size[1]}", "#DCEBF7"),

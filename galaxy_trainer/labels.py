@@ -28,52 +28,52 @@ class Labels:
     values: np.ndarray
 
 
-def read_labels(path: str | Path) -> Labels:
+def read_labels(path: str | Path, ids: Sequence[str] | None = None) -> Labels:
     """Read a CSV file of answers as ``scalenorm-batch`` does: a column of ids, and Class1.1 ... Class11.6.
 
     Parameters
     ----------
     path : str or Path
         The file, UTF-8, with a header; its ids are in the first column of the name GalaxyID, id, dr7objid or objid.
+    ids : sequence of str, optional
+        The galaxies wanted: answers of others are not looked at. Default: all of the file.
 
     Returns
     -------
     Labels
-        Columns in the order of `ANSWER_NAMES`.
+        Columns in the order of `ANSWER_NAMES`; galaxies without any answer are left out.
 
     Raises
     ------
     TrainerError
-        If it cannot be read, is not CSV in UTF-8, columns are missing, a value is no number, an id occurs twice, or
-        answers break the tree.
+        If it cannot be read, is not CSV in UTF-8, columns are missing, a value is no number, an id occurs twice, no id
+        is among those wanted, or answers break the tree.
 
     Examples
     --------
     >>> read_labels("labels.csv").values.shape  # doctest: +SKIP
     (7952, 37)
     """
-    ids: list[str] = []
-    rows: list[list[float]] = []
+    known: list[str] = []
+    rows: list[np.ndarray] = []
     try:
         table = tables.read_labels(path)
-        columns = columns_of(table.names, source=str(path))
-        for identifier, cells, line in table.rows():
-            try:
-                rows.append([float(cells[column]) for column in columns])
-            except ValueError as error:
-                raise TrainerError(f"{path}, line {line}: {error}") from None
-            ids.append(identifier)
+        columns_of(table.names, source=str(path))
+        table = table.only(ANSWER_NAMES)
+        named = [name for name, _, _ in table.rows()] if ids is None else ids
+        wanted = np.unique(np.array([name.encode("utf-8", "surrogateescape") for name in named], np.bytes_))
+        if ids is not None:
+            table.compare(wanted)
+        for row, name, values in table.join(wanted):
+            if row is not None and not np.isnan(values).all():
+                known.append(name)
+                rows.append(values)
     except LabelsError as error:
         raise TrainerError(str(error)) from None
-    if not ids:
+    if not known:
         raise TrainerError(f"{path}: no labels; expected a header and one row per galaxy")
-    if len(set(ids)) < len(ids):
-        seen: set[str] = set()
-        twice = [name for name in ids if name in seen or seen.add(name)]  # type: ignore[func-returns-value]
-        raise TrainerError(f"{path}: duplicate ids: {first_few(twice)}")
-    values = np.array(rows)
-    check_answers(values, ids, source=str(path))
-    return Labels(tuple(ids), values)
+    check_answers(np.array(rows), known, source=str(path))
+    return Labels(tuple(known), np.array(rows))
 
 
 def columns_of(names: Sequence[str], *, source: str) -> list[int]:

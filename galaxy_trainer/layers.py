@@ -1,17 +1,61 @@
-"""Keras layers that Keras does not have: untied biases, maxout, cyclic pooling, and an output that obeys the tree.
+"""Keras layers that Keras does not have: standardisation in any unit, untied biases, maxout, cyclic pooling, the tree.
 
 They use ``keras.ops`` only, so they run on every Keras backend, and are registered under the package name
 ``galaxy_trainer``: saved models name it, so it must never change.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from galaxy_trainer.questions import ANSWER_NAMES, from_root
 
 _register = keras.saving.register_keras_serializable(package="galaxy_trainer")
+
+
+@_register
+class Standardise(keras.layers.Layer):
+    """Subtract the mean of each channel and divide by its standard deviation, whatever the unit.
+
+    Input and output have shape (n, height, width, channels). Keras' own ``Normalization`` squares the deviation and
+    divides by no less than 1e-7, so that fluxes of 1e-17 all become nearly 0.
+
+    Parameters
+    ----------
+    mean, std : sequence of float, shape (channels,)
+        Of the pixels; no `std` may be 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galaxy_trainer.layers import Standardise
+    >>> layer = Standardise([2e-30], [1e-30])
+    >>> round(float(layer(np.full((1, 1, 1, 1), 3e-30, np.float32))[0, 0, 0, 0]), 4)
+    1.0
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], **kwargs: Any):
+        super().__init__(**kwargs)
+        self.mean = [float(value) for value in mean]
+        self.std = [float(value) for value in std]
+        if len(self.mean) != len(self.std) or not all(self.std):
+            raise ValueError(f"Standardise needs a mean and a deviation above 0 per channel, got {mean} and {std}")
+
+    def call(self, inputs: Any) -> Any:
+        """Return ``(inputs - mean) / std``."""
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        return (ops.cast(inputs, "float32") - mean) / std
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the input shape."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what is needed to make the layer again."""
+        return {**super().get_config(), "mean": self.mean, "std": self.std}
 
 
 @_register

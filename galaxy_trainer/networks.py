@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from galaxy_trainer.layers import Maxout, MeanOfTurns, TreeHead, Turns, UntiedBias
+from galaxy_trainer.layers import Maxout, MeanOfTurns, Standardise, TreeHead, Turns, UntiedBias
 from galaxy_trainer.questions import ANSWER_NAMES
 
 CONVOLUTIONS: tuple[tuple[int, ...], ...] = ((32, 32, 32), (64, 64), (128, 128), (128, 128))
@@ -146,9 +146,9 @@ def paper_network(
     inputs = {f"view_{i}": keras.Input((size, size, channels), name=f"view_{i}") for i in range(views)}
     features = []
     for i, image in enumerate(inputs.values()):
-        x = keras.layers.Normalization(
-            mean=np.zeros(channels) if mean is None else np.asarray(mean[i], float),
-            variance=np.ones(channels) if std is None else np.square(np.asarray(std[i], float)),
+        x = Standardise(
+            [0.0] * channels if mean is None else mean[i],
+            [1.0] * channels if std is None else std[i],
             name=f"standardise_{i}",
             dtype="float32",
         )(image)

@@ -37,6 +37,9 @@ from scalenorm.files.writing import flush
 POLICIES: Mapping[str, str] = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 """Keras dtype policies by the name of a precision."""
 
+KERAS_LEAST = 1e-7
+"""The least that ``keras.layers.Normalization`` divides by: the standardisation of runs of earlier versions."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -311,6 +314,8 @@ def load_run(folder: str | Path) -> Run:
             parts = {row["id"]: row["part"] for row in csv.DictReader(file)}
         values["views"] = tuple(values["views"])
         values["recipe"] = recipe_from_json(values["recipe"])
+        if "cache_settings" not in values:  # from before; it was standardised by Keras, which divides by no less
+            values["std"] = [[max(value, KERAS_LEAST) for value in view] for view in values["std"]]
         return Run(folder, Config(**values), parts)
     except (FileNotFoundError, NotADirectoryError):
         raise TrainerError(f"{folder} is not a run folder: no config.json and split.csv in it") from None

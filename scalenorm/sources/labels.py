@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
+import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -17,6 +18,9 @@ from ..files.errors import LabelsError
 
 #: Names that the column of ids is looked for under, in this order; upper and lower case alike.
 ID_COLUMNS = ("GalaxyID", "id", "dr7objid", "objid")
+
+#: A column that has no name, or the one that pandas gives it.
+_UNNAMED = re.compile(r"(Unnamed: \d+)?")
 
 _SHOWN = 5
 _MOST_COLUMNS = 8
@@ -31,6 +35,11 @@ class LabelFile:
     indices: tuple[int, ...]  # numbers of the answers' columns
     names: tuple[str, ...]  # names of the answers
     sha256: str  # of the file and of the choice of columns
+
+    def only(self, names: Sequence[str]) -> LabelFile:
+        """Return this file with the answers of some columns only, in the order given; it must have them."""
+        indices = tuple(self.indices[self.names.index(name)] for name in names)
+        return replace(self, names=tuple(names), indices=indices)
 
     def join(self, ids: np.ndarray) -> Iterator[tuple[int | None, str, np.ndarray]]:
         """Yield for each line its row, the place of its id among the sorted `ids`, its id, and its answers.
@@ -81,7 +90,7 @@ class LabelFile:
             reader = csv.reader(file)
             width = len(next(reader))
             for cells in _readable(self.path, reader):
-                if not cells:
+                if not any(cell.strip() for cell in cells):
                     continue
                 if len(cells) <= max(self.id_index, *self.indices):
                     raise LabelsError(
@@ -101,7 +110,7 @@ class LabelFile:
             except ValueError:
                 raise LabelsError(
                     f"{self.path}, line {line}: column {self.names[number]!r} holds {cell!r}, not a number; "
-                    "name the answer columns with --label-columns (label_columns=)"
+                    "if it is no answer, name those that are with scalenorm-batch --label-columns (label_columns=)"
                 ) from None
         return values
 
@@ -123,7 +132,7 @@ def read_labels(
     """Read the header of a CSV file of labels.
 
     Without `id_column` the ids are in the first of GalaxyID, id, dr7objid, objid that there is; without `columns` the
-    answers are in all other columns that have a name.
+    answers are in all other columns that have a name. So the index that ``DataFrame.to_csv()`` writes is neither.
     """
     path = Path(path)
     try:
@@ -139,7 +148,7 @@ def read_labels(
     if not header:
         raise LabelsError(f"{path}: the file is empty; expected a header line with an id column")
     id_index = _id_index(path, header, id_column)
-    others = [name for index, name in enumerate(header) if name and index != id_index]
+    others = [name for index, name in enumerate(header) if index != id_index and not _UNNAMED.fullmatch(name)]
     names = tuple(others if columns is None else columns)
     for name in names:
         if header.count(name) != 1:
@@ -159,15 +168,35 @@ def _id_index(path: Path, header: list[str], id_column: str | None) -> int:
         if id_column not in header:
             raise LabelsError(f"{path}: no column {id_column!r}; its columns are {_some(header)}")
         return header.index(id_column)
-    lower = [name.lower() for name in header]
-    for name in ID_COLUMNS:
-        if name.lower() in lower:
-            return lower.index(name.lower())
+    if (index := _usual_index(header)) is not None:
+        return index
     if len(header) == 1 and (found := next((sign for sign in ";\t|" if sign in header[0]), None)):
         raise LabelsError(f"{path}: columns are separated by {found!r}; use commas")
     raise LabelsError(
-        f"{path}: no id column ({', '.join(ID_COLUMNS)}) among {_some(header)}: rename it, or name it with --id-column"
+        f"{path}: no id column ({', '.join(ID_COLUMNS)}) among {_some(header)}: rename it, or name it with "
+        "scalenorm-batch --id-column (id_column=)"
     )
+
+
+def _usual_index(header: list[str]) -> int | None:
+    lower = [name.lower() for name in header]
+    return next((lower.index(name.lower()) for name in ID_COLUMNS if name.lower() in lower), None)
+
+
+def read_ids(path: str | os.PathLike[str]) -> list[str]:
+    """Read a list of ids: one per line, empty lines and ``#`` comments aside, or the ids of a CSV file as of labels."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise LabelsError(f"{path}: not a text in UTF-8; expected one id per line") from None
+    lines = [line.strip() for line in text.splitlines()]
+    header = [cell.strip() for cell in next(csv.reader(lines[:1]), [])]
+    if (index := _usual_index(header)) is None:
+        return [line for line in lines if line and not line.startswith("#")]
+    with _opened(path) as file:
+        ids = [cells[index].strip() for cells in _readable(path, csv.reader(file)) if len(cells) > index]
+    return [identifier for identifier in ids[1:] if identifier]
 
 
 def _some(header: list[str]) -> str:

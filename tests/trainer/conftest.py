@@ -67,8 +67,8 @@ def write_cache(path, views, *, labels=None, ids=None, sky=20.0, failed=(), vers
         )  # fmt: skip
         for name, pixels in views.items():
             data = file.create_dataset(f"views/{name}", data=pixels)
-            data.attrs["mean"] = pixels.mean(axis=(0, 1, 2))
-            data.attrs["std"] = pixels.std(axis=(0, 1, 2))
+            data.attrs["mean"] = pixels.mean(axis=(0, 1, 2), dtype=float)
+            data.attrs["std"] = pixels.std(axis=(0, 1, 2), dtype=float)
         file["catalog"] = catalog
         if labels is not None:
             data = file.create_dataset("labels", data=np.asarray(labels, "f8"))

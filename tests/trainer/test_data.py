@@ -157,6 +157,36 @@ def test_a_constant_band_is_not_divided_by_zero(tmp_path):
     assert pixel_statistics(open_galaxies(path, ["normalized"]), np.arange(20)) == ([[7.0]], [[1.0]])
 
 
+UNITS = [1e-30, 1e-17, 1e-9, 1.0, 1e15, 1e30]
+
+
+@pytest.fixture(scope="module")
+def counts():
+    """Fluxes with a sky that is large beside what varies, and a band that never does."""
+    pixels = sky_blobs(40, size=16)[0].astype(np.float64) / 255 + 30
+    pixels[..., 2] = 0.1
+    return pixels
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("unit", UNITS)
+def test_statistics_in_any_unit(counts, unit, dtype, tmp_path):
+    images = (counts * unit).astype(dtype)
+    path = write_cache(tmp_path / "fluxes.h5", {"normalized": images})
+    (mean,), (std,) = pixel_statistics(open_galaxies(path, ["normalized"]), np.arange(40))
+    exact = images.astype(np.longdouble)
+    np.testing.assert_allclose(mean, exact.mean(axis=(0, 1, 2)).astype(float), rtol=1e-14)
+    np.testing.assert_allclose(std[:2], exact.std(axis=(0, 1, 2))[:2].astype(float), rtol=1e-11)
+    assert std[2] == 1.0
+
+
+def test_units_that_32_bits_do_not_hold(counts, tmp_path):
+    for unit in (1e-40, 1e40):
+        path = write_cache(tmp_path / f"{unit}.h5", {"normalized": counts * unit})
+        with pytest.raises(TrainerError, match=r"view 'normalized' have a standard deviation .*: use another unit"):
+            pixel_statistics(open_galaxies(path, ["normalized"]), np.arange(40))
+
+
 def test_caches_that_do_not_fit(tmp_path, cache):
     images, labels = sky_blobs(12, size=16)
     with pytest.raises(TrainerError, match="no view 'centre'; it has: normalized, center-64"):

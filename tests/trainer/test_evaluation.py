@@ -242,7 +242,7 @@ def test_labels_from_a_file(cache, tmp_path):
         np.mean([labels[int(name), 0] for name, part in run.parts.items() if part == "train"])
     )
     path.write_text("\n".join([lines[0], lines[-1]]) + "\n")
-    with pytest.raises(TrainerError, match=r"none of its ids \(elsewhere\) is in the cache \(000000, 000001"):
+    with pytest.raises(TrainerError, match=r"the file has ids like 'elsewhere', the images have ids like '000000'"):
         train(cache, tmp_path / "other", labels=path)
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from galaxy_trainer.layers import Maxout, TreeHead, UntiedBias
+from galaxy_trainer.augmentation import Augmentation, Augmented, draw
+from galaxy_trainer.layers import Maxout, Standardise, TreeHead, UntiedBias
 from galaxy_trainer.networks import TRUNKS, paper_network
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
@@ -66,6 +67,40 @@ def test_standardisation_is_part_of_the_model():
     mean, std = [[100.0, 90.0, 80.0]], [[20.0, 30.0, 40.0]]
     raw = small(seed=1)(((PIXELS - np.array(mean[0])) / std[0]).astype("f4"))
     np.testing.assert_allclose(numbers(small(seed=1, mean=mean, std=std)(PIXELS)), numbers(raw), atol=1e-5)
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e-17, 1e-9, 1e15, 1e30])
+def test_answers_do_not_depend_on_the_unit(unit):
+    """Standardised and augmented too; ``keras.layers.Normalization`` squares the deviation, and divides by 1e-7."""
+    mean, std = PIXELS.mean(axis=(0, 1, 2)), PIXELS.std(axis=(0, 1, 2))
+    drawn = draw(Augmentation(brightness=0.1), 2, 16, np.random.default_rng(0))
+
+    def answers(unit):
+        network = small(seed=1, mean=[mean * unit], std=[std * unit])
+        images = (PIXELS * np.float64(unit)).astype("f4")
+        sky = np.full((2, 3), 20 * unit, "f4")
+        standardised = network.get_layer("standardise_0")(images)
+        warped = Augmented(network)(
+            {"view_0": images, "sky": sky, "transform": drawn.transform, "gain": drawn.gain}
+        )
+        return numbers(standardised), numbers(network(images)), numbers(warped)
+
+    standardised = answers(unit)[0]
+    np.testing.assert_allclose(standardised.mean(axis=(0, 1, 2)), 0, atol=1e-5)
+    np.testing.assert_allclose(standardised.std(axis=(0, 1, 2)), 1, atol=1e-5)
+    for found, expected in zip(answers(unit), answers(1), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_standardisation_is_saved_with_the_model(tmp_path):
+    network = small(mean=[[1e-30, 2e-30, 0.0]], std=[[1e-30, 3e-30, 1.0]])
+    network.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    images = (PIXELS * 1e-30).astype("f4")
+    np.testing.assert_array_equal(numbers(again(images)), numbers(network(images)))
+    for wrong in ({"mean": [1], "std": [0]}, {"mean": [1, 2], "std": [1]}):
+        with pytest.raises(ValueError, match="a deviation above 0 per channel"):
+            Standardise(**wrong)
 
 
 def test_bfloat16_is_close_and_answers_in_float32():

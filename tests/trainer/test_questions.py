@@ -77,7 +77,7 @@ def test_label_files_that_do_not_fit(tmp_path):
     path = tmp_path / "a.csv"
     with pytest.raises(TrainerError, match=r"missing: Class1\.1"):
         read_labels(write_csv(path, "xyz", values, ["wrong", *ANSWER_NAMES[1:]]))
-    with pytest.raises(TrainerError, match="duplicate ids: x"):
+    with pytest.raises(TrainerError, match="line 4: duplicate id 'x'"):
         read_labels(write_csv(path, "xyx", values))
     write_csv(path, "xyz", values)
     path.write_text(path.read_text().rstrip("\n") + ",1\n")
