@@ -6,7 +6,7 @@ The names below are imported on first use, as Keras takes seconds to import.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from galaxy_trainer.errors import TrainerError
+from galaxy_trainer.errors import TrainerError, TrainerWarning
 
 if TYPE_CHECKING:
     from galaxy_trainer.augmentation import Augmentation
@@ -38,6 +38,7 @@ __all__ = [
     "Recipe",
     "Run",
     "TrainerError",
+    "TrainerWarning",
     "evaluate",
     "load_run",
     "paper_network",

@@ -3,11 +3,12 @@
 import argparse
 import functools
 import shlex
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from galaxy_trainer.errors import TrainerError
+from galaxy_trainer.errors import TrainerError, TrainerWarning
 from galaxy_trainer.files import check_new
 from galaxy_trainer.start import silent_start
 from scalenorm.commands.common import DONE, DONE_WITH_FAILED, add_common, run_guarded, say
@@ -57,6 +58,7 @@ def train(argv: Sequence[str] | None = None) -> int:
     computing.add_argument("--tensorboard", action="store_true", help="write logs to RUN/tensorboard")
     computing.add_argument("--augmented-validation", action="store_true",
                            help="also log validation with augmentation and dropout on")  # fmt: skip
+    _add_duplicates(data)
     args = parser.parse_args(argv)
     given = [name for name, value in vars(args).items() if value != parser.get_default(name)]
     surplus = [name for name in given if name not in ("resume", "quiet")]
@@ -78,8 +80,8 @@ def train(argv: Sequence[str] | None = None) -> int:
                 args.cache, args.output, view=args.view, recipe=chosen, labels=args.labels, test_ids=args.test_ids,
                 test_fraction=args.test_fraction, finish_ids=args.finish_ids, split_seed=args.split_seed,
                 seed=args.seed, precision=args.precision, devices=args.devices, in_memory=args.in_memory,
-                tensorboard=args.tensorboard, augmented_validation=args.augmented_validation, report=report,
-                progress=not args.quiet,
+                tensorboard=args.tensorboard, augmented_validation=args.augmented_validation,
+                allow_duplicates=args.allow_duplicates, report=report, progress=not args.quiet,
             )  # fmt: skip
         if not args.quiet:
             say(_summary(run.metrics))
@@ -89,7 +91,7 @@ def train(argv: Sequence[str] | None = None) -> int:
         run = args.resume or args.output
         return f"; resume with galaxy-train --resume {shlex.quote(run)}" if Path(run, "split.csv").exists() else ""
 
-    return _run(parser, action, advice)
+    return _run(parser, action, advice, quiet=args.quiet)
 
 
 def evaluate(argv: Sequence[str] | None = None) -> int:
@@ -101,6 +103,7 @@ def evaluate(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--passes", type=_at_least(0), default=10, metavar="N",
                         help="passes with dropout and augmentation on (10; 0: none)")  # fmt: skip
     _add_answering(parser)
+    _add_duplicates(parser)
     parser.add_argument("--json", metavar="FILE", help="write all scores, also per question and answer, to FILE")
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
     args = parser.parse_args(argv)
@@ -113,7 +116,7 @@ def evaluate(argv: Sequence[str] | None = None) -> int:
             from galaxy_trainer.files import write_json
         scores = galaxy_trainer.evaluate(
             args.run, args.cache, labels=args.labels, passes=args.passes, orientations=args.orientations,
-            weights=args.weights,
+            weights=args.weights, any_settings=args.any_settings, allow_duplicates=args.allow_duplicates,
         )  # fmt: skip
         if args.json:
             write_json(Path(args.json), scores)
@@ -121,7 +124,7 @@ def evaluate(argv: Sequence[str] | None = None) -> int:
             say(_summary(scores) + "\n" + _questions(scores))
         return DONE
 
-    return _run(parser, action)
+    return _run(parser, action, quiet=args.quiet)
 
 
 def predict(argv: Sequence[str] | None = None) -> int:
@@ -141,7 +144,7 @@ def predict(argv: Sequence[str] | None = None) -> int:
             from galaxy_trainer.questions import first_few
         result = galaxy_trainer.predict(
             args.run, args.cache, args.output, orientations=args.orientations, weights=args.weights,
-            overwrite=args.overwrite,
+            any_settings=args.any_settings, overwrite=args.overwrite,
         )  # fmt: skip
         if not args.quiet:
             say(f"{len(result.ids)} galaxies written to {args.output}")
@@ -150,7 +153,7 @@ def predict(argv: Sequence[str] | None = None) -> int:
             return DONE_WITH_FAILED
         return DONE
 
-    return _run(parser, action)
+    return _run(parser, action, quiet=args.quiet)
 
 
 def compare(argv: Sequence[str] | None = None) -> int:
@@ -173,6 +176,7 @@ def compare(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--split-seed", type=int, default=0, metavar="N", help="another one, other test sets (0)")
     parser.add_argument("--passes", type=_at_least(1), default=10, metavar="N",
                         help="passes with dropout and augmentation on (10)")  # fmt: skip
+    _add_duplicates(parser)
     _add_recipe(parser)
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="(float32)")
     parser.add_argument("--jobs", type=_at_least(1), default=1, metavar="N", help="trainings side by side (1)")
@@ -188,7 +192,7 @@ def compare(argv: Sequence[str] | None = None) -> int:
         compared = arms.arms_of(args.cache, views=args.views, recipe=_recipe(parser, args))
         table = experiment.compare(
             compared, args.output, settings=settings, seeds=args.seeds, folds=args.folds, jobs=args.jobs,
-            report=None if args.quiet else _tell,
+            allow_duplicates=args.allow_duplicates, report=None if args.quiet else _tell,
         )  # fmt: skip
         if not args.quiet:
             from galaxy_trainer.statistics import as_text
@@ -196,7 +200,7 @@ def compare(argv: Sequence[str] | None = None) -> int:
             say(as_text(table))
         return DONE
 
-    return _run(parser, action, lambda: "; run the same command again to resume")
+    return _run(parser, action, lambda: "; run the same command again to resume", quiet=args.quiet)
 
 
 def _parser(name: str, text: str) -> argparse.ArgumentParser:
@@ -205,8 +209,24 @@ def _parser(name: str, text: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _run(parser: argparse.ArgumentParser, action: Callable[[], int], advice: Callable[[], str] = str) -> int:
-    return run_guarded(parser, action, errors=(TrainerError,), advice=advice)
+def _run(
+    parser: argparse.ArgumentParser, action: Callable[[], int], advice: Callable[[], str] = str, *, quiet: bool
+) -> int:
+    def show(message: Warning | str, category: type[Warning], *details: Any, **options: Any) -> None:
+        if issubclass(category, TrainerWarning):
+            say(f"{parser.prog}: warning: {message}", error=True)
+        else:
+            shown(message, category, *details, **options)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore" if quiet else "always", TrainerWarning)
+        shown, warnings.showwarning = warnings.showwarning, show
+        return run_guarded(parser, action, errors=(TrainerError,), advice=advice)
+
+
+def _add_duplicates(parser: Any) -> None:
+    parser.add_argument("--allow-duplicates", action="store_true",
+                        help="do not warn of pictures that are both trained and tested on, under two ids")  # fmt: skip
 
 
 def _add_recipe(parser: argparse.ArgumentParser) -> None:
@@ -236,6 +256,8 @@ def _add_answering(parser: argparse.ArgumentParser) -> None:
                         help="average over K rotations and flips; 1 (default) or an even number")  # fmt: skip
     parser.add_argument("--weights", choices=("best", "last"), default="best",
                         help="of the epoch with the lowest validation loss (default), or of the last")  # fmt: skip
+    parser.add_argument("--any-settings", action="store_true",
+                        help="take a cache that was made with other settings than the run's")  # fmt: skip
 
 
 def _at_least(least: int) -> Callable[[str], int]:

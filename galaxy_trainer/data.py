@@ -81,6 +81,20 @@ class Galaxies:
         """Return the answers of some rows, shape (n, 37); `TrainerError` if the cache has none."""
         return self._known()[rows]
 
+    def pictures(self, rows: np.ndarray) -> dict[str, str]:
+        """Return by id what tells the pictures of some rows apart: 16 digits of a hash, empty where there is none.
+
+        It is the SHA-256 of the image file; with several objects per image, of file and position.
+        """
+        catalog = self.cache.catalog[rows]
+        if "sha256" not in (catalog.dtype.names or ()):
+            return {self.ids[i]: "" for i in rows}
+        hashes = [value.decode() for value in catalog["sha256"].tolist()]
+        if self.cache.settings.get("all_objects"):
+            places = zip(hashes, catalog["row"].tolist(), catalog["col"].tolist(), strict=True)
+            hashes = [hashlib.sha256(repr(place).encode()).hexdigest() for place in places]
+        return {self.ids[i]: value[:16] for i, value in zip(rows, hashes, strict=True)}
+
     def _known(self) -> np.ndarray:
         if self.labels is None:
             raise TrainerError(f"{self.cache.path} has no labels; name a CSV file of answers (--labels)")

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from galaxy_trainer.augmentation import Augmentation, Augmented, Draws, draw, orientations
+from galaxy_trainer.checks import check_settings, twins, warn_of_twins
 from galaxy_trainer.data import Batches, Galaxies, open_galaxies
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.files import check_new, write_whole
@@ -170,6 +171,8 @@ def evaluate(
     passes: int = 10,
     orientations: int = 1,
     weights: str = "best",
+    any_settings: bool = False,
+    allow_duplicates: bool = False,
 ) -> dict[str, Any]:
     """Score a run on the galaxies of a cache that it was not trained on.
 
@@ -189,6 +192,10 @@ def evaluate(
     weights : {"best", "last"}
         As in `Run.network`. "best" was chosen by the validation loss on the test set, which flatters it a
         little.
+    any_settings : bool
+        Take a cache that was made with other settings than the run's.
+    allow_duplicates : bool
+        Do not warn of galaxies whose picture the run was trained on, under another id.
 
     Returns
     -------
@@ -201,7 +208,7 @@ def evaluate(
     Raises
     ------
     TrainerError
-        If the cache does not fit the run, or no galaxy is left to score on.
+        If the cache does not fit the run or was made with other settings, or no galaxy is left to score on.
 
     Examples
     --------
@@ -214,11 +221,13 @@ def evaluate(
     config = opened.config
     if cache is None and labels is None:
         labels = config.labels
-    galaxies = _galaxies_for(opened, cache, labels)
-    trained = {name for name, part in opened.parts.items() if part != "test"}
+    galaxies = _galaxies_for(opened, cache, labels, any_settings=any_settings)
+    trained = opened.trained
     rows = np.array([i for i in galaxies.labelled if galaxies.ids[i] not in trained], int)
     if not len(rows):
         raise TrainerError(f"{galaxies.cache.path}: no labelled galaxy that {opened.folder} was not trained on")
+    if not allow_duplicates:
+        warn_of_twins(twins(galaxies.pictures(rows), trained), len(rows), galaxies.cache.path)
     truth = galaxies.answers(rows)
     network = opened.network(weights)
     history = opened.history
@@ -262,6 +271,7 @@ def predict(
     *,
     orientations: int = 1,
     weights: str = "best",
+    any_settings: bool = False,
     overwrite: bool = False,
 ) -> Predictions:
     """Answer for every galaxy of a cache, with or without labels.
@@ -279,6 +289,8 @@ def predict(
         Average over so many rotations and flips; 1, or an even number.
     weights : {"best", "last"}
         As in `Run.network`.
+    any_settings : bool
+        Take a cache that was made with other settings than the run's.
     overwrite : bool
         Replace `output` if it exists.
 
@@ -289,7 +301,8 @@ def predict(
     Raises
     ------
     TrainerError
-        If the cache does not fit the run or has no good image, or `output` exists or cannot be written.
+        If the cache does not fit the run, was made with other settings or has no good image, or `output` exists or
+        cannot be written.
 
     Examples
     --------
@@ -299,7 +312,7 @@ def predict(
         check_new(Path(output), overwrite=overwrite)
     opened = run if isinstance(run, Run) else load_run(run)
     _check_orientations(orientations)
-    galaxies = _galaxies_for(opened, cache, None)
+    galaxies = _galaxies_for(opened, cache, None, any_settings=any_settings)
     rows = np.flatnonzero(galaxies.good)
     if not len(rows):
         raise TrainerError(f"{galaxies.cache.path}: no good image to answer for")
@@ -331,7 +344,7 @@ def _check_orientations(count: int) -> None:
         raise TrainerError(str(error)) from None
 
 
-def _galaxies_for(run: Run, cache: str | Path | None, labels: str | Path | None) -> Galaxies:
+def _galaxies_for(run: Run, cache: str | Path | None, labels: str | Path | None, *, any_settings: bool) -> Galaxies:
     config = run.config
     galaxies = open_galaxies(
         config.cache if cache is None else cache, config.views, labels=labels, in_memory=config.in_memory
@@ -341,4 +354,6 @@ def _galaxies_for(run: Run, cache: str | Path | None, labels: str | Path | None)
     )
     if found != expected:
         raise TrainerError(f"{galaxies.cache.path} has images of {found}; {run.folder} was trained on {expected}")
+    if not any_settings:
+        check_settings(run, galaxies)
     return galaxies

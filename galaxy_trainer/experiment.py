@@ -17,7 +17,7 @@ import functools
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,7 @@ def compare(
     seeds: int = 3,
     folds: int = 1,
     jobs: int = 1,
+    allow_duplicates: bool = False,
     report: Report | None = None,
 ) -> dict[str, Any]:
     """Train every arm with every seed on the same galaxies, and write tables, figures and a page.
@@ -116,6 +117,8 @@ def compare(
         Number of disjoint test sets, each with trainings of its own. It may be raised later.
     jobs : int
         Trainings side by side, each in its own process with its share of the cores.
+    allow_duplicates : bool
+        Do not warn of pictures that are both trained and tested on, under two ids.
     report : callable, optional
         Called with lines of text. With several jobs it must be picklable.
 
@@ -139,7 +142,7 @@ def compare(
     for name, value in (("seeds", seeds), ("folds", folds), ("jobs", jobs), ("passes", settings.passes)):
         if value < 1:
             raise TrainerError(f"{name} must be positive, got {value}")
-    sets = _prepare(arms, folder, settings, folds)
+    sets = _prepare(arms, folder, settings, folds, allow_duplicates=allow_duplicates)
     for fold, ids in enumerate(sets):
         write_text(folder / f"test-{fold}.txt", "\n".join(ids) + "\n")
     tasks = [Task(arm, seed, fold) for fold in range(folds) for seed in range(seeds) for arm in arms]
@@ -170,7 +173,9 @@ def _answers_path(folder: Path, task: Task) -> Path:
     return folder / "answers" / f"{task.name}.npz"
 
 
-def _prepare(arms: Sequence[Arm], folder: Path, settings: Settings, folds: int) -> list[list[str]]:
+def _prepare(
+    arms: Sequence[Arm], folder: Path, settings: Settings, folds: int, *, allow_duplicates: bool
+) -> list[list[str]]:
     """Check that the arms fit together and the folder; make the folder; return the test sets."""
     from galaxy_trainer.data import open_galaxies, read_ids
 
@@ -182,9 +187,11 @@ def _prepare(arms: Sequence[Arm], folder: Path, settings: Settings, folds: int) 
             raise TrainerError(f"arm {name!r}: its name becomes a folder name; use letters, digits, - + _ . and spaces")
     labelled: list[tuple[str, ...]] = []
     digests: dict[str, str] = {}
+    pictures: dict[str, dict[str, str]] = {}
     for arm in arms:
         galaxies = open_galaxies(arm.cache, arm.views, labels=settings.labels, in_memory=False)
         digests[arm.cache] = galaxies.cache.digest()
+        pictures[arm.cache] = galaxies.pictures(galaxies.labelled)
         labelled.append(tuple(galaxies.ids[i] for i in galaxies.labelled))
         if labelled[-1] != labelled[0]:
             raise TrainerError(f"{arm.cache} has not the same labelled galaxies as {arms[0].cache}: make both alike")
@@ -193,6 +200,8 @@ def _prepare(arms: Sequence[Arm], folder: Path, settings: Settings, folds: int) 
         wanted = set(read_ids(settings.test_candidates, galaxies.ids))
         ids = [name for name in ids if name in wanted]
     sets = test_sets(ids, settings, folds)
+    if not allow_duplicates:
+        _warn_of_twins(pictures, sets)
     batch = max(arm.recipe.batch_size for arm in arms)
     # Of the candidates, as the last epochs of a recipe with a finish see only these.
     left = len(ids) - max(map(len, sets))
@@ -226,6 +235,21 @@ def _prepare(arms: Sequence[Arm], folder: Path, settings: Settings, folds: int) 
     for name in ("runs", "answers", "figures"):
         (folder / name).mkdir(exist_ok=True)
     return sets
+
+
+def _warn_of_twins(pictures: Mapping[str, dict[str, str]], sets: Sequence[Sequence[str]]) -> None:
+    from galaxy_trainer.checks import twins, warn_of_twins
+
+    tested = [set(names) for names in sets]
+    for cache, known in pictures.items():
+        found = [
+            pair
+            for names in tested
+            for pair in twins(
+                {name: known[name] for name in names}, {name: known[name] for name in known if name not in names}
+            )
+        ]
+        warn_of_twins(sorted(found), sum(map(len, sets)), cache)
 
 
 def _files(settings: Settings) -> dict[str, str]:
@@ -269,7 +293,7 @@ def run_task(task: Task, folder: Path, settings: Settings, report: Report) -> No
         run = galaxy_trainer.train(
             task.arm.cache, path, view=task.arm.views, recipe=task.arm.recipe, labels=settings.labels,
             test_ids=folder / f"test-{task.fold}.txt", finish_ids=settings.test_candidates, seed=task.seed,
-            precision=settings.precision, augmented_validation=True, report=named_report,
+            precision=settings.precision, augmented_validation=True, allow_duplicates=True, report=named_report,
         )  # fmt: skip
     arrays: dict[str, Any] = answers(run, passes=settings.passes)
     write_whole(_answers_path(folder, task), lambda part: np.savez(part, **arrays))

@@ -3,7 +3,7 @@
 ::
 
     config.json    all options, versions, the cache and its digest          written first, with split.csv
-    split.csv      id and part (train, finish or test) of every galaxy used
+    split.csv      id, part (train, finish or test) and picture (16 digits of a hash) of every galaxy used
     state.npz      weights, optimizer and history after the last epoch      replaced whole after every epoch
     history.csv    one row per epoch
     best.keras     the network with the lowest validation loss so far
@@ -81,6 +81,8 @@ class Config:
         Of Python and the packages that matter.
     dtype : str
         Of the images. Runs that do not say are from before any but 8-bit ones were told apart.
+    cache_settings : dict or None
+        The settings of the cache; None in runs of earlier versions.
     """
 
     cache: str
@@ -103,6 +105,7 @@ class Config:
     backend: str
     versions: dict[str, str]
     dtype: str = "uint8"
+    cache_settings: dict[str, Any] | None = None
 
     def network(self) -> keras.Model:
         """Return the network with its initial weights."""
@@ -183,11 +186,19 @@ class Run:
     parts : dict of str to str
         For the id of every galaxy used "test", "finish" (trained on to the end) or "train" (trained on, but for
         the last epochs if the recipe has a `finish`).
+    pictures : dict of str to str
+        For the id of every galaxy used `galaxy_trainer.data.Galaxies.pictures`; empty in runs of earlier versions.
     """
 
     folder: Path
     config: Config
     parts: dict[str, str]
+    pictures: dict[str, str]
+
+    @property
+    def trained(self) -> dict[str, str]:
+        """The pictures of the galaxies trained on, by id."""
+        return {name: self.pictures.get(name, "") for name, part in self.parts.items() if part != "test"}
 
     @property
     def state_path(self) -> Path:
@@ -258,7 +269,7 @@ def set_average(network: keras.Model, recipe: Recipe, values: Sequence[np.ndarra
     type(optimizer).finalize_variable_values(optimizer, network.trainable_variables)  # that of Keras, not the recipe's
 
 
-def create(folder: Path, config: Config, parts: dict[str, str]) -> Run:
+def create(folder: Path, config: Config, parts: dict[str, str], pictures: dict[str, str]) -> Run:
     """Make a run folder; it appears whole or not at all.
 
     Raises
@@ -272,10 +283,11 @@ def create(folder: Path, config: Config, parts: dict[str, str]) -> Run:
         shutil.rmtree(part)
     part.mkdir(parents=True)
     write_json(part / "config.json", dataclasses.asdict(config))
-    write_table(part / "split.csv", [{"id": name, "part": value} for name, value in parts.items()])
+    rows = [{"id": name, "part": value, "picture": pictures[name]} for name, value in parts.items()]
+    write_table(part / "split.csv", rows)
     part.rename(folder)
     flush(folder.parent)
-    return Run(folder, config, parts)
+    return Run(folder, config, parts, pictures)
 
 
 def refuse_existing(folder: Path) -> None:
@@ -311,12 +323,13 @@ def load_run(folder: str | Path) -> Run:
     try:
         values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         with open(folder / "split.csv", newline="", encoding="utf-8") as file:
-            parts = {row["id"]: row["part"] for row in csv.DictReader(file)}
+            rows = list(csv.DictReader(file))
         values["views"] = tuple(values["views"])
         values["recipe"] = recipe_from_json(values["recipe"])
         if "cache_settings" not in values:  # from before; it was standardised by Keras, which divides by no less
             values["std"] = [[max(value, KERAS_LEAST) for value in view] for view in values["std"]]
-        return Run(folder, Config(**values), parts)
+        pictures = {row["id"]: row.get("picture", "") for row in rows}
+        return Run(folder, Config(**values), {row["id"]: row["part"] for row in rows}, pictures)
     except (FileNotFoundError, NotADirectoryError):
         raise TrainerError(f"{folder} is not a run folder: no config.json and split.csv in it") from None
     except (ValueError, KeyError, TypeError) as error:

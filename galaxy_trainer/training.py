@@ -22,6 +22,7 @@ from tqdm import tqdm
 import scalenorm
 from galaxy_trainer import backend
 from galaxy_trainer.augmentation import Augmentation, Augmented, Draws, draw
+from galaxy_trainer.checks import twins, warn_of_twins
 from galaxy_trainer.curves import draw_curves
 from galaxy_trainer.data import Batches, Galaxies, epoch_order, open_galaxies, pixel_statistics, read_ids, split
 from galaxy_trainer.errors import TrainerError
@@ -39,6 +40,7 @@ from galaxy_trainer.runs import (
     set_average,
     write_table,
 )
+from scalenorm.cache.format import differences
 from scalenorm.files.errors import LockedError
 from scalenorm.files.lock import locked
 
@@ -62,6 +64,7 @@ def train(
     in_memory: bool | None = None,
     tensorboard: bool = False,
     augmented_validation: bool = False,
+    allow_duplicates: bool = False,
     report: Report | None = None,
     progress: bool = False,
     **changes: Any,
@@ -101,6 +104,8 @@ def train(
         Write logs to RUN/tensorboard.
     augmented_validation : bool
         Also log ``val_loss_augmented``: validation with augmentation and dropout on.
+    allow_duplicates : bool
+        Do not warn of pictures that are in the training and in the test set, under two ids.
     report : callable, optional
         Called with a line of text at the start and after every epoch.
     progress : bool
@@ -150,6 +155,10 @@ def train(
             raise TrainerError(
                 f"{finish_ids}: {finish.sum()} to finish on are less than a batch of {chosen.batch_size}"
             )
+    pictures = galaxies.pictures(rows)
+    if not allow_duplicates:
+        sides = [{galaxies.ids[i]: pictures[galaxies.ids[i]] for i in rows[side]} for side in (test, ~test)]
+        warn_of_twins(twins(*sides), int(test.sum()), cache)
     mean, std = pixel_statistics(galaxies, rows[~test])
     config = Config(
         cache=str(Path(cache).resolve()),
@@ -172,6 +181,7 @@ def train(
         backend=backend.name(),
         versions=_versions(),
         dtype=galaxies.dtype,
+        cache_settings=galaxies.cache.settings,
     )
     # Building once here shows what does not fit before the folder is made.
     try:
@@ -181,7 +191,7 @@ def train(
         raise TrainerError(str(error)) from None
     names = np.where(test, "test", np.where(finish, "finish", "train")).tolist()
     parts = {galaxies.ids[i]: part for i, part in zip(rows, names, strict=True)}
-    opened = create(folder, config, parts)
+    opened = create(folder, config, parts, pictures)
     with _locked_run(opened):
         return _train_epochs(opened, galaxies, report or _silent, progress)
 
@@ -222,7 +232,9 @@ def resume(run: str | Path, *, report: Report | None = None, progress: bool = Fa
         raise TrainerError(f"{run} was started on Keras with {config.backend}: set KERAS_BACKEND={config.backend}")
     galaxies = open_galaxies(config.cache, config.views, labels=config.labels, in_memory=config.in_memory)
     if galaxies.cache.digest() != config.cache_digest:
-        raise TrainerError(f"{config.cache} is not the cache that {run} was started with (another digest)")
+        settings = differences(config.cache_settings or {}, galaxies.cache.settings)
+        why = "; ".join(settings) if config.cache_settings and settings else "another digest"
+        raise TrainerError(f"{config.cache} is not the cache that {run} was started with ({why})")
     if _labels_digest(galaxies) != config.labels_digest:
         raise TrainerError(f"{config.labels or config.cache}: the labels changed since {run} was started")
     with _locked_run(opened):
@@ -297,7 +309,7 @@ def _train_epochs(run: Run, galaxies: Galaxies, report: Report, progress: bool) 
                 f"{steps[epoch] * recipe.batch_size / seconds:.0f} images/s"
             )
     draw_curves(history, run.folder / "curves.png")
-    write_json(run.folder / "metrics.json", evaluate(run))
+    write_json(run.folder / "metrics.json", evaluate(run, any_settings=True, allow_duplicates=True))
     return run
 
 

@@ -1,5 +1,6 @@
 """Small caches, written with h5py alone as DESIGN section 4 says, so that the trainer meets an independent writer."""
 
+import hashlib
 import json
 
 import h5py
@@ -44,23 +45,29 @@ def sky_blobs(n, size=64, channels=3, seed=0):
     return images, tree_answers(shares)
 
 
-def write_cache(path, views, *, labels=None, ids=None, sky=20.0, failed=(), version=1, names=ANSWER_NAMES):
-    """Write a cache; `views` is a dict of name to (N, size, size, C)."""
+def write_cache(path, views, *, labels=None, ids=None, sky=20.0, failed=(), version=1, names=ANSWER_NAMES,
+                pictures=None, places=None, settings=None):  # fmt: skip
+    """Write a cache; `views` is a dict of name to (N, size, size, C), `pictures` are texts whose hashes are stored."""
     first = next(iter(views.values()))
     n, size, _, channels = first.shape
     ids = [f"{i:06d}" for i in range(n)] if ids is None else ids
     text = lambda width: h5py.string_dtype("utf-8", width)  # noqa: E731
     dtype = [("id", text(16)), ("source", text(16)), ("status", text(8)), ("message", text(16)), ("flags", "u4")]
     dtype += [("threshold", "f8"), *((f"sky_{c}", "f8") for c in range(channels)), ("sha256", "S64")]
+    dtype += [("row", "f8"), ("col", "f8")]
     catalog = np.zeros(n, dtype)
     catalog["id"] = [name.encode() for name in ids]
     catalog["status"] = b"ok"
     for c in range(channels):
         catalog[f"sky_{c}"] = sky
+    if pictures is not None:
+        catalog["sha256"] = [hashlib.sha256(text.encode()).hexdigest().encode() for text in pictures]
+    if places is not None:
+        catalog["row"] = places
     for i in failed:
         catalog["status"][i] = b"failed"
     with h5py.File(path, "w") as file:
-        settings = json.dumps({"views": list(views), "size": size})
+        settings = json.dumps({"views": list(views), "size": size, **(settings or {})})
         file.attrs.update(
             format="scalenorm-cache", format_version=version, settings=settings, settings_hash="0", created="now",
             scalenorm_version="0", source="test",

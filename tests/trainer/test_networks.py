@@ -80,9 +80,7 @@ def test_answers_do_not_depend_on_the_unit(unit):
         images = (PIXELS * np.float64(unit)).astype("f4")
         sky = np.full((2, 3), 20 * unit, "f4")
         standardised = network.get_layer("standardise_0")(images)
-        warped = Augmented(network)(
-            {"view_0": images, "sky": sky, "transform": drawn.transform, "gain": drawn.gain}
-        )
+        warped = Augmented(network)({"view_0": images, "sky": sky, "transform": drawn.transform, "gain": drawn.gain})
         return numbers(standardised), numbers(network(images)), numbers(warped)
 
     standardised = answers(unit)[0]

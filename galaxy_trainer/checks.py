@@ -1,0 +1,89 @@
+"""Whether a network is asked about what it was trained for: crops made alike, and pictures that it has not seen."""
+
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from galaxy_trainer.data import Galaxies
+from galaxy_trainer.errors import TrainerError, TrainerWarning
+from galaxy_trainer.runs import Run
+from scalenorm.cache.format import differences
+from scalenorm.cache.recipe import Recipe
+
+NAMES_ONLY = ("views", "id_from")
+"""Settings of a cache that change no crop of a view."""
+
+
+def check_settings(run: Run, galaxies: Galaxies) -> None:
+    """Check that crops were made as those that a run was trained on.
+
+    Parameters
+    ----------
+    run : Run
+        The run. One of an earlier version says nothing of its crops: then there is a `TrainerWarning`.
+    galaxies : Galaxies
+        What it is asked about.
+
+    Raises
+    ------
+    TrainerError
+        Naming every setting that differs.
+    """
+    trained = run.config.cache_settings
+    if trained is None:
+        warn(
+            f"{run.folder} is of an earlier version, which did not keep the settings of its cache or the hashes of its "
+            f"pictures: they are not compared with those of {galaxies.cache.path}"
+        )
+        return
+    differing = differences(completed(trained), completed(galaxies.cache.settings), word=", here")
+    if differing:
+        raise TrainerError(
+            f"{galaxies.cache.path} was made with other settings than what {run.folder} was trained on "
+            f"({'; '.join(differing)}): make a cache with the same settings, or use --any-settings (any_settings=True)"
+        )
+
+
+def completed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a cache that change its crops, those with their default that it does not name."""
+    defaults = Recipe.checked(None, 64, "stem", False, {}).settings
+    every = {**defaults, "all_objects": False, **settings}
+    return {name: value for name, value in every.items() if name not in NAMES_ONLY}
+
+
+def twins(tested: Mapping[str, str], trained: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Find tested galaxies that show the picture of a trained one.
+
+    Parameters
+    ----------
+    tested, trained : mapping of str to str
+        From ids to pictures as from `galaxy_trainer.data.Galaxies.pictures`, empty where unknown.
+
+    Returns
+    -------
+    list of tuple of str
+        The id tested, and that of a galaxy trained on.
+
+    Examples
+    --------
+    >>> twins({"a": "17", "b": "18", "c": ""}, {"x": "17", "y": ""})
+    [('a', 'x')]
+    """
+    seen = {picture: name for name, picture in trained.items() if picture}
+    return [(name, seen[picture]) for name, picture in tested.items() if picture in seen]
+
+
+def warn_of_twins(pairs: Iterable[tuple[str, str]], tested: int, source: object) -> None:
+    """Warn with the number of `pairs` among so many tested galaxies, if there are any."""
+    found = list(pairs)
+    if found:
+        warn(
+            f"{source}: {len(found)} of {tested} galaxies to test on show the same picture as one trained on, under "
+            f"another id (such as {found[0][0]} and {found[0][1]}): the scores are too good. Leave out all but one of "
+            "each, or use --allow-duplicates (allow_duplicates=True) to say no more of it"
+        )
+
+
+def warn(text: str) -> None:
+    """Warn the caller of the package."""
+    warnings.warn(text, TrainerWarning, stacklevel=4)
