@@ -1,11 +1,10 @@
 """Whether a network is asked about what it was trained for: crops made alike, and pictures that it has not seen."""
 
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from galaxy_trainer.data import Galaxies
-from galaxy_trainer.errors import TrainerError, TrainerWarning
+from galaxy_trainer.errors import TrainerError, warn
 from galaxy_trainer.runs import Run
 from scalenorm.cache.format import differences
 from scalenorm.cache.recipe import Recipe
@@ -82,8 +81,3 @@ def warn_of_twins(pairs: Iterable[tuple[str, str]], tested: int, source: object)
             f"another id (such as {found[0][0]} and {found[0][1]}): the scores are too good. Leave out all but one of "
             "each, or use --allow-duplicates (allow_duplicates=True) to say no more of it"
         )
-
-
-def warn(text: str) -> None:
-    """Warn the caller of the package."""
-    warnings.warn(text, TrainerWarning, stacklevel=4)

@@ -1,4 +1,6 @@
-"""The one error that means: what was given cannot be used, and here is why."""
+"""The one error that means: what was given cannot be used, and here is why; the one warning; and nothing else."""
+
+import warnings
 
 
 class TrainerError(ValueError):
@@ -6,4 +8,9 @@ class TrainerError(ValueError):
 
 
 class TrainerWarning(UserWarning):
-    """What was asked for is done, but its numbers may not mean what they seem to; the message says why."""
+    """What was asked for is done, but not all is as it seems; the message says what."""
+
+
+def warn(text: str) -> None:
+    """Warn the caller of the package with a `TrainerWarning`; the commands make one line of it."""
+    warnings.warn(text, TrainerWarning, stacklevel=4)

@@ -153,15 +153,21 @@ def compare(
     side_by_side(calls, jobs)
 
     from galaxy_trainer import statistics
-    from galaxy_trainer.page import write_page
+    from galaxy_trainer.drawing import try_to_draw
     from galaxy_trainer.runs import load_run
 
     results = [statistics.Result.load(folder, task.arm.name, task.seed, task.fold, task.name) for task in tasks]
     table = statistics.summary(results)
     statistics.write_tables(table, folder)
     runs = [load_run(folder / "runs" / task.name) for task in tasks[: len(arms)]]
-    write_page(folder, arms, settings, runs, results, table)
-    report(f"{folder / 'index.html'} shows all results")
+
+    def draw() -> None:
+        from galaxy_trainer.page import write_page
+
+        write_page(folder, arms, settings, runs, results, table)
+        report(f"{folder / 'index.html'} shows all results")
+
+    try_to_draw(folder / "index.html", draw)
     return table
 
 

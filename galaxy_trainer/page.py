@@ -1,10 +1,11 @@
 """All results of an experiment as pictures and as one self-contained HTML page."""
 
 import base64
+import functools
 import html
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -17,6 +18,7 @@ from matplotlib.figure import Figure
 import scalenorm
 from galaxy_trainer import figures
 from galaxy_trainer.arms import Arm, Settings
+from galaxy_trainer.drawing import try_to_draw
 from galaxy_trainer.files import write_bytes, write_text
 from galaxy_trainer.questions import QUESTIONS
 from galaxy_trainer.runs import Run
@@ -54,46 +56,55 @@ def write_page(
         As from `galaxy_trainer.statistics.summary`.
     """
     names = [arm.name for arm in arms]
-    drawn: dict[str, tuple[Figure, str]] = {
+    drawn: dict[str, tuple[Callable[[], Figure], str]] = {
         "deterministic": (
-            figures.score_figure(table, "deterministic"),
+            lambda: figures.score_figure(table, "deterministic"),
             "Deterministic score (the paper's figure 9): dropout and augmentation off, weights after the last epoch.",
         ),
         "non-deterministic": (
-            figures.score_figure(table, "non_deterministic"),
+            lambda: figures.score_figure(table, "non_deterministic"),
             f"Non-deterministic score (the paper's figure 8): dropout and augmentation on, mean of "
             f"{settings.passes} pass{'es' if settings.passes > 1 else ''}.",
         ),
         "ratios": (
-            figures.ratio_figure(table),
+            lambda: figures.ratio_figure(table),
             "Ratios between arms. The interval comes from resampling the test galaxies, the same for both arms; it "
             "does not hold what another seed would change, which the table gives beside it.",
         ),
         "losses": (
-            figures.loss_curves(results, names),
+            lambda: figures.loss_curves(results, names),
             "Training and validation loss by epoch (the paper's figures 5 to 7). Thin lines: one per seed and test "
             "set; thick: their mean. Validation is on the test galaxies.",
         ),
-        "validation": (figures.validation_curves(results, names), "The validation losses of all arms together."),
-        "questions": (figures.question_figure(table), "Deterministic score by question of the decision tree."),
-        **_galaxies(arms, results),
+        "validation": (
+            lambda: figures.validation_curves(results, names),
+            "The validation losses of all arms together.",
+        ),
+        "questions": (lambda: figures.question_figure(table), "Deterministic score by question of the decision tree."),
         "tree": (
-            figures.tree_figure(),
+            figures.tree_figure,
             "The decision tree (the paper's figure 1). An orange answer leads to another question; the answers of "
             "that question sum to it. Questions 1 and 6 are always asked.",
         ),
         "network": (
-            figures.network_figure(runs[0].config.network()),
+            lambda: figures.network_figure(runs[0].config.network()),
             f"The network (the paper's figure 4) as trained for {names[0]}: "
             f"{runs[0].config.network().count_params():,} parameters.",
         ),
     }
-    pictures: dict[str, str] = {}
-    for name, (figure, caption) in drawn.items():
+    try_to_draw(folder / "figures" / "views.png", lambda: drawn.update(_galaxies(arms, results)))
+    pictures = dict.fromkeys(drawn, "")  # one that fails is left out
+
+    def draw(name: str, path: Path) -> None:
+        figure, caption = drawn[name]
         stream = io.BytesIO()
-        FigureCanvasAgg(figure).print_png(stream, metadata={"Software": "galaxy-compare"})
-        write_bytes(folder / "figures" / f"{name}.png", stream.getvalue())
+        FigureCanvasAgg(figure()).print_png(stream, metadata={"Software": "galaxy-compare"})
+        write_bytes(path, stream.getvalue())
         pictures[name] = _picture(name, stream.getvalue(), caption)
+
+    for name in drawn:
+        path = folder / "figures" / f"{name}.png"
+        try_to_draw(path, functools.partial(draw, name, path))
     sections = {
         "Scores": _score_table(table) + pictures["deterministic"] + pictures["non-deterministic"],
         "Ratios": _ratio_table(table) + pictures["ratios"],
@@ -128,7 +139,7 @@ def _picture(name: str, data: bytes, caption: str) -> str:
     )
 
 
-def _galaxies(arms: Sequence[Arm], results: Sequence[Result]) -> dict[str, tuple[Figure, str]]:
+def _galaxies(arms: Sequence[Arm], results: Sequence[Result]) -> dict[str, tuple[Callable[[], Figure], str]]:
     """Draw a few test galaxies with their views, and more of them in the first view."""
     from scalenorm.reporting.drawing import as_picture, ellipse_points, limits_of
     from scalenorm.reporting.originals import read_originals
@@ -166,12 +177,12 @@ def _galaxies(arms: Sequence[Arm], results: Sequence[Result]) -> dict[str, tuple
     pixels = [np.asarray(first.view(view)[row]) for row in sheet.tolist()]
     return {
         "views": (
-            figures.galaxy_figure(list(shown), ids, crops, originals, outlines),
+            lambda: figures.galaxy_figure(list(shown), ids, crops, originals, outlines),
             "Test galaxies of all sizes, the smallest first (the paper's figure 3): the original with the measured "
             "ellipse and the window, and what the networks see.",
         ),
         "sheet": (
-            figures.sample_sheet(np.stack([np.asarray(as_picture(crop, limits_of(crop))) for crop in pixels])),
+            lambda: figures.sample_sheet(np.stack([np.asarray(as_picture(crop, limits_of(crop))) for crop in pixels])),
             f"A sample of the test galaxies in the view {view} (the paper's figure 2), by size from small to large.",
         ),
     }

@@ -11,7 +11,7 @@ import hashlib
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from galaxy_trainer.augmentation import Augmentation, Augmented, Draws, draw
 from galaxy_trainer.checks import twins, warn_of_twins
 from galaxy_trainer.curves import draw_curves
 from galaxy_trainer.data import Batches, Galaxies, epoch_order, open_galaxies, pixel_statistics, read_ids, split
+from galaxy_trainer.drawing import try_to_draw
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.evaluation import answers_of, evaluate, passes_of, seed_dropout
 from galaxy_trainer.files import write_json, write_whole
@@ -227,6 +228,8 @@ def resume(run: str | Path, *, report: Report | None = None, progress: bool = Fa
     config = opened.config
     if opened.finished:
         (report or _silent)(f"{run} is complete: {config.recipe.epochs} epochs")
+        if not (opened.folder / "curves.png").exists():  # interrupted behind the scores
+            _draw_curves(opened, opened.history)
         return opened
     if backend.name() != config.backend:
         raise TrainerError(f"{run} was started on Keras with {config.backend}: set KERAS_BACKEND={config.backend}")
@@ -308,9 +311,14 @@ def _train_epochs(run: Run, galaxies: Galaxies, report: Report, progress: bool) 
                 f"{' (best)' if state.best_epoch == epoch + 1 else ''}, "
                 f"{steps[epoch] * recipe.batch_size / seconds:.0f} images/s"
             )
-    draw_curves(history, run.folder / "curves.png")
     write_json(run.folder / "metrics.json", evaluate(run, any_settings=True, allow_duplicates=True))
+    _draw_curves(run, history)
     return run
+
+
+def _draw_curves(run: Run, history: Sequence[Mapping[str, float]]) -> None:
+    path = run.folder / "curves.png"
+    try_to_draw(path, lambda: draw_curves(history, path))
 
 
 def _train_epoch(model: Augmented, galaxies: Galaxies, rows: np.ndarray, run: Run, epoch: int, progress: bool) -> float:

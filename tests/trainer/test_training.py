@@ -96,7 +96,7 @@ def test_the_same_again(undisturbed, cache, recipe, tmp_path):
     assert train(cache, tmp_path / "other", recipe=recipe, seed=6, epochs=1).history != again.history[:1]
 
 
-# Renames: 0 config, 1 split, then per epoch state, best (if better) and history, at the end curves and metrics.
+# Renames: 0 config, 1 split, then per epoch state, best (if better) and history, at the end metrics and curves.
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "when"),
