@@ -1,5 +1,6 @@
 """Whether a network is asked about what it was trained for: crops made alike, and pictures that it has not seen."""
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -8,9 +9,10 @@ from galaxy_trainer.errors import TrainerError, warn
 from galaxy_trainer.runs import Run
 from scalenorm.cache.format import differences
 from scalenorm.cache.recipe import Recipe
+from scalenorm.images.options import DecodeOptions
 
-NAMES_ONLY = ("views", "id_from")
-"""Settings of a cache that change no crop of a view."""
+NOT_COMPARED = {"views", "id_from", *(field.name for field in dataclasses.fields(DecodeOptions))}
+"""Settings of a cache that say where images are and what they are called; type and bands are compared as they are."""
 
 
 def check_settings(run: Run, galaxies: Galaxies) -> None:
@@ -47,7 +49,7 @@ def completed(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a cache that change its crops, those with their default that it does not name."""
     defaults = Recipe.checked(None, 64, "stem", False, {}).settings
     every = {**defaults, "all_objects": False, **settings}
-    return {name: value for name, value in every.items() if name not in NAMES_ONLY}
+    return {name: value for name, value in every.items() if name not in NOT_COMPARED}
 
 
 def twins(tested: Mapping[str, str], trained: Mapping[str, str]) -> list[tuple[str, str]]:

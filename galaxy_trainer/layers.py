@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from galaxy_trainer.questions import ANSWER_NAMES, from_root
@@ -46,7 +45,7 @@ class Standardise(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """Return ``(inputs - mean) / std``."""
-        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        mean, std = (ops.convert_to_tensor(values, "float32") for values in (self.mean, self.std))
         return (ops.cast(inputs, "float32") - mean) / std
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:

@@ -92,8 +92,15 @@ def test_other_settings_on_the_command_line(run, tmp_path, capsys):
 
 
 def test_what_changes_no_crop_may_differ(run, tmp_path):
-    """More views, ids from paths, an option at its default that an earlier version did not store."""
-    settings = {"sigma": 2.0, "id_from": "path", "margin": 1.0, "method": 1, "views": ["normalized", "center-64"]}
+    """More views, ids from paths, another HDU, an option at its default that an earlier version did not store."""
+    settings = {
+        "sigma": 2.0,
+        "id_from": "path",
+        "margin": 1.0,
+        "method": 1,
+        "hdu": "SCI",
+        "views": ["normalized", "center-64"],
+    }
     views = {**VIEWS, "center-64": IMAGES}
     path = write_cache(tmp_path / "more.h5", views, settings=settings)
     assert len(predict(run, path).ids) == 40

@@ -87,6 +87,25 @@ def test_writes_everything(undisturbed):
 
 
 @pytest.mark.slow
+def test_a_picture_that_fails_is_left_out(undisturbed, arguments, tmp_path, monkeypatch, capsys):
+    def fail():
+        raise RuntimeError("latex could not be found")
+
+    folder = shutil.copytree(undisturbed, tmp_path / "experiment")
+    monkeypatch.setattr("galaxy_trainer.figures.tree_figure", fail)
+    assert cli.compare([*arguments, "-o", str(folder)]) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert said == [
+        f"galaxy-compare: warning: {folder / 'figures' / 'tree.png'} could not be drawn "
+        "(RuntimeError: latex could not be found); all else is written"
+    ]
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert page.count("src=") == (undisturbed / "index.html").read_text(encoding="utf-8").count("src=") - 1
+    for name in TABLES:
+        assert (folder / name).read_bytes() == (undisturbed / name).read_bytes(), name
+
+
+@pytest.mark.slow
 def test_numbers_against_predictions(undisturbed, galaxies):
     """The scores once more, from the saved networks, with nothing of the tables' code."""
     with h5py.File(galaxies) as file:

@@ -6,7 +6,7 @@ import pytest
 from conftest import tree_answers
 from keras import ops
 
-from galaxy_trainer.layers import Maxout, MeanOfTurns, TreeHead, Turns, UntiedBias
+from galaxy_trainer.layers import Maxout, MeanOfTurns, Standardise, TreeHead, Turns, UntiedBias
 
 RNG = np.random.default_rng(0)
 POLICIES = {"float32": 1e-6, "mixed_bfloat16": 2e-2}
@@ -14,6 +14,17 @@ POLICIES = {"float32": 1e-6, "mixed_bfloat16": 2e-2}
 
 def numbers(tensor):
     return np.asarray(ops.convert_to_numpy(ops.cast(tensor, "float32")))
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e-17, 1.0, 1e30])
+def test_standardise(unit):
+    x = RNG.normal(size=(2, 3, 4, 3)) * np.array([1, 2, 3]) + np.array([10, 20, 30])
+    mean, std = x.mean(axis=(0, 1, 2)), x.std(axis=(0, 1, 2))
+    layer = Standardise(mean * unit, std * unit, dtype="float32")
+    np.testing.assert_allclose(numbers(layer((x * unit).astype("f4"))), (x - mean) / std, atol=1e-5)
+    assert layer.compute_output_shape((None, 3, 4, 3)) == (None, 3, 4, 3)
+    again = Standardise.from_config(layer.get_config())
+    assert (again.mean, again.std) == (layer.mean, layer.std)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
