@@ -106,6 +106,7 @@ def test_what_changes_no_crop_may_differ(run, tmp_path):
     assert len(predict(run, path).ids) == 40
 
 
+@pytest.mark.slow
 def test_runs_of_earlier_versions_are_read(run, tmp_path, capsys):
     before = load_run(old(run, tmp_path / "old"))
     cache = run.config.cache
@@ -141,6 +142,7 @@ def test_a_cache_made_anew_with_other_settings_is_not_trained_on_any_further(run
         resume(folder)
 
 
+@pytest.mark.slow
 def test_one_picture_on_both_sides_of_the_split(tmp_path):
     listed = tmp_path / "test.txt"
     listed.write_text("000001\n000002\n000003\n000004\n")

@@ -66,6 +66,7 @@ def test_a_picture_that_fails_is_a_warning(tmp_path):
         try_to_draw(path, lambda: fail(KeyboardInterrupt()))
 
 
+@pytest.mark.slow
 def test_a_training_ends_with_its_scores_when_the_curves_fail(tmp_path, capsys, monkeypatch):
     images, labels = sky_blobs(40, size=16)
     path = write_cache(tmp_path / "small.h5", {"normalized": images}, labels=labels)
@@ -87,6 +88,7 @@ def test_a_training_ends_with_its_scores_when_the_curves_fail(tmp_path, capsys, 
     assert (folder / "curves.png").read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.slow
 def test_scores_are_written_before_the_picture(tmp_path, monkeypatch):
     images, labels = sky_blobs(40, size=16)
     path = write_cache(tmp_path / "small.h5", {"normalized": images}, labels=labels)

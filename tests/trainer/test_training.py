@@ -271,18 +271,17 @@ def test_it_learns(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("power", [-57, -98, 98])  # about 1e-17, 3e-30, 3e29
-def test_a_training_in_another_unit_ends_the_same(power, tmp_path):
+def test_a_training_in_another_unit_ends_the_same(tmp_path):
     """Times a power of two nothing is rounded, so it ends with the same bits."""
     images, labels = sky_blobs(40, size=16)
     found = []
-    for unit in (1.0, 2.0**power):
+    for unit in (1.0, 2.0**-98, 2.0**98):  # about 3e-30 and 3e29
         fluxes = images.astype("f4") * np.float32(unit)
         path = write_cache(tmp_path / f"{unit}.h5", {"normalized": fluxes}, labels=labels, sky=20.0 * unit)
         run = train(path, tmp_path / f"{unit}", width=0.05, epochs=1, augmentation=Augmentation(brightness=0.1))
         found.append((run.history, galaxy_trainer.predict(run, path).answers.tolist()))
         assert run.metrics["deterministic"]["mse"] > 0
-    assert found[0] == found[1]
+    assert found[0] == found[1] == found[2]
 
 
 @pytest.mark.slow
