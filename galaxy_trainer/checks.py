@@ -4,7 +4,9 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from galaxy_trainer.data import Galaxies
+import numpy as np
+
+from galaxy_trainer.data import Galaxies, pixel_statistics
 from galaxy_trainer.errors import TrainerError, warn
 from galaxy_trainer.runs import Run
 from scalenorm.cache.format import differences
@@ -13,6 +15,12 @@ from scalenorm.images.options import DecodeOptions
 
 NOT_COMPARED = {"views", "id_from", *(field.name for field in dataclasses.fields(DecodeOptions))}
 """Settings of a cache that say where images are and what they are called; type and bands are compared as they are."""
+
+SAMPLE = 256
+"""Images looked at to tell the unit."""
+
+OTHER_UNIT = 30.0
+"""Deviations so many times as large are taken for another unit."""
 
 
 def check_settings(run: Run, galaxies: Galaxies) -> None:
@@ -42,6 +50,28 @@ def check_settings(run: Run, galaxies: Galaxies) -> None:
         raise TrainerError(
             f"{galaxies.cache.path} was made with other settings than what {run.folder} was trained on "
             f"({'; '.join(differing)}): make a cache with the same settings, or use --any-settings (any_settings=True)"
+        )
+
+
+def check_unit(run: Run, galaxies: Galaxies) -> None:
+    """Warn if pixels vary as in another unit than what a run was trained on: its answers would be without meaning.
+
+    Parameters
+    ----------
+    run : Run
+        The run.
+    galaxies : Galaxies
+        What it is asked about. Integers are counts in any case, and not looked at.
+    """
+    good = np.flatnonzero(galaxies.good)
+    if not np.issubdtype(np.dtype(galaxies.dtype), np.floating) or not len(good):
+        return
+    _, std = pixel_statistics(galaxies, good[:: -(-len(good) // SAMPLE)])
+    ratio = float(np.median(np.array(std) / np.array(run.config.std)))
+    if not 1 / OTHER_UNIT < ratio < OTHER_UNIT:
+        warn(
+            f"{galaxies.cache.path}: its pixels vary {ratio:.2g} times as much as those that {run.folder} was trained "
+            "on: are they in another unit? Make the cache from images in the unit of the training"
         )
 
 

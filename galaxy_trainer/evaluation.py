@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from galaxy_trainer.augmentation import Augmentation, Augmented, Draws, draw, orientations
-from galaxy_trainer.checks import check_settings, twins, warn_of_twins
+from galaxy_trainer.checks import check_settings, check_unit, twins, warn_of_twins
 from galaxy_trainer.data import Batches, Galaxies, open_galaxies
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.files import check_new, write_whole
@@ -356,4 +356,5 @@ def _galaxies_for(run: Run, cache: str | Path | None, labels: str | Path | None,
         raise TrainerError(f"{galaxies.cache.path} has images of {found}; {run.folder} was trained on {expected}")
     if not any_settings:
         check_settings(run, galaxies)
+        check_unit(run, galaxies)
     return galaxies

@@ -91,6 +91,21 @@ def test_other_settings_on_the_command_line(run, tmp_path, capsys):
         assert capsys.readouterr().err == ""
 
 
+@pytest.mark.slow
+def test_pixels_in_another_unit_are_warned_of(tmp_path):
+    def fluxes(unit, seed=0):
+        images, labels = sky_blobs(40, size=16, seed=seed)
+        views = {"normalized": images.astype("f4") * np.float32(unit)}
+        return write_cache(tmp_path / f"{unit}{seed}.h5", views, labels=labels)
+
+    run = train(fluxes(1.0), tmp_path / "run", **TINY)
+    predict(run, fluxes(2.0, seed=1))  # a warning is an error here
+    for unit, ratio in ((1e-17, r"[\d.]+e-1[78]"), (1e9, r"[\d.]+e\+0[89]")):
+        with warned(rf"pixels vary {ratio} times as much .* another unit\?"):
+            predict(run, fluxes(unit))
+        predict(run, fluxes(unit), any_settings=True)
+
+
 def test_what_changes_no_crop_may_differ(run, tmp_path):
     """More views, ids from paths, another HDU, an option at its default that an earlier version did not store."""
     settings = {
