@@ -92,7 +92,7 @@ class Galaxies:
         hashes = [value.decode() for value in catalog["sha256"].tolist()]
         if self.cache.settings.get("all_objects"):
             places = zip(hashes, catalog["row"].tolist(), catalog["col"].tolist(), strict=True)
-            hashes = [hashlib.sha256(repr(place).encode()).hexdigest() for place in places]
+            hashes = [hashlib.sha256(repr(place).encode()).hexdigest() if place[0] else "" for place in places]
         return {self.ids[i]: value[:16] for i, value in zip(rows, hashes, strict=True)}
 
     def _known(self) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The one error that means: what was given cannot be used, and here is why; the one warning; and nothing else."""
+"""The one error that means: what was given cannot be used, and here is why; and the one warning."""
 
 import warnings
 

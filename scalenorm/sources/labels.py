@@ -191,7 +191,8 @@ def read_ids(path: str | os.PathLike[str]) -> list[str]:
     except UnicodeDecodeError:
         raise LabelsError(f"{path}: not a text in UTF-8; expected one id per line") from None
     lines = [line.strip() for line in text.splitlines()]
-    header = [cell.strip() for cell in next(csv.reader(lines[:1]), [])]
+    first = next((line for line in lines if line), "")
+    header = [cell.strip() for cell in next(csv.reader([first]), [])]
     if (index := _usual_index(header)) is None:
         return [line for line in lines if line and not line.startswith("#")]
     with _opened(path) as file:

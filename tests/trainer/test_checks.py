@@ -198,9 +198,11 @@ def test_objects_of_one_image_are_different_pictures(tmp_path):
 
 
 def test_pictures_without_a_hash_are_no_twins(tmp_path):
-    galaxies = open_galaxies(made(tmp_path / "none.h5", pictures=None), ["normalized"])
-    assert set(galaxies.pictures(np.arange(40)).values()) == {""}
-    assert twins(galaxies.pictures(np.arange(20)), galaxies.pictures(np.arange(20, 40))) == []
+    for all_objects in (False, True):
+        path = made(tmp_path / f"{all_objects}.h5", pictures=None, settings={"all_objects": all_objects})
+        galaxies = open_galaxies(path, ["normalized"])
+        assert set(galaxies.pictures(np.arange(40)).values()) == {""}
+        assert twins(galaxies.pictures(np.arange(20)), galaxies.pictures(np.arange(20, 40))) == []
 
 
 def test_comparisons_warn_once(tmp_path, monkeypatch):

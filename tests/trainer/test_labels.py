@@ -96,6 +96,7 @@ def test_both_packages_refuse_the_same(change, error, answers, stamps, tmp_path)
     [
         "3\n1\n", " 3\n\n# some\n1 ", "GalaxyID\n3\n1\n", ",GalaxyID\n0,3\n1,1\n", "objid,x\n3,0\n1,5\n,\n\n",
         "\ufeffid\r\n3\r\n1\r\n",
+        "\nid\n3\n1\n",
     ],
 )  # fmt: skip
 def test_lists_of_ids(text, tmp_path):
