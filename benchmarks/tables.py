@@ -209,9 +209,10 @@ def short(results: Mapping[str, Result | None]) -> list[str]:
             value = 1 / value
         rows.append((words, "not run" if value is None else f"{number(value)} times"))
     lines = table(("what against what, in one run", "as fast"), rows)
-    # Not on what images: those of the loading benchmark are noise, so that the line would be there twice.
-    made = {where({"environment": result["environment"]}) for name, _, _ in SHORT if (result := results[name])}
-    return [*lines, *sorted(made)]
+    made = [result["environment"] for name, _, _ in SHORT if (result := results[name])]
+    dates = sorted({environment["date"] for environment in made})
+    on = {f"{environment['machine']}; Python {environment['python']}" for environment in made}
+    return [*lines, f"Measured {' to '.join(dict.fromkeys((dates[0], dates[-1])))}; {', '.join(sorted(on))}."]
 
 
 def main() -> None:
