@@ -67,6 +67,11 @@ def ratios(result: Result) -> list[str]:
 def crop(result: Result) -> list[str]:
     """One image in memory."""
     sizes = [(f"{size} x {size}", number(value)) for size, value in result["ns_per_pixel"].items()]
+    steps = {name: t["median"] for name, t in result["steps"].items()}
+    parts = [name for name in steps if name not in ("flags", "crop", "measure")]
+    adding = [(name, seconds(steps[name])) for name in parts]
+    adding.append(("Python, and the rest", seconds(steps["crop"] - sum(steps[name] for name in parts))))
+    adding += [(name, seconds(steps[name])) for name in ("crop", "flags", "measure")]
     first = [(name, seconds(value)) for name, value in result["first calls"].items()]
     return [
         f"Compiled for {result['compiled for']}.",
@@ -75,7 +80,7 @@ def crop(result: Result) -> list[str]:
         *times("one image of 424 x 424 x 3 uint8, one thread", result["times"]),
         *times("the slower ones, beside ``crop`` again", result["slow"]),
         *times("other kinds of image", result["kinds"]),
-        *times("the steps by themselves, uint8, and the whole", result["steps"]),
+        *table(("where the time goes, 8 of the images", "median"), adding),
         *table(("first call with an empty cache of Numba", "time"), first),
         *table(("size of the image", "ns per pixel"), sizes),
     ]
@@ -83,12 +88,25 @@ def crop(result: Result) -> list[str]:
 
 def batch(result: Result) -> list[str]:
     """Folder to cache."""
-    starts = result["startup_s"]
+    starts, image = result["startup_s"], {name: 1 / rate for name, rate in result["rates"].items()}
+    stages = []
+    for view in ("one view", "three views"):
+        decoding, loop, whole = (image[f"{name}, 1 worker"] for name in (
+            "decode only", f"bare loop, {view}", f"command, {view}"
+        ))  # fmt: skip
+        stages.append([view, *(seconds(value) for value in (decoding, loop - decoding, whole - loop, whole))])
     rates = [
         (name, number(value), seconds(starts[name]) if name in starts else "")
         for name, value in result["rates"].items()
     ]
-    return [*ratios(result), *table((f"{result['count']} files, start-up subtracted", "images/s", "start-up"), rates)]
+    return [
+        *ratios(result),
+        *table((f"{result['count']} files, start-up subtracted", "images/s", "start-up"), rates),
+        *table(
+            ("an image, 1 worker", "read, decode", "measure, crop", "look at file, hash, catalogue, write", "whole"),
+            stages,
+        ),
+    ]
 
 
 def loading(result: Result) -> list[str]:
