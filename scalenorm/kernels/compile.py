@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
+from secrets import token_hex
 from typing import Any
 
 import numba
@@ -16,6 +17,7 @@ from numba.core.event import Event, Listener, register
 from . import sources_hash
 
 _STAMP = sources_hash()
+_PROCESS = token_hex(4)
 _log = logging.getLogger("scalenorm")
 
 
@@ -82,7 +84,11 @@ def _compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any
 
 def _make_tolerant(cache: Any) -> None:
     """Look at the sources of all kernels, and do without files that are damaged or cannot be written."""
-    cache._cache_file._source_stamp = _STAMP
+    file = cache._cache_file
+    file._source_stamp = _STAMP
+    # Of two processes that compile one kernel for different types at once, both would take the next free name for their
+    # machine code, and load that of the other afterwards.
+    file._data_name_pattern = file._data_name_pattern.replace("{number", f"{_PROCESS}-{{number")
     for name in ("load_overload", "save_overload"):
         setattr(cache, name, _or_warn(getattr(cache, name), cache))
 

@@ -18,11 +18,7 @@ OPTIONS = ({}, {"mask_neighbours": True, "margin": 3.0, "deblend": True}, {"sigm
 
 
 def one_writer_at_a_time():
-    """Let this process write to Numba's cache while no other one does.
-
-    Numba looks for a free file name and then takes it: two processes that compile one kernel for different dtypes can
-    take the same, and the next one loads the machine code of the wrong dtype.
-    """
+    """Let this process write to Numba's cache while no other one does: else one entry of the index may be lost."""
     from numba.core.caching import IndexDataCacheFile
 
     save = IndexDataCacheFile.save

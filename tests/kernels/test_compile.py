@@ -75,3 +75,19 @@ def test_a_cache_that_cannot_be_written(cached, caplog, monkeypatch):
     assert load(cached).double(2.5) == 5.0
     assert len(caplog.messages) == 1
     assert "No space left on device" in caplog.text
+
+
+@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
+def test_two_processes_that_compile_at_once(cached, monkeypatch):
+    """Each knows nothing of what the other saves: the last index stays, and leads to its own machine code only."""
+    found = set(cached.parent.glob("__pycache__/*.nbc"))
+    monkeypatch.setattr("numba.core.caching.IndexDataCacheFile._load_index", lambda file: {})
+    monkeypatch.setattr("scalenorm.kernels.compile._PROCESS", "another")
+    assert load(cached).double(2.5) == 5.0
+    assert len(found) == 1
+    assert found < set(cached.parent.glob("__pycache__/*.nbc"))
+    monkeypatch.undo()
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    again = load(cached)
+    assert (again.double(2.5), again.double(3)) == (5.0, 6)
+    assert sum(again.double.stats.cache_hits.values()) == 1
