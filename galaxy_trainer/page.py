@@ -141,7 +141,7 @@ def _picture(name: str, data: bytes, caption: str) -> str:
 
 def _galaxies(arms: Sequence[Arm], results: Sequence[Result]) -> dict[str, tuple[Callable[[], Figure], str]]:
     """Draw a few test galaxies with their views, and more of them in the first view."""
-    from scalenorm.reporting.drawing import as_picture, ellipse_points, limits_of
+    from scalenorm.reporting.drawing import as_picture, can_be_drawn, ellipse_points, limits_of
     from scalenorm.reporting.originals import read_originals
 
     caches = {arm.cache: scalenorm.open_cache(arm.cache) for arm in arms}
@@ -171,7 +171,7 @@ def _galaxies(arms: Sequence[Arm], results: Sequence[Result]) -> dict[str, tuple
         window += (found["window_row"], found["window_col"])
         # matplotlib puts pixel centres, not edges, at integers.
         ellipse = ellipse_points(found)[:, ::-1] - 0.5
-        outlines.append((ellipse, window))
+        outlines.append((ellipse, window) if can_be_drawn(found) else (ellipse[:0], window[:0]))
     view = arms[0].views[0]
     sheet = by_size[np.linspace(0, len(by_size) - 1, min(SHEET, len(by_size))).round().astype(int)]
     pixels = [np.asarray(first.view(view)[row]) for row in sheet.tolist()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import os
 import secrets
 import time
@@ -33,6 +34,8 @@ from .engines import choose, is_configured, run
 from .plan import Plan, agree_on_layout, check_object_ids, make_plan
 from .rows import Task, make_parts, try_images
 from .summary import Summary
+
+_log = logging.getLogger("scalenorm")
 
 _SHOWN = 3
 
@@ -206,6 +209,17 @@ class Run:
                 f"{self.output} is complete, but lacks {_some([self.sources[n].id for n in plan.new])} of "
                 "the inputs: --append adds them, --overwrite starts from scratch"
             )
+        if old.own and not complete:
+            raise BatchError(
+                f"{self.output} holds {', '.join(old.own[:_SHOWN])}{', ...' if len(old.own) > _SHOWN else ''}, not of "
+                "scalenorm, and would lose it as it is written anew: move it to another file first, or --overwrite to "
+                "start from scratch without it"
+            )
+        if not old.has_inputs and plan.changed and not self.verify:
+            _log.warning(
+                "%s does not say when its images were changed: those given are all made again; --verify compares "
+                "their hashes instead", self.output,
+            )  # fmt: skip
         if self.keep_parts and not old.is_virtual and not complete:
             raise BatchError(
                 f"{self.output} has no parts to keep: omit --keep-parts, or --overwrite to start from scratch"

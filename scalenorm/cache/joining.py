@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from . import format as fmt
 from .merge import Selection, write_merged
 from .part import Head
 from .reader import Cache
+
+_log = logging.getLogger("scalenorm")
 
 
 def join_caches(
@@ -59,6 +62,9 @@ def join_caches(
     caches = [Cache(path) for path in inputs]
     for other in caches[1:]:
         _check_alike(caches[0], other)
+    for cache in caches:
+        if cache.own:
+            _log.warning("%s: %s, not of scalenorm, will not be in %s", cache.path, ", ".join(cache.own), output)
     labelled = _with_labels(caches)
     selection = Selection.by_id([(cache, np.arange(len(cache))) for cache in caches])
     _check_distinct(selection)

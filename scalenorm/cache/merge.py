@@ -26,7 +26,7 @@ _MOST_OPEN = 32
 
 @dataclass(frozen=True)
 class Selection:
-    """Which rows of which caches make up the merged one. Rows of one cache appear in their order in it."""
+    """Which rows of which caches make up the merged one."""
 
     caches: Sequence[Cache]  # all of one layout
     cache_of: np.ndarray  # for each row of the result its cache, an index into `caches`, or -1 for none
@@ -63,8 +63,8 @@ class Selection:
                 places = np.flatnonzero(cache_of == number)
                 rows = row_of[places]
                 cache = self.caches[number]
-                read = cache.read(name, int(rows[0]), int(rows[-1]) + 1)
-                pieces.append((cache, places, read[rows - rows[0]]))
+                first, last = int(rows.min()), int(rows.max())  # others may have written rows in any order
+                pieces.append((cache, places, cache.read(name, first, last + 1)[rows - first]))
             yield start, pieces
 
 
@@ -177,12 +177,17 @@ def _chunks(selection: Selection, head: Head) -> Iterator[tuple[str, int, bytes]
     """Yield (view, row, compressed crop): the stored bytes where a cache has them."""
     for start, source, first, count in selection.runs():
         for name in head.view_names:
-            if source.is_compressed:
-                chunks = source.chunks(name, first, first + count)
-            else:
-                chunks = (compressed(crop) for crops in source.blocks(name, first, first + count) for crop in crops)
-            for row, chunk in enumerate(chunks, start):
+            for row, chunk in enumerate(_chunks_of(source, name, first, first + count), start):
                 yield name, row, chunk
+
+
+def _chunks_of(source: Cache, name: str, first: int, stop: int) -> Iterator[bytes]:
+    if source.is_compressed:
+        for row, chunk in enumerate(source.chunks(name, first, stop), first):
+            yield chunk or compressed(source.view(name)[row])
+    else:
+        for crops in source.blocks(name, first, stop):
+            yield from map(compressed, crops)
 
 
 def _parts_table(selection: Selection, path: Path) -> np.ndarray:
@@ -194,7 +199,7 @@ def _parts_table(selection: Selection, path: Path) -> np.ndarray:
             low, high = max(first, piece_start), min(first + count, piece_start + piece_count)
             if low < high:
                 whole = opened(part)
-                name = part.relative_to(path.parent).as_posix().encode()
+                name = part.resolve().relative_to(path.parent.resolve()).as_posix().encode()
                 row = (name, start + low - first, piece_first + low - piece_start, high - low, len(whole))
                 table.append((*row, whole.attributes["stamp"].encode()))
     width = max(len(row[0]) for row in table)

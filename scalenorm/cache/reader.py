@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import numpy as np
 
 from ..files.errors import CacheError, PartError, one_line
 from . import format as fmt
+from .checking import Stored, as_column, as_ours, attributes_of, check_file, dataset, plain
 from .format import Layout
 from .hdf5 import open_hdf5, reading
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 BLOCK_ROWS = 256
 #: Rows of the catalogue that are read at once.
 CATALOG_ROWS = 4096
-#: What every HDF5 file of ours begins with.
-_HDF5 = b"\x89HDF\r\n\x1a\n"
 #: So many parts of a virtual cache are kept open at once.
 MOST_OPEN = 64
 
@@ -91,7 +89,11 @@ class Cache:
     label_names : tuple of str
         Names of the answers, in the order of the labels' columns; empty without labels.
     attributes : dict
-        The file's other attributes: scalenorm_version, created, source.
+        The file's other attributes: scalenorm_version, created, source ("unknown" where a file lacks them).
+    has_inputs : bool
+        Whether the file has the sizes and times of its inputs, by which a run sees what has changed.
+    own : tuple of str
+        What others have added to the file: datasets, columns and attributes that are not of a cache.
     parts : list of (start, path, first, count)
         Where the pixels of a virtual cache lie: rows start:start + count are rows first:first + count of
         the cache at path. Empty for a solid file.
@@ -102,42 +104,44 @@ class Cache:
         self._views: dict[str, Any] = {}
         self._stamp = _stamp(self.path)
         with _opened(self.path) as file:
-            attributes = {name: _text(value) for name, value in file.attrs.items()}
-            if attributes.pop("format", None) != fmt.FORMAT:
-                raise CacheError(f"{self.path}: an HDF5 file, but not one that scalenorm-batch wrote")
-            version = int(attributes.pop("format_version"))
-            if version > fmt.FORMAT_VERSION:
-                raise CacheError(
-                    f"{self.path}: format version {version}; this scalenorm reads up to {fmt.FORMAT_VERSION}: update it"
-                )
-            self.settings: dict[str, Any] = json.loads(attributes.pop("settings"))
-            self.settings_hash: str = str(attributes.pop("settings_hash"))
-            self.inputs: list[str] = json.loads(attributes.pop("inputs", "[]"))
-            self.attributes: dict[str, Any] = attributes
-            self.view_names: tuple[str, ...] = tuple(self.settings["views"])
-            self._stored: dict[str, tuple[tuple[int, ...], np.dtype, int | None]] = {}
-            for name in self.view_names:
-                dataset = file["views"][name]
-                offset = None if dataset.chunks or dataset.is_virtual else dataset.id.get_offset()
-                self._stored[name] = (dataset.shape, dataset.dtype, offset)
-            shape, dtype, _ = self._stored[self.view_names[0]]
-            self._length = shape[0]
-            self.size = int(shape[1])
-            self.layout = Layout(dtype.name, int(shape[3]))
-            labels = file.get("labels")
-            self.label_names: tuple[str, ...] = () if labels is None else tuple(json.loads(labels.attrs["names"]))
-            self.labels_sha256 = "" if labels is None else _text(labels.attrs["sha256"])
-            self.parts = self._checked_parts(file["parts"][:]) if "parts" in file else []
+            attributes = attributes_of(file)
+            self._check_format(attributes)
+            found = check_file(file, attributes)
+        self.settings = found.settings
+        self.settings_hash = found.settings_hash
+        self.inputs = found.inputs
+        self.attributes = found.attributes
+        self.view_names = tuple(found.views)
+        self.label_names, self.labels_sha256 = found.label_names, found.labels_sha256
+        self.has_inputs, self.own = found.has_inputs, found.own
+        self._stored: dict[str, Stored] = found.views
+        self._columns = found.columns
+        first = found.views[self.view_names[0]]
+        self._length, self.size, _, bands = first.shape
+        self.layout = Layout(first.dtype.name, bands)
+        self.parts = [] if found.parts is None else self._checked_parts(found.parts)
+
+    def _check_format(self, attributes: dict[str, Any]) -> None:
+        if attributes.get("format") != fmt.FORMAT:
+            raise CacheError(f"{self.path}: an HDF5 file, but not one that scalenorm-batch wrote")
+        version = attributes.get("format_version")
+        if not isinstance(version, (int, np.integer)):
+            raise ValueError(f"its format_version is no number: {version!r}")
+        if version > fmt.FORMAT_VERSION:
+            raise CacheError(
+                f"{self.path}: format version {version}; this scalenorm reads up to {fmt.FORMAT_VERSION}: update it"
+            )
 
     def _checked_parts(self, rows: np.ndarray) -> list[tuple[int, Path, int, int]]:
         seen: dict[Path, str] = {}
         parts = []
+        folder = Path(os.path.realpath(self.path)).parent  # the parts lie beside the file, not beside a link to it
         for row in rows:
-            part = self.path.parent / row["path"].decode()
+            part = folder / row["path"].decode()
             if part not in seen:
                 try:
                     with _opened(part) as file:
-                        seen[part] = _text(file.attrs.get("stamp", ""))
+                        seen[part] = str(plain(file.attrs.get("stamp", "")))
                 except FileNotFoundError:
                     raise PartError(f"{self.path}: its part {part} is missing: make the cache again") from None
             if seen[part] != row["stamp"].decode():
@@ -163,7 +167,7 @@ class Cache:
     @property
     def is_compressed(self) -> bool:
         """Whether every crop is a gzip chunk of its own."""
-        return not self.parts and self.offset(self.view_names[0]) is None
+        return all(stored.gzip for stored in self._stored.values())
 
     def view(self, name: str) -> np.ndarray | StoredView:
         """Return the crops of one view.
@@ -193,8 +197,9 @@ class Cache:
 
     def _mapped(self, name: str) -> np.ndarray:
         self._check_unchanged()
-        shape, dtype, offset = self._stored[name]
-        return np.asarray(np.memmap(self.path, dtype, "r", offset or 0, shape))  # a plain array is quicker to index
+        stored = self._stored[name]
+        pixels = np.memmap(self.path, stored.dtype, "r", stored.offset or 0, stored.shape)
+        return np.asarray(pixels)  # a plain array is quicker to index
 
     def _check_unchanged(self) -> None:
         """Refuse a file that took this one's place: what is known of its layout would be wrong."""
@@ -202,24 +207,25 @@ class Cache:
             raise CacheError(f"{self.path}: the file was changed since it was opened: open it again")
 
     def shape(self, name: str) -> tuple[tuple[int, ...], np.dtype]:
-        """Return shape and type of a view."""
-        return self._stored[name][:2]
+        """Return shape and type of a view; its type in the machine's byte order, as all values that are read."""
+        return self._stored[name].shape, self._stored[name].dtype
 
     def offset(self, name: str) -> int | None:
-        """Return where a contiguous view starts in the file, in bytes, else None."""
-        return self._stored[name][2]
+        """Return where a contiguous view starts in the file, in bytes; None if its bytes are not as we write them."""
+        return self._stored[name].offset
 
-    def chunks(self, name: str, start: int, stop: int) -> Iterator[bytes]:
-        """Yield the crops start:stop of a compressed view as they are stored."""
+    def chunks(self, name: str, start: int, stop: int) -> Iterator[bytes | None]:
+        """Yield the crops start:stop of a compressed cache as they are stored; None for one without gzip."""
         from h5py._objects import phil  # the lock of h5py, which this one call of it does not take
 
         self._check_unchanged()
         with _opened(self.path) as file:
-            view = file["views"][name].id
+            view = dataset(file, f"views/{name}").id
             for row in range(start, stop):
-                with phil:
-                    chunk = view.read_direct_chunk((row, 0, 0, 0))[1]
-                yield chunk
+                skipped, chunk = 1, None
+                with phil, contextlib.suppress(OSError, RuntimeError):  # a chunk that was never written
+                    skipped, chunk = view.read_direct_chunk((row, 0, 0, 0))
+                yield None if skipped else chunk
 
     def blocks(self, name: str, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
         """Yield the crops start:stop of a view in blocks of at most `BLOCK_ROWS` rows."""
@@ -236,14 +242,15 @@ class Cache:
         """
         bands = self.layout.bands
         total, squares = np.zeros(bands), np.zeros(bands)
-        for block in self.blocks(name):  # crops of failed images are zero
-            pixels = block.reshape(-1, bands).astype(np.float64)
-            total += pixels.sum(axis=0)
-            squares += np.einsum("ij,ij->j", pixels, pixels)
         good = int(np.count_nonzero(self.column("status") == fmt.OK.encode()))
         count = max(1, good * self.size**2)
-        mean = total / count
-        return mean, np.sqrt(np.maximum(squares / count - mean**2, 0.0))
+        with np.errstate(all="ignore"):  # others may have written numbers that have no square
+            for block in self.blocks(name):  # crops of failed images are zero
+                pixels = block.reshape(-1, bands).astype(np.float64)
+                total += pixels.sum(axis=0)
+                squares += np.einsum("ij,ij->j", pixels, pixels)
+            mean = total / count
+            return mean, np.sqrt(np.maximum(squares / count - mean**2, 0.0))
 
     @cached_property
     def catalog(self) -> np.ndarray:
@@ -261,16 +268,22 @@ class Cache:
         return self.read("labels") if self.label_names else None
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Return rows start:stop of the dataset ``catalog``, ``labels`` or ``inputs``."""
+        """Return rows start:stop of the dataset ``catalog``, ``labels`` or ``inputs`` (zeros, if there are none)."""
         self._check_unchanged()
+        if name == "inputs" and not self.has_inputs:
+            return np.zeros(len(range(len(self))[start:stop]), fmt.INPUTS_DTYPE)
         with _opened(self.path) as file:
-            return file[name][start:stop]
+            rows = file[name][start:stop]
+        if name == "labels":
+            return rows.astype(np.float64, copy=False)
+        kinds = {column: fmt.INPUTS_DTYPE[column] for column in fmt.INPUTS_DTYPE.names or ()}
+        return as_ours(rows, kinds if name == "inputs" else self._columns)
 
     def column(self, name: str) -> np.ndarray:
         """Return one column of the catalogue; text as bytes."""
         self._check_unchanged()
         with _opened(self.path) as file:
-            return file["catalog"].fields(name)[:]
+            return as_column(file["catalog"].fields(name)[:], self._columns.get(name))
 
     def row_blocks(self, name: str) -> Iterator[np.ndarray]:
         """Yield the rows of ``catalog``, ``labels`` or ``inputs`` in blocks of `CATALOG_ROWS`."""
@@ -290,7 +303,7 @@ class Cache:
 
 
 class StoredView:
-    """The crops of a compressed or virtual view: an array-like that reads only the rows one asks for.
+    """The crops of a view that is not mapped: an array-like that reads only the rows one asks for.
 
     Indexing takes what NumPy takes on the first axis (int, slice, array of int or bool, ``...``); further axes are
     applied to what was read. It may be pickled and used on both sides of a fork.
@@ -326,7 +339,7 @@ class StoredView:
         if path == self._cache.path:
             self._cache._check_unchanged()
             with _explained(path):
-                return open_hdf5(path)["views"][self._name]
+                return dataset(open_hdf5(path), f"views/{self._name}")
         return Cache(path).view(self._name)
 
     ndim = 4
@@ -354,18 +367,14 @@ class StoredView:
         for part_start, path, first, count in self._parts[first_part:after_last]:
             low, high = max(start, part_start), min(stop, part_start + count)
             rows = self._opened(path, os.getpid())
-            result[low - start : high - start] = rows[low - part_start + first : high - part_start + first]
+            with _explained(path):
+                result[low - start : high - start] = rows[low - part_start + first : high - part_start + first]
         return result
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
             raise ValueError("the crops are not in memory: np.asarray without copy=False reads them")
         return np.asarray(self[:], dtype)
-
-
-def _text(value: Any) -> Any:
-    """An attribute; as str if it is text, which other writers may store in a fixed length."""
-    return value.decode() if isinstance(value, bytes) else value
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:
@@ -392,7 +401,7 @@ def _explained(path: Path) -> Iterator[None]:
         raise FileNotFoundError(f"{path}: no such file") from None
     except CacheError:
         raise
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
+    except (OSError, LookupError, RuntimeError, ValueError, TypeError) as error:
         number = error.errno if isinstance(error, OSError) else None
         if number in (errno.EMFILE, errno.ENFILE):
             raise
@@ -406,11 +415,13 @@ def _what_it_is(path: Path, error: Exception) -> str:
         return "not a file"
     if not os.access(path, os.R_OK):
         return "no permission to read it"
+    import h5py
+
     with path.open("rb") as file:
-        start = file.read(len(_HDF5))
+        start = file.read(8)
     if not start:
         return "the file is empty"
-    if start != _HDF5:
+    if not h5py.is_hdf5(path):
         return f"not a scalenorm cache: no HDF5 file at all (it begins with {start!r})"
     if length := re.search(r"truncated file: eof = (\d+), .*stored_eof = (\d+)", str(error)):
         return f"damaged: it ends after {length[1]} of {length[2]} bytes; copy it again, or make it anew"

@@ -57,7 +57,7 @@ class Recipe:
         """Return the recipe that a cache was made by."""
         options = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
         all_objects = bool(settings.get("all_objects"))
-        return cls._of(settings["views"], settings["size"], settings["id_from"], all_objects, options)
+        return cls._of(settings["views"], settings["size"], settings.get("id_from", "stem"), all_objects, options)
 
     @classmethod
     def _of(

@@ -11,7 +11,8 @@ from .._version import __version__
 from ..cache import Cache, open_cache
 from ..cache.contents import count_contents
 from ..cache.format import FAILED, OK, as_text
-from .common import rows_and_failed, run_guarded, say
+from ..reporting.choosing import in_range
+from .common import counted, rows_and_failed, run_guarded, say
 from .config import to_toml
 
 _PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
@@ -82,11 +83,19 @@ def failures(cache: Cache) -> Iterator[str]:
 def _layout(cache: Cache) -> str:
     if cache.is_virtual:
         return f"virtual, over {len({part for _, part, _, _ in cache.parts})} parts"
-    return "compressed" if cache.is_compressed else "contiguous"
+    if cache.is_compressed:
+        return "compressed"
+    mapped = all(cache.offset(name) is not None for name in cache.view_names)
+    return "contiguous" if mapped else "of another program"
 
 
 def _sizes(cache: Cache) -> Iterator[str]:
     good = cache.catalog[cache.catalog["status"] == OK.encode()]
+    known = np.logical_and.reduce([in_range(good[name]) for name in _COLUMNS])
+    if not known.all():
+        strange = counted(int(np.count_nonzero(~known)), "galaxy")
+        yield f"{strange} left out of this table: numbers that are out of range"
+        good = good[known]
     if not len(good):
         return
     yield "pixels      " + "".join(f"{f'{percent}%':>9s}" for percent in _PERCENTILES)

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from ..cache.joining import join_caches
-from .common import add_common, counted, run_guarded, say
+from .common import add_common, counted, run_guarded, say, show_log
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     paths, quiet = options.pop("paths"), options.pop("quiet")
     if len(paths) < 2:
         parser.error("at least one CACHE and the output OUT.h5 are required")
+
+    show_log(quiet=quiet)
 
     def join() -> None:
         cache = join_caches(paths[:-1], paths[-1], **options)

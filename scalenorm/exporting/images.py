@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Sequence
 from itertools import chain
@@ -148,11 +149,6 @@ def _as_png(crop: np.ndarray) -> bytes:
 
 
 def _as_fits(fits: Any, crop: np.ndarray, found: np.void, view: str) -> bytes:
-    pixels = parse_view(view)
-    if pixels is None:
-        row, col, side = (float(found[name]) for name in ("window_row", "window_col", "side"))
-    else:
-        row, col, side, _ = center_window(int(found["height"]), int(found["width"]), pixels)
     data = crop[:, :, 0] if crop.shape[2] == 1 else np.moveaxis(crop, 2, 0)
     if data.dtype.kind == "f" and data.dtype.itemsize not in (4, 8):  # FITS has no others
         data = data.astype(np.float32 if data.dtype.itemsize == 2 else np.float64)
@@ -161,11 +157,28 @@ def _as_fits(fits: Any, crop: np.ndarray, found: np.void, view: str) -> bytes:
         header[name] = found[field].decode().encode("unicode_escape").decode()
     header["VIEW"] = view
     header["FLAGS"] = (int(found["flags"]), "see scalenorm.Flag")
-    scale = crop.shape[0] / side
-    # FITS pixels count from 1 at the centre: x of the crop = LTM1_1 * x of the original + LTV1.
-    header["LTM1_1"], header["LTM2_2"] = scale, scale
-    header["LTV1"] = 0.5 - scale * (col - side / 2 + 1)
-    header["LTV2"] = 0.5 - scale * (row - side / 2 + 1)
+    header.update(_position(crop.shape[0], found, view))
     file = io.BytesIO()
     fits.PrimaryHDU(np.ascontiguousarray(data), header).writeto(file)
     return file.getvalue()
+
+
+def _position(size: int, found: np.void, view: str) -> dict[str, float]:
+    """Return the keywords that map a crop to its original; none for a view or numbers of another program."""
+    try:
+        pixels = parse_view(view)
+    except ValueError:
+        return {}
+    if pixels is None:
+        row, col, side = (float(found[name]) for name in ("window_row", "window_col", "side"))
+    else:
+        row, col, side, _ = center_window(int(found["height"]), int(found["width"]), pixels)
+    scale = size / side if side > 0 else math.nan
+    # FITS pixels count from 1 at the centre: x of the crop = LTM1_1 * x of the original + LTV1.
+    keywords = {
+        "LTM1_1": scale,
+        "LTM2_2": scale,
+        "LTV1": 0.5 - scale * (col - side / 2 + 1),
+        "LTV2": 0.5 - scale * (row - side / 2 + 1),
+    }
+    return keywords if all(map(math.isfinite, keywords.values())) else {}

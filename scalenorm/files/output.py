@@ -12,9 +12,15 @@ from .lock import locked
 
 
 def resolve_output(output: str | os.PathLike[str]) -> Path:
-    """Return the file that an output names: of a link the one that it leads to, so that the link stays one."""
+    """Return the file that an output names, the same for every spelling of its path.
+
+    Of a link it is the file that it leads to, so that the link stays one; a link that leads nowhere is left for
+    `check_output_path` to refuse.
+    """
     path = Path(output).absolute()
-    return path.resolve() if path.is_symlink() and path.exists() else path
+    if path.is_symlink() and not path.exists():
+        return path
+    return Path(os.path.realpath(path))
 
 
 def check_output_path(output: Path) -> None:

@@ -8,24 +8,31 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
+from .choosing import in_range
+
 _WIDTH, _HEIGHT = 400, 236
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 10, 10, 46
 _BINS = 40
 
 
 def histogram(values: NDArray[np.float64], *, title: str, axis: str, unit: str) -> str:
-    """Return a histogram of finite values of at least 0 as a ``<figure>``, with the median marked.
+    """Return a histogram of values of at least 0 as a ``<figure>``, with the median marked.
 
-    Where the largest values lie far out, the axis ends before them, and the caption says so.
+    Where the largest values lie far out, the axis ends before them, and the caption says so. It also says how many
+    values are left out because they are out of range, or no numbers.
     """
+    known = in_range(values) & (values >= 0)
+    strange = f"{np.count_nonzero(~known):,} out of range" if not known.all() else ""
+    values = values[known]
     if not len(values):
-        return f'<figure class="chart"><figcaption>{escape(title)}<small>no galaxies</small></figcaption></figure>'
+        about = strange or "no galaxies"
+        return f'<figure class="chart"><figcaption>{escape(title)}<small>{about}</small></figcaption></figure>'
     low, median, high = np.percentile(values, (1, 50, 99))
     facts = f"median {median:.1f} {unit}, 98% between {low:.1f} and {high:.1f} {unit}"
     start, stop, step = _axis_range(values)
     counts, edges = np.histogram(values, bins=_BINS, range=(start, stop))
     beyond = int(np.count_nonzero(values > stop))
-    shown = facts + (f"; {beyond:,} beyond {stop:g} {unit}" if beyond else "")
+    shown = facts + (f"; {beyond:,} beyond {stop:g} {unit}" if beyond else "") + (f"; {strange}" if strange else "")
     most = max(int(counts.max()), 1)
     tick = max(1, _nice(most / 4))
     top = math.ceil(most / tick) * tick

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..cache import Cache
 from ..cache.format import OK
@@ -25,6 +25,15 @@ _SEVERITY = {
 _OTHER_FLAG = 0.5
 _MOST = 5.0
 
+#: More pixels than any image has, on a side or in all.
+_LARGEST = 1e10
+
+
+def in_range(values: ArrayLike) -> NDArray[np.bool_]:
+    """Return which numbers can be positions or sizes in an image: a cache may hold others."""
+    numbers = np.asarray(values, np.float64)
+    return np.isfinite(numbers) & (np.abs(numbers) < _LARGEST)
+
 
 def good_rows(cache: Cache) -> NDArray[np.intp]:
     """Return the numbers of the rows whose image could be used."""
@@ -41,11 +50,12 @@ def offsets(cache: Cache) -> NDArray[np.float64]:
     if cache.settings.get("all_objects"):
         return np.zeros(len(catalog))
     center = cache.settings.get("center")
-    if isinstance(center, str) or center is None:
-        row, col = (catalog["height"] - 1) / 2, (catalog["width"] - 1) / 2
-    else:
+    if isinstance(center, list) and len(center) == 2:
         row, col = center
-    return np.hypot(catalog["row"] - row, catalog["col"] - col)
+    else:
+        row, col = (catalog["height"] - 1) / 2, (catalog["width"] - 1) / 2
+    with np.errstate(all="ignore"):
+        return np.hypot(catalog["row"] - row, catalog["col"] - col)
 
 
 def suspicion(cache: Cache) -> NDArray[np.float64]:
@@ -54,16 +64,21 @@ def suspicion(cache: Cache) -> NDArray[np.float64]:
     The sum of three parts, the last two at most 5 each: the severities of its flags (0.5 to 4); its offset from the
     expected place in units of half the major axis; and how far the logarithm of its major axis lies from the median,
     in units of the robust standard deviation (1.4826 times the median absolute deviation), beyond the first two of
-    them. Failed rows are 0.
+    them. A row whose major axis or offset is out of range has 5 for each of the two. Failed rows are 0.
     """
     catalog = cache.catalog
     score = np.zeros(len(catalog))
     rows = good_rows(cache)
     if not len(rows):
         return score
-    flags, major = catalog["flags"][rows], catalog["major_axis"][rows]
     for flag in Flag:
-        score[rows] += np.where(flags & flag, _SEVERITY.get(flag, _OTHER_FLAG), 0.0)
+        score[rows] += np.where(catalog["flags"][rows] & flag, _SEVERITY.get(flag, _OTHER_FLAG), 0.0)
+    known = in_range(catalog["major_axis"][rows]) & in_range(offsets(cache)[rows])
+    score[rows[~known]] += 2 * _MOST
+    rows = rows[known]
+    if not len(rows):
+        return score
+    major = catalog["major_axis"][rows]
     score[rows] += np.minimum(offsets(cache)[rows] / np.maximum(major / 2, 1), _MOST)
     size = np.log(np.maximum(major, 0.1))
     deviation = np.abs(size - np.median(size))

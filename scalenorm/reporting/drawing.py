@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .choosing import in_range
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
 ELLIPSE, WINDOW = "#ffb000", "#4cc9f0"  # told apart by the colour-blind too, and from any galaxy
 
 AROUND = 3.0  # sides of an object's window that are shown of a field
+
+#: What is drawn of a row on its original.
+DRAWN = (
+    "height", "width", "row", "col", "major_axis", "minor_axis", "orientation", "window_row", "window_col", "side",
+)  # fmt: skip
 
 _LINE = 1.6  # width of lines, pixels
 _FINE = 4  # they are drawn so many times larger and shrunk: Pillow's own have steps
@@ -86,9 +93,13 @@ def shown_part(cache: Cache, row: int, pixels: NDArray[np.generic]) -> tuple[NDA
 
 def surroundings(pixels: NDArray[np.generic], row: np.void) -> tuple[NDArray[np.generic], np.void]:
     """Return the part of an image around an object, and the object's catalogue row as if that part were the image."""
+    if not can_be_drawn(row):
+        return pixels, row
     reach = max(AROUND * float(row["side"]) / 2, 16.0)
     top, left = (max(0, math.floor(row[f"window_{axis}"] - reach)) for axis in ("row", "col"))
     part = pixels[top : math.ceil(row["window_row"] + reach) + 1, left : math.ceil(row["window_col"] + reach) + 1]
+    if not part.size:
+        return pixels, row
     moved = row.copy()
     moved["height"], moved["width"] = part.shape[:2]
     for axis, edge in (("row", top), ("col", left)):
@@ -97,8 +108,15 @@ def surroundings(pixels: NDArray[np.generic], row: np.void) -> tuple[NDArray[np.
     return part, moved
 
 
+def can_be_drawn(row: np.void) -> bool:
+    """Return whether the positions and sizes of a catalogue row are such as an image can have."""
+    return bool(in_range(np.array([row[name] for name in DRAWN])).all() and row["height"] > 0 and row["width"] > 0)
+
+
 def draw_measurement(picture: Image.Image, row: np.void) -> None:
-    """Draw ellipse and window of a catalogue row on a picture of its whole image, of any scale."""
+    """Draw ellipse and window of a catalogue row on a picture of its whole image, of any scale, if they can be."""
+    if not can_be_drawn(row):
+        return
     scale = picture.width / int(row["width"])
     if row["major_axis"] > 0:
         _draw_line(picture, ellipse_points(row) * scale, ELLIPSE)
@@ -123,7 +141,8 @@ def ellipse_points(row: np.void) -> NDArray[np.float64]:
 def _draw_line(picture: Image.Image, points: NDArray[np.float64], color: str) -> None:
     from PIL import Image, ImageDraw
 
-    line = [tuple(point) for point in (points * _FINE).tolist()]
+    far = 8 * max(picture.size)  # Pillow counts in integers of 32 bits
+    line = [tuple(point) for point in (np.clip(points, -far, far) * _FINE).tolist()]
     for ink, opacity, width in (("#000000", 150, 2 * _LINE), (color, 255, _LINE)):
         mask = Image.new("L", (picture.width * _FINE, picture.height * _FINE))
         ImageDraw.Draw(mask).line(line, fill=opacity, width=round(width * _FINE), joint="curve")

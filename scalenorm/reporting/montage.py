@@ -16,7 +16,7 @@ from ..files.errors import OutputError
 from ..files.writing import check_output, whole_file
 from ..measuring.flags import describe
 from . import MARKER
-from .choosing import most_suspicious, offsets, rows_of, spread_over_sizes
+from .choosing import in_range, most_suspicious, offsets, rows_of, spread_over_sizes
 from .drawing import ELLIPSE, WINDOW, draw_measurement, fitted
 from .originals import draw_rows
 
@@ -167,9 +167,13 @@ def _draw_galaxy(
 
 def _draw_caption(sheet: _Sheet, cache: Cache, row: int, offset: float, left: int, top: int) -> None:
     found = cache.catalog[row]
-    sizes = f"axes {found['major_axis']:.0f} x {found['minor_axis']:.0f} px"
+    major, minor, apart = (
+        f"{value:.{digits}f}" if in_range(value) else "?"
+        for value, digits in ((found["major_axis"], 0), (found["minor_axis"], 0), (offset, 1))
+    )
+    sizes = f"axes {major} x {minor} px"
     if not cache.settings.get("all_objects"):
-        sizes += f", offset {offset:.1f} px"
+        sizes += f", offset {apart} px"
     end = left + sheet.block
     x = sheet.text(left, top, cache.ids[row], 14, _TEXT, sheet.block * 0.34) + 12
     x = sheet.text(x, top + 1, sizes, 13, _FAINT, end - x) + 12

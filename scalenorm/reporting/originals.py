@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -36,7 +37,11 @@ def read_originals(
     to the working folder or to the cache's own. An original has the name in the catalogue's ``source``, or else the
     row's id, and the SHA-256 in the catalogue: a file that has changed since is not shown as if it had been measured.
     """
-    options = Recipe.from_settings(cache.settings).decode
+    try:
+        options = Recipe.from_settings(cache.settings).decode
+    except (TypeError, ValueError):  # options of another program: how it decoded cannot be known
+        yield from itertools.repeat(None, len(rows))
+        return
     sources = _matches(cache, rows, _stored(cache, rows) if images is None else _listed(cache, images))
     last, pixels = b"", None
     with Reader(options.max_bytes) as reader:
@@ -76,13 +81,14 @@ def _listed(cache: Cache, images: Sequence[str | os.PathLike[str]]) -> Iterator[
     for image in images:
         path = os.fspath(image)
         inputs, list_file = ([], path) if path.lower().endswith(_LISTS) else ([path], None)
-        yield from find(inputs, list_file=list_file, id_from=cache.settings["id_from"])
+        yield from find(inputs, list_file=list_file, id_from=Recipe.from_settings(cache.settings).id_from)
 
 
 def _stored(cache: Cache, rows: Sequence[int]) -> Iterator[Source]:
     """Yield what can still be found of the cache's inputs."""
     for name in cache.inputs:
-        path = next((path for path in (Path(name), cache.path.parent / name) if path.exists()), None)
+        folders = (Path(), cache.path.parent, Path(os.path.realpath(cache.path)).parent)
+        path = next((folder / name for folder in folders if (folder / name).exists()), None)
         if path is None:
             continue
         if not path.is_dir():

@@ -27,8 +27,8 @@ from ..files.writing import check_output, whole_file
 from ..measuring.flags import Flag, describe
 from . import MARKER
 from .charts import flag_table, histogram
-from .choosing import good_rows, most_suspicious, offsets, spread_over_sizes, suspicion
-from .drawing import fitted
+from .choosing import good_rows, in_range, most_suspicious, offsets, spread_over_sizes, suspicion
+from .drawing import DRAWN, can_be_drawn, fitted
 from .originals import draw_rows
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def check_page(page: str | os.PathLike[str], cache: str | os.PathLike[str], *, o
     path = Path(page)
     if is_url(os.fspath(cache)):
         raise OutputError(f"{path}: a report needs a local cache, not {cache}")
-    if path.absolute() == Path(cache).absolute():
+    if os.path.realpath(path) == os.path.realpath(cache):
         raise OutputError(f"{path}: the report would replace the cache: choose another name")
     check_output(path, overwrite=overwrite, marker=MARKER)
     return path
@@ -119,13 +119,10 @@ def _pictured_rows(cache: Cache, listed: set[int]) -> list[int]:
 
 def _pictures(
     cache: Cache, listed: set[int], images: Sequence[str | os.PathLike[str]] | None
-) -> dict[int, tuple[str | None, list[str], list[float]]]:
-    """Return, by row: the original, the views (JPEG in base64), and what to draw on the original."""
-    fields = (
-        "height", "width", "row", "col", "major_axis", "minor_axis", "orientation", "window_row", "window_col", "side",
-    )  # fmt: skip
+) -> dict[int, tuple[str | None, list[str], list[float] | None]]:
+    """Return, by row: the original, the views (JPEG in base64), and what to draw on the original, if it can be."""
     rows = _pictured_rows(cache, listed)
-    pictures = {}
+    pictures: dict[int, tuple[str | None, list[str], list[float] | None]] = {}
     size = 0
     drawn = draw_rows(cache, rows, images, _ORIGINAL)
     for row, (picture, entry, crops) in zip(rows, drawn, strict=True):
@@ -134,7 +131,8 @@ def _pictures(
         size += len(original or "") + sum(map(len, views))
         if size > PICTURE_BYTES:
             break
-        pictures[row] = (original, views, [round(float(entry[field]), 2) for field in fields])
+        shape = [round(float(entry[field]), 2) for field in DRAWN] if can_be_drawn(entry) else None
+        pictures[row] = (original, views, shape)
     return pictures
 
 
@@ -201,17 +199,20 @@ def _policy(style: str, script: str) -> str:
 def _made(attributes: dict[str, Any]) -> str:
     source, version, created = (escape(str(attributes[name])) for name in ("source", "scalenorm_version", "created"))
     day, _, time = created.partition("T")
-    return f"From <bdi>{source}</bdi>, by scalenorm {version}, {day} {time[:5]} UTC"
+    when = f"{day} {time[:5]} UTC" if time else day
+    return f"From <bdi>{source}</bdi>, by scalenorm {version}, {when}"
 
 
 def _data(cache: Cache, listed: list[int], pictures: dict[int, Any]) -> str:
     catalog = cache.catalog[listed]
     major = catalog["major_axis"]
+    with np.errstate(all="ignore"):
+        ratio = catalog["minor_axis"] / np.where(major > 0, major, 1)
     columns = {
         "id": [cache.ids[row] for row in listed],
         "flags": catalog["flags"].tolist(),
         "size": _rounded(major, 1),
-        "ratio": _rounded(catalog["minor_axis"] / np.where(major > 0, major, 1), 3),
+        "ratio": _rounded(ratio, 3),
         "offset": None if _of_objects(cache) else _rounded(offsets(cache)[listed], 1),
         "suspicion": _rounded(suspicion(cache)[listed], 2),
     }
@@ -229,8 +230,16 @@ def _data(cache: Cache, listed: list[int], pictures: dict[int, Any]) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _rounded(values: np.ndarray, digits: int) -> list[float]:
-    return np.round(values, digits).tolist()
+def _rounded(values: np.ndarray, digits: int) -> list[float | None]:
+    """Return numbers for the table; None for one that is out of range."""
+    known = in_range(values)
+    numbers = np.round(np.where(known, values, 0), digits).tolist()
+    return [number if good else None for number, good in zip(numbers, known.tolist(), strict=True)]
+
+
+def _median(values: np.ndarray) -> str:
+    known = values[in_range(values)]
+    return f"{np.median(known):.1f} <small>px</small>" if len(known) else "unknown"
 
 
 def _tiles(cache: Cache, failed: int, flagged: int) -> str:
@@ -242,10 +251,9 @@ def _tiles(cache: Cache, failed: int, flagged: int) -> str:
         ("With a flag", f"{flagged:,} <small>{100 * flagged / good:.1f}%</small>", ""),
     ]
     if len(rows):
-        axis, offset = np.median(cache.catalog["major_axis"][rows]), np.median(offsets(cache)[rows])
-        tiles += [("Median major axis", f"{axis:.1f} <small>px</small>", "")]
+        tiles += [("Median major axis", _median(cache.catalog["major_axis"][rows]), "")]
         if not _of_objects(cache):
-            tiles += [("Median offset", f"{offset:.1f} <small>px</small>", "")]
+            tiles += [("Median offset", _median(offsets(cache)[rows]), "")]
     layout = "1 band" if cache.layout.bands == 1 else f"{cache.layout.bands} bands"
     tiles.append(("Crops", f"{cache.size} × {cache.size} <small>{cache.layout.dtype}, {layout}</small>", ""))  # noqa: RUF001
     if cache.label_names:

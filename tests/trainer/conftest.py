@@ -53,8 +53,11 @@ def write_cache(path, views, *, labels=None, ids=None, sky=20.0, failed=(), vers
     ids = [f"{i:06d}" for i in range(n)] if ids is None else ids
     text = lambda width: h5py.string_dtype("utf-8", width)  # noqa: E731
     dtype = [("id", text(16)), ("source", text(16)), ("status", text(8)), ("message", text(16)), ("flags", "u4")]
-    dtype += [("threshold", "f8"), *((f"sky_{c}", "f8") for c in range(channels)), ("sha256", "S64")]
-    dtype += [("row", "f8"), ("col", "f8")]
+    dtype += [("threshold", "f8"), *((f"sky_{c}", "f8") for c in range(channels))]
+    dtype += [(name, "f8") for name in ("row", "col", "major_axis", "minor_axis", "orientation")]
+    dtype += [("area", "i8"), *((f"bbox_{edge}", "i4") for edge in range(4))]
+    dtype += [(name, "f8") for name in ("window_row", "window_col", "side")]
+    dtype += [("height", "i4"), ("width", "i4"), ("sha256", "S64")]
     catalog = np.zeros(n, dtype)
     catalog["id"] = [name.encode() for name in ids]
     catalog["status"] = b"ok"

@@ -2,7 +2,9 @@
 
 import multiprocessing
 import pickle
+import shutil
 
+import h5py
 import numpy as np
 import pytest
 from conftest import sky_blobs, write_cache
@@ -204,3 +206,32 @@ def test_caches_that_do_not_fit(tmp_path, cache):
     (tmp_path / "text.h5").write_text("no")
     with pytest.raises(TrainerError, match=r"text\.h5"):
         open_galaxies(tmp_path / "text.h5", ["normalized"])
+
+
+def test_caches_that_other_programs_wrote_anew(tmp_path, cache):
+    path = tmp_path / "foreign.h5"
+    with h5py.File(cache) as old, h5py.File(path, "w") as new:
+        new.attrs.update(old.attrs)
+        for name, view in old["views"].items():
+            options = {"chunks": (5, *view.shape[1:]), "compression": "gzip", "shuffle": True}
+            new.create_dataset(f"views/{name}", data=view[:].astype(">u2"), **options)
+        rows = old["catalog"][:]
+        kinds = [(name, h5py.string_dtype() if kind.kind == "S" else kind.newbyteorder(">"))
+                 for name, (kind, _) in rows.dtype.fields.items()]  # fmt: skip
+        new["catalog"] = rows.astype(kinds)
+        new["labels"] = old["labels"][:].astype(">f8")
+        new["labels"].attrs["names"] = old["labels"].attrs["names"]
+    views = ["normalized", "center-64"]
+    ours, foreign = open_galaxies(cache, views), open_galaxies(path, views)
+    assert (foreign.ids, foreign.dtype) == (ours.ids, "uint16")
+    for name in ("good", "labels", "sky", "labelled"):
+        np.testing.assert_array_equal(getattr(foreign, name), getattr(ours, name))
+    for in_memory in (True, False):
+        read = open_galaxies(path, views, in_memory=in_memory).read(np.array([3, 90, 4]))
+        assert read["view_1"].dtype.isnative
+        assert same(read, {name: crops.astype(np.uint16) for name, crops in ours.read(np.array([3, 90, 4])).items()})
+    bare = shutil.copy(path, tmp_path / "bare.h5")
+    with h5py.File(bare, "r+") as file:
+        del file["catalog"]
+    with pytest.raises(TrainerError, match=r"damaged \(it has no dataset catalog\)"):
+        open_galaxies(bare, views)

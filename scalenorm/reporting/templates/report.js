@@ -27,8 +27,8 @@
     for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
     return element;
   };
-  const shown = (number, digits = 0) =>
-    number.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  const shown = (number, digits = 0) => // null: out of range
+    number === null ? "?" : number.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
   const namesOf = (flags) => flagNames.filter(([bit]) => flags & bit).map(([, name]) => name);
 
   // Sorted once for each order that is asked for: sorting 60,000 ids takes longer than filtering them.
@@ -65,7 +65,7 @@
   };
 
   const facts = (row) =>
-    `axes ${shown(columns.size[row], 1)} × ${shown(columns.size[row] * columns.ratio[row], 1)} px` +
+    `axes ${shown(columns.size[row], 1)} × ${shown(columns.ratio[row] === null ? null : columns.size[row] * columns.ratio[row], 1)} px` +
     (columns.offset ? ` · offset ${shown(columns.offset[row], 1)} px` : "");
 
   const overlay = ([height, width, y, x, major, minor, orientation, windowY, windowX, side]) => {
@@ -99,7 +99,7 @@
     const id = columns.id[row];
     const strip = make("div", { className: "strip" });
     strip.style.gridTemplateColumns = `repeat(${Math.min(views.length + 1, 4)}, 1fr)`;
-    strip.append(tile("original", id, original, overlay(shape)), ...views.map((view, k) => tile(viewNames[k], id, view)));
+    strip.append(tile("original", id, original, shape && overlay(shape)), ...views.map((view, k) => tile(viewNames[k], id, view)));
     const item = make("li", {}, strip, make("h3", {}, make("bdi", {}, id)), make("p", { className: "facts" }, facts(row)));
     const flags = namesOf(columns.flags[row]);
     if (flags.length) item.append(make("ul", { className: "marks", "aria-label": "Flags" }, ...flags.map((name) => make("li", { className: "mark" }, name))));
