@@ -61,7 +61,7 @@ def check_file(file: h5py.File, attributes: Mapping[str, Any]) -> Checked:
     names, sha256 = _labels(file, count)
     return Checked(
         settings,
-        str(attributes.get("settings_hash") or fmt.settings_hash(settings)),
+        fmt.settings_hash(settings),  # not the attribute, which another program may have left as it was
         _texts(attributes.get("inputs", "[]"), "attribute inputs"),
         {**dict.fromkeys(_ABOUT, "unknown"), **_others(attributes)},
         views,

@@ -340,7 +340,10 @@ class StoredView:
             self._cache._check_unchanged()
             with _explained(path):
                 return dataset(open_hdf5(path), f"views/{self._name}")
-        return Cache(path).view(self._name)
+        part = Cache(path)
+        if (part.layout, part.size) != (self._cache.layout, self._cache.size) or self._name not in part.view_names:
+            raise PartError(f"{self._cache.path}: its part {path} was replaced: make the cache again")
+        return part.view(self._name)
 
     ndim = 4
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shutil
 
 import h5py
 import numpy as np
@@ -185,6 +186,7 @@ READ = {
     "no more than needed": {"edit": nothing_that_is_not_needed},
     "others beside": {"edit": others_beside},
     "links": {"edit": links},
+    "a hash that was left as it was": {"edit": lambda file: file.attrs.modify("settings_hash", "0")},
 }
 
 
@@ -300,6 +302,13 @@ def virtual(file):
     file["views"].create_virtual_dataset("normalized", layout)
 
 
+def filtered(file):
+    options = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    options.set_chunk((1, *CROP))
+    options.set_filter(32099, h5py.h5z.FLAG_OPTIONAL)
+    replaced(file, "views/normalized", dcpl=options)
+
+
 def with_view(values):
     return lambda file: replaced(file, "views/normalized", values)
 
@@ -362,6 +371,7 @@ REFUSED = {
     "raw file": (far_away, "views/normalized lies in another file: write the values into this one"),
     "external link": (in_another_file, "views/normalized lies in another file"),
     "virtual": (virtual, "views/normalized is virtual, and no dataset parts says"),
+    "unknown filter": (filtered, "views/normalized is compressed by the HDF5 filter 32099, which is not installed"),
     "no view": (without("views/normalized"), "it has no dataset views/normalized"),
     "no views": (without("views"), "it has no dataset views/normalized"),
     "no catalogue": (without("catalog"), "it has no dataset catalog"),
@@ -433,6 +443,22 @@ def test_lists_of_parts_that_do_not_fit_are_refused(made, tmp_path):
         replaced(file, "parts", parts[:1])
     with pytest.raises(CacheError, match=r"damaged \(its parts have 3 rows, its views 6\)"):
         open_cache(path)
+
+
+def test_a_part_that_was_written_anew_is_read_or_refused(made, tmp_path):
+    path = tmp_path / "virtual.h5"
+    convert(made / "images", path, size=8, views=["normalized"], keep_parts=True, part_size=3, jobs=1)
+    before = open_cache(path).view("normalized")[:]
+    part = sorted(path.with_name("virtual.h5.parts").iterdir())[1]
+    for values, options in ((before[3:], {**GZIP, "shuffle": True}), (before[3:].astype("f4"), {})):
+        shutil.copy(part, tmp_path / "anew.h5")
+        with h5py.File(tmp_path / "anew.h5", "r+") as file:
+            replaced(file, "views/normalized", values, **options)
+        os.replace(tmp_path / "anew.h5", part)
+        if options:
+            np.testing.assert_array_equal(open_cache(path).view("normalized")[:], before)
+    with pytest.raises(CacheError, match="was replaced: make the cache again"):
+        open_cache(path).view("normalized")[:]
 
 
 # --- drawn around
