@@ -209,11 +209,11 @@ class Run:
                 f"{self.output} is complete, but lacks {_some([self.sources[n].id for n in plan.new])} of "
                 "the inputs: --append adds them, --overwrite starts from scratch"
             )
-        if old.own and not complete:
+        if old.added and not complete:
+            added = ", ".join(old.added[:_SHOWN]) + (", ..." if len(old.added) > _SHOWN else "")
             raise BatchError(
-                f"{self.output} holds {', '.join(old.own[:_SHOWN])}{', ...' if len(old.own) > _SHOWN else ''}, not of "
-                "scalenorm, and would lose it as it is written anew: move it to another file first, or --overwrite to "
-                "start from scratch without it"
+                f"{self.output} holds {added}, not of scalenorm, and would lose it as it is written anew: "
+                "move it to another file first, or --overwrite to start from scratch without it"
             )
         if not old.has_inputs and plan.changed and not self.verify:
             _log.warning(

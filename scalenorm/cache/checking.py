@@ -48,7 +48,7 @@ class Checked:
     labels_sha256: str
     has_inputs: bool  # the dataset
     parts: np.ndarray | None
-    own: tuple[str, ...]  # what is in the file and not of a cache
+    added: tuple[str, ...]  # what is in the file and not of a cache
 
 
 def check_file(file: h5py.File, attributes: Mapping[str, Any]) -> Checked:
@@ -57,7 +57,7 @@ def check_file(file: h5py.File, attributes: Mapping[str, Any]) -> Checked:
     views = _views(file, settings)
     count, _, _, bands = next(iter(views.values())).shape
     columns = _columns(dataset(file, "catalog"), count, bands)
-    own_columns = list(columns)[len(_our_columns(bands)) :]
+    further = list(columns)[len(_our_columns(bands)) :]
     names, sha256 = _labels(file, count)
     return Checked(
         settings,
@@ -70,7 +70,7 @@ def check_file(file: h5py.File, attributes: Mapping[str, Any]) -> Checked:
         sha256,
         _has_inputs(file, count),
         _parts(file, views),
-        tuple(_own(file, attributes, settings["views"], own_columns)),
+        tuple(_added(file, attributes, settings["views"], further)),
     )
 
 
@@ -250,7 +250,7 @@ def _has_inputs(file: h5py.File, count: int) -> bool:
 
 def _check_rows(found: h5py.Dataset, name: str, shape: tuple[int, ...]) -> None:
     if found.shape != shape:
-        raise ValueError(f"its {name} has the shape {found.shape}, which fits to views of {shape[0]} rows as {shape}")
+        raise ValueError(f"its {name} has the shape {found.shape}, not {shape} as its views of {shape[0]} rows demand")
 
 
 def _parts(file: h5py.File, views: Mapping[str, Stored]) -> np.ndarray | None:
@@ -276,7 +276,7 @@ def _parts(file: h5py.File, views: Mapping[str, Stored]) -> np.ndarray | None:
     return parts
 
 
-def _own(file: h5py.File, attributes: Mapping[str, Any], views: list[str], columns: list[str]) -> Iterator[str]:
+def _added(file: h5py.File, attributes: Mapping[str, Any], views: list[str], columns: list[str]) -> Iterator[str]:
     yield from (name for name in file if name not in _ITEMS)
     known = {name.partition("/")[0] for name in views}
     yield from (f"views/{name}" for name in file["views"] if name not in known)

@@ -63,8 +63,8 @@ def join_caches(
     for other in caches[1:]:
         _check_alike(caches[0], other)
     for cache in caches:
-        if cache.own:
-            _log.warning("%s: %s, not of scalenorm, will not be in %s", cache.path, ", ".join(cache.own), output)
+        if cache.added:
+            _log.warning("%s: %s, not of scalenorm, will not be in %s", cache.path, ", ".join(cache.added), output)
     labelled = _with_labels(caches)
     selection = Selection.by_id([(cache, np.arange(len(cache))) for cache in caches])
     _check_distinct(selection)

@@ -194,14 +194,13 @@ def _parts_table(selection: Selection, path: Path) -> np.ndarray:
     """Return where the pixels of a virtual cache lie, paths relative to its folder."""
     table: list[tuple[bytes, int, int, int, int, bytes]] = []
     opened = functools.cache(Cache)  # a part is met again and again where ids of two runs alternate
-    folder = path.parent.resolve()
-    name_of = functools.cache(lambda part: part.resolve().relative_to(folder).as_posix().encode())
     for start, source, first, count in selection.runs():
         for piece_start, part, piece_first, piece_count in source.parts or [(0, source.path, 0, len(source))]:
             low, high = max(first, piece_start), min(first + count, piece_start + piece_count)
             if low < high:
                 whole = opened(part)
-                row = (name_of(part), start + low - first, piece_first + low - piece_start, high - low, len(whole))
+                name = part.relative_to(path.parent).as_posix().encode()
+                row = (name, start + low - first, piece_first + low - piece_start, high - low, len(whole))
                 table.append((*row, whole.attributes["stamp"].encode()))
     width = max(len(row[0]) for row in table)
     numbers = [(name, "<i8") for name in ("start", "first", "count", "rows")]

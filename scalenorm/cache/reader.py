@@ -92,7 +92,7 @@ class Cache:
         The file's other attributes: scalenorm_version, created, source ("unknown" where a file lacks them).
     has_inputs : bool
         Whether the file has the sizes and times of its inputs, by which a run sees what has changed.
-    own : tuple of str
+    added : tuple of str
         What others have added to the file: datasets, columns and attributes that are not of a cache.
     parts : list of (start, path, first, count)
         Where the pixels of a virtual cache lie: rows start:start + count are rows first:first + count of
@@ -113,7 +113,7 @@ class Cache:
         self.attributes = found.attributes
         self.view_names = tuple(found.views)
         self.label_names, self.labels_sha256 = found.label_names, found.labels_sha256
-        self.has_inputs, self.own = found.has_inputs, found.own
+        self.has_inputs, self.added = found.has_inputs, found.added
         self._stored: dict[str, Stored] = found.views
         self._columns = found.columns
         first = found.views[self.view_names[0]]

@@ -359,8 +359,8 @@ def shorter(name):
 REFUSED = {
     "view of 10^9 rows": (huge, "views differ: normalized has the shape (1000000000, 8, 8, 3)"),
     "shorter view": (shorter("views/center-20"), "views differ"),
-    "shorter catalogue": (shorter("catalog"), "catalog has the shape (5,), which fits to views of 6 rows as (6,)"),
-    "shorter labels": (shorter("labels"), "labels has the shape (5, 2), which fits to views of 6 rows as (6, 2)"),
+    "shorter catalogue": (shorter("catalog"), "catalog has the shape (5,), not (6,) as its views of 6 rows demand"),
+    "shorter labels": (shorter("labels"), "labels has the shape (5, 2), not (6, 2) as its views of 6 rows demand"),
     "shorter inputs": (shorter("inputs"), "inputs has the shape (5,)"),
     "no rows": (with_view(np.zeros((0, *CROP), "u1")), "not (rows, size, size, bands)"),
     "view of text": (with_view(np.full((6, *CROP), b"x")), "views/normalized holds no pixels, but values of type |S1"),
@@ -393,7 +393,7 @@ REFUSED = {
     "size is text": (with_settings(size="8"), "the size in its settings is no number of pixels: '8'"),
     "views are numbers": (with_settings(views=[1]), "its settings name no views: [1]"),
     "a view twice": (with_settings(views=["normalized"] * 2), "its settings name a view twice"),
-    "names of labels": (with_attribute("names", '["a"]', "labels"), "labels has the shape (6, 2), which fits"),
+    "names of labels": (with_attribute("names", '["a"]', "labels"), "labels has the shape (6, 2), not (6, 1)"),
     "names are not JSON": (with_attribute("names", "a,b", "labels"), "names of the labels is not JSON"),
     "names are the same": (with_attribute("names", '["a", "a"]', "labels"), "not one or more different ones"),
     "labels of text": (lambda file: replaced(file, "labels", np.full((6, 2), b"x")), "its labels are no numbers"),
@@ -520,7 +520,7 @@ def test_a_view_of_another_name_is_exported_without_its_place(made, tmp_path, ca
 
 def test_what_others_added_is_not_lost_without_a_word(made, tmp_path, capsys, caplog):
     path = write(tmp_path / "foreign.h5", made, edit=others_beside)
-    assert open_cache(path).own[:2] == ("notes", "views/mine")
+    assert open_cache(path).added[:2] == ("notes", "views/mine")
     more = write_pictures(tmp_path / "more", [7])
     code, _, err = run(capsys, "batch", more, path, "--append", *OPTIONS)
     assert (code, len(err)) == (1, 1)
@@ -532,7 +532,7 @@ def test_what_others_added_is_not_lost_without_a_word(made, tmp_path, capsys, ca
     assert "foreign.h5: notes, views/mine, the attribute" in caplog.text
     assert "not of scalenorm, will not be in" in caplog.text
     assert run(capsys, "batch", more, made / "images", path, "--overwrite", *OPTIONS, "--quiet") == (3, [], [])
-    assert open_cache(path).own == ()
+    assert open_cache(path).added == ()
 
 
 def test_append_to_a_cache_without_inputs_says_what_it_makes_again(made, tmp_path, capsys, caplog):
