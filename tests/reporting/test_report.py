@@ -10,6 +10,7 @@ import zipfile
 from html.parser import HTMLParser
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from hostile import BROKEN, IDS, make_cache
@@ -558,6 +559,27 @@ def test_browser_shows_a_flag_on_request(shown, cache):
     expected = {cache.ids[row] for row in rows if cache.catalog["flags"][row] & value}
     assert set(shown.texts("#gallery h3")) == expected
     assert shown.driver.switch_to.active_element.get_attribute("id") == "galaxies"
+
+
+def test_browser_draws_around_numbers_out_of_range(browser, cache, tmp_path):
+    path = shutil.copy(cache.path, tmp_path / "cache.h5")
+    row = cache.ids.index("plain-1")
+    with h5py.File(path, "r+") as file:
+        rows = file["catalog"][:]
+        rows["major_axis"][row], rows["minor_axis"][row], rows["window_row"][row] = np.nan, 1e300, -np.inf
+        file["catalog"][...] = rows
+    write_report(Cache(path), tmp_path / "page.html", images=[cache.path.parent / "list.csv"])
+    shown = Page(browser, tmp_path / "page.html")
+    shown.choose("sort", "suspicion")
+    assert shown.texts("#gallery h3")[0] == "plain-1"
+    assert shown.texts("#gallery .facts")[0].startswith("axes ? × ? px · offset ")  # noqa: RUF001
+    item = shown.find("#gallery > li")[0]
+    assert len(item.find_elements("css selector", "img")) == 3
+    assert item.find_elements("css selector", "svg") == []
+    assert shown.find("#gallery > li:nth-child(2) svg")
+    shown.one("#as-table").click()
+    assert shown.texts("#listing tbody tr:first-child td")[:2] == ["?", "?"]
+    assert browser.get_log("browser") == []
 
 
 def test_browser_says_what_everything_is(shown):
