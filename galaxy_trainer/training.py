@@ -235,8 +235,8 @@ def resume(run: str | Path, *, report: Report | None = None, progress: bool = Fa
         raise TrainerError(f"{run} was started on Keras with {config.backend}: set KERAS_BACKEND={config.backend}")
     galaxies = open_galaxies(config.cache, config.views, labels=config.labels, in_memory=config.in_memory)
     if galaxies.cache.digest() != config.cache_digest:
-        settings = differences(config.cache_settings or {}, galaxies.cache.settings)
-        why = "; ".join(settings) if config.cache_settings and settings else "another digest"
+        settings = differences(config.cache_settings, galaxies.cache.settings) if config.cache_settings else []
+        why = "; ".join(["another digest", *settings])
         raise TrainerError(f"{config.cache} is not the cache that {run} was started with ({why})")
     if _labels_digest(galaxies) != config.labels_digest:
         raise TrainerError(f"{config.labels or config.cache}: the labels changed since {run} was started")

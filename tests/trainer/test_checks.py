@@ -153,7 +153,7 @@ def test_a_cache_made_anew_with_other_settings_is_not_trained_on_any_further(run
     config = json.loads((folder / "config.json").read_text())
     config["cache"] = str(made(tmp_path / "again.h5", settings={"sigma": 3.0}, sky=21.0))
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(TrainerError, match=r"not the cache .* started with \(sigma: 2\.0, now 3\.0\)"):
+    with pytest.raises(TrainerError, match=r"not the cache .* started with \(another digest; sigma: 2\.0, now 3\.0\)"):
         resume(folder)
 
 
