@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..files.errors import ConfigError
 from ..measuring.options import OPTIONS, Choice, Number, Switch
-from .common import DONE, DONE_WITH_FAILED, add_common, counted, names, rows_and_failed, run_guarded, say, show_log
+from .common import DONE, DONE_WITH_FAILED, add_common, counted, log_shown, names, rows_and_failed, run_guarded, say
 from .config import expand_config
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ def _run(inputs: list[str], output: str, quiet: bool, options: dict[str, Any]) -
         from ..reporting.page import check_page
 
         check_page(page, output)
-    show_log(quiet=quiet)
-    summary = convert(inputs, output, progress=not quiet, **options)
+    with log_shown(quiet=quiet):
+        summary = convert(inputs, output, progress=not quiet, **options)
     if not quiet:
         say(*summary_lines(summary, options.get("dry_run", False), "all_objects" in options))
     if page is not None and not options.get("dry_run"):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 from .._version import __version__
@@ -24,10 +25,18 @@ def say(*lines: str, error: bool = False) -> None:
     stream.flush()
 
 
-def show_log(*, quiet: bool) -> None:
-    """From now on print what the library logs to stderr, or errors only."""
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("scalenorm").setLevel(logging.ERROR if quiet else logging.INFO)
+@contextlib.contextmanager
+def log_shown(*, quiet: bool) -> Iterator[None]:
+    """Print what the library logs meanwhile to stderr, or errors only."""
+    log, handler = logging.getLogger("scalenorm"), logging.StreamHandler()
+    before = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.ERROR if quiet else logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
 
 
 def run_guarded(

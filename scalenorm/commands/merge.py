@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from ..cache.joining import join_caches
-from .common import add_common, counted, run_guarded, say, show_log
+from .common import add_common, counted, log_shown, run_guarded, say
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,10 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if len(paths) < 2:
         parser.error("at least one CACHE and the output OUT.h5 are required")
 
-    show_log(quiet=quiet)
-
     def join() -> None:
-        cache = join_caches(paths[:-1], paths[-1], **options)
+        with log_shown(quiet=quiet):
+            cache = join_caches(paths[:-1], paths[-1], **options)
         if not quiet:
             say(f"{paths[-1]}: {counted(len(cache), 'image')} from {counted(len(paths) - 1, 'cache')}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import logging
 import os
 import re
 import resource
@@ -17,6 +18,7 @@ from pictures import beside, write_pictures
 from PIL import Image
 
 from scalenorm import open_cache
+from scalenorm.batch import convert
 from scalenorm.commands.batch import make_parser
 
 
@@ -355,3 +357,18 @@ def test_one_by_one_and_thin_images(tmp_path, monkeypatch, capsys):
     assert cache.ids == ["black", "flat", "one", "thin"]
     assert not cache.view("normalized")[0].any()
     assert (cache.view("normalized")[2] == 255).all()
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_the_library_logs_as_before_once_a_command_has_ended(images, capsys, monkeypatch, quiet):
+    log = logging.getLogger("scalenorm")
+    before, make = (log.level, list(log.handlers)), convert.convert
+
+    def talking(*arguments, **options):
+        log.info("a few are tried")
+        return make(*arguments, **options)
+
+    monkeypatch.setattr(convert, "convert", talking)
+    code, _, err = run(capsys, "batch", "images", "out.h5", "--size", "12", *(["--quiet"] if quiet else []))
+    assert (code, err) == (0, [] if quiet else ["a few are tried"])
+    assert (log.level, list(log.handlers)) == before
