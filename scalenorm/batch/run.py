@@ -238,6 +238,8 @@ class Run:
 
     def _warm_up(self, layout: Layout) -> None:
         """Compile the kernels before processes start that would all do so; refuse weights for other bands."""
+        import h5py  # noqa: F401  # while there are handles left for it; workers may use up what the system allows
+
         image = np.zeros((48, 48) if layout.bands == 1 else (48, 48, layout.bands), layout.dtype)
         image[16:32, 14:34] = 9
         measure = self.recipe.measure
