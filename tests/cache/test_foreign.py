@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import shutil
@@ -11,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 from pictures import write_pictures
+from typed import run
 
 from scalenorm import convert, open_cache
 from scalenorm.files.errors import CacheError
@@ -43,16 +43,6 @@ def write(path, made, *, dtype="u1", edit=None, userblock=0, **storage):
         if edit is not None:
             edit(new)
     return path
-
-
-def run(capsys, command, *arguments):
-    """Exit code, and lines of stdout and stderr."""
-    try:
-        code = importlib.import_module(f"scalenorm.commands.{command}").main([str(argument) for argument in arguments])
-    except SystemExit as stop:
-        code = stop.code
-    out, err = capsys.readouterr()
-    return code, out.splitlines(), err.splitlines()
 
 
 def replaced(file, name, values=None, **options):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import importlib
 import logging
 import os
 import re
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 from pictures import beside, write_pictures
 from PIL import Image
+from typed import run
 
 from scalenorm import open_cache
 from scalenorm.batch import convert
@@ -26,16 +26,6 @@ from scalenorm.commands.batch import make_parser
 def images(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return write_pictures(tmp_path / "images", range(6))
-
-
-def run(capsys, command, *arguments):
-    """Exit code, and lines of stdout and stderr, but for what depends on the kernels compiled before."""
-    try:
-        code = importlib.import_module(f"scalenorm.commands.{command}").main([str(argument) for argument in arguments])
-    except SystemExit as stop:
-        code = stop.code
-    out, err = capsys.readouterr()
-    return code, out.splitlines(), [line for line in err.splitlines() if not line.startswith("Compiling scalenorm")]
 
 
 def test_batch(images, capsys):
