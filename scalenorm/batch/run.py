@@ -276,7 +276,7 @@ class Run:
         backend = self.backend
         if backend == "auto" and not is_configured():
             trial = partial(try_images, self.recipe, self._head(layout))
-            backend = choose(trial, self.sources.take(plan.missing.tolist()), self.jobs or usable_cores())
+            backend = choose(trial, self.sources.take(plan.missing), self.jobs or usable_cores())
         made = run(
             work, self._tasks(plan.missing), bar.update,
             backend=backend, jobs=self.jobs, scheduler=self.scheduler,
