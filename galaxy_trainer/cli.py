@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from galaxy_trainer.errors import TrainerError, TrainerWarning
 from galaxy_trainer.files import check_new
 from galaxy_trainer.start import silent_start
-from scalenorm.commands.common import DONE, DONE_WITH_FAILED, add_common, run_guarded, say
+from scalenorm.commands.common import DONE, DONE_WITH_FAILED, Parser, add_common, run_guarded, say
 
 if TYPE_CHECKING:
     from galaxy_trainer.recipes import Recipe
@@ -204,7 +204,7 @@ def compare(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser(name: str, text: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=name, description=text)
+    parser = Parser(prog=name, description=text)
     add_common(parser)
     return parser
 

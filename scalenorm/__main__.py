@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from ._version import __version__
+from .commands.common import Parser, run_guarded, say
 
 COMMANDS = {
     "scalenorm-batch": "measure galaxies, crop to them, and write crops and catalogue to one file, a cache",
@@ -19,13 +20,13 @@ COMMANDS = {
 }
 
 
-def main() -> None:
-    """Print the version and the commands."""
+def main() -> int:
+    """Print the version and the commands; return the exit code."""
     lines = [f"scalenorm {__version__}", ""]
     lines += [f"  {name:18s} {text}" for name, text in COMMANDS.items()]
     lines += ["", "Use --help with any of them. In Python: import scalenorm; help(scalenorm.crop)"]
-    sys.stdout.write("\n".join(lines) + "\n")
+    return run_guarded(Parser("scalenorm"), lambda: say(*lines))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from ..files.errors import ConfigError
 from ..measuring.options import OPTIONS, Choice, Number, Switch
-from .common import DONE, DONE_WITH_FAILED, add_common, counted, log_shown, names, rows_and_failed, run_guarded, say
+from .common import (
+    DONE,
+    DONE_WITH_FAILED,
+    Parser,
+    add_common,
+    counted,
+    log_shown,
+    names,
+    rows_and_failed,
+    run_guarded,
+    say,
+)
 from .config import expand_config
 
 if TYPE_CHECKING:
@@ -110,7 +121,7 @@ def _some(ids: Sequence[str]) -> str:
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of ``scalenorm-batch``; only options that were given appear in its result."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "scalenorm-batch", BATCH_USAGE, "Measure galaxies, crop to them, and write crops and catalogue to one file.",
         BATCH_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter, argument_default=argparse.SUPPRESS,
         allow_abbrev=False,

@@ -4,25 +4,75 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .._version import __version__
 from ..files.errors import BatchError, CacheError, InputError, LabelsError, OptionError, OutputError
 
 DONE, FAILURE, USAGE, DONE_WITH_FAILED = 0, 1, 2, 3
 
+_STDOUT = "standard output"
+
+
+class Parser(argparse.ArgumentParser):
+    """The parser of a command, made first of all; what it prints goes the way of all lines."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        _open_closed_streams()
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        try:
+            say(*message.splitlines(), error=file is sys.stderr)
+        except OSError as error:
+            _say_why(self.prog, error)
+            self.exit(FAILURE)
+
+
+def _open_closed_streams() -> None:
+    """Let standard streams that a shell closed (``2>&-``) lead nowhere: the next file would take their numbers."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number
+    if sys.stderr is None:  # sys.stdout stays None: results are missed, warnings and progress bars are not
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+
 
 def say(*lines: str, error: bool = False) -> None:
-    """Print lines: results to stdout, errors to stderr."""
+    """Print lines: results to stdout, errors to stderr.
+
+    Results that cannot be written are an `OSError` of `_STDOUT`; errors that cannot are nobody's loss.
+    """
     stream = sys.stderr if error else sys.stdout
-    text, encoding = "".join(f"{line}\n" for line in lines), stream.encoding or "utf-8"
-    # File names may hold characters that the terminal's encoding lacks.
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
-    stream.flush()
+    try:
+        if stream is None:
+            raise OSError(errno.EBADF, "it is closed")
+        text, encoding = "".join(f"{line}\n" for line in lines), stream.encoding or "utf-8"
+        # File names may hold characters that the terminal's encoding lacks.
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except OSError as failed:
+        # Else Python would try again at exit, and complain.
+        with contextlib.suppress(OSError, AttributeError), open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
+        if not error:
+            raise OSError(failed.errno, failed.strerror, _STDOUT) from failed
+
+
+def _say_why(command: str, error: OSError) -> None:
+    """Print what the system says; nothing if the reader of our output has gone."""
+    if isinstance(error, BrokenPipeError) and error.filename == _STDOUT:
+        return
+    where = f"{error.filename}: " if error.filename else ""
+    say(f"{command}: error: {where + error.strerror if error.strerror else error}", error=True)
 
 
 @contextlib.contextmanager
@@ -64,14 +114,11 @@ def run_guarded(
         say(f"{parser.prog}: error: {error}", error=True)
     except KeyboardInterrupt as stopped:  # one of `convert` says how far it got
         say(f"{parser.prog}: {str(stopped) or 'interrupted' + advice()}", error=True)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone; Python would complain at exit
     except MemoryError as error:
         said = f" ({error})" if str(error) else ""
         say(f"{parser.prog}: error: not enough memory{said}", error=True)
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        say(f"{parser.prog}: error: {where + error.strerror if error.strerror else error}", error=True)
+        _say_why(parser.prog, error)
     finally:
         signal.signal(signal.SIGTERM, before)
     return FAILURE

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ..cache import open_cache
 from ..exporting.catalog import write_catalog
 from ..exporting.images import write_images
-from .common import add_common, counted, names, run_guarded, say
+from .common import Parser, add_common, counted, names, run_guarded, say
 
 _EXAMPLES = """\
 examples:
@@ -19,7 +19,7 @@ examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``scalenorm-export``; return the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "scalenorm-export", "scalenorm-export [options] CACHE",
         "Export the catalogue and the crops of a cache to other formats.", _EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -12,7 +11,7 @@ from ..cache import Cache, open_cache
 from ..cache.contents import count_contents
 from ..cache.format import FAILED, OK, as_text
 from ..reporting.choosing import in_range
-from .common import counted, rows_and_failed, run_guarded, say
+from .common import Parser, counted, rows_and_failed, run_guarded, say
 from .config import to_toml
 
 _PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
@@ -21,9 +20,7 @@ _COLUMNS = ("major_axis", "minor_axis", "side", "area")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``scalenorm-inspect``; return the exit code."""
-    parser = argparse.ArgumentParser(
-        "scalenorm-inspect", "scalenorm-inspect [options] CACHE", "Print a summary of a cache."
-    )
+    parser = Parser("scalenorm-inspect", "scalenorm-inspect [options] CACHE", "Print a summary of a cache.")
     parser.add_argument("cache", metavar="CACHE", help="cache file")
     parser.add_argument("--failures", action="store_true", help="list all failed images with the reason")
     parser.add_argument(

@@ -6,12 +6,12 @@ import argparse
 from collections.abc import Sequence
 
 from ..cache.joining import join_caches
-from .common import add_common, counted, log_shown, run_guarded, say
+from .common import Parser, add_common, counted, log_shown, run_guarded, say
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``scalenorm-merge``; return the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "scalenorm-merge", "scalenorm-merge [options] CACHE... OUT.h5", "Merge caches made with the same settings.",
         "example:\n  scalenorm-merge galaxies-*.h5 galaxies.h5", formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip

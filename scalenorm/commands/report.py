@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ..cache import open_cache
 from ..reporting.montage import write_montage
 from ..reporting.page import write_report
-from .common import add_common, counted, names, run_guarded, say
+from .common import Parser, add_common, counted, names, run_guarded, say
 
 _EXAMPLES = """\
 examples:
@@ -19,7 +19,7 @@ examples:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``scalenorm-report``; return the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "scalenorm-report", "scalenorm-report [options] CACHE", "Show the galaxies of a cache and their measurements.",
         epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
