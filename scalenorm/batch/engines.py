@@ -23,6 +23,8 @@ _log = logging.getLogger("scalenorm")
 #: Seconds that processes take to start, and below which images no saving could make up for them.
 _START, _FEW = 2.0, 5000
 
+_ADVICE = "they need some room in /dev/shm; the backend 'threads' does not"
+
 #: Makes a task's parts and returns their paths; in threads it is given what to call after each image, too.
 Work = Callable[..., list[str]]
 Report = Callable[[int], object]
@@ -162,13 +164,20 @@ def run_joblib(
     import joblib
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    config = (
-        contextlib.nullcontext() if backend is None else joblib.parallel_config(backend, n_jobs=jobs or usable_cores())
-    )
+    jobs = jobs or usable_cores()
+    config = contextlib.nullcontext() if backend is None else joblib.parallel_config(backend, n_jobs=jobs)
     try:
         with config:
+            if backend == "loky" and joblib.effective_n_jobs() < min(jobs, 2):
+                _log.warning("joblib cannot start processes (is /dev/shm full, or read-only?): threads are used")
+                yield from run_threads(work, tasks, report, jobs)
+                return
             calls = (joblib.delayed(_with_count)(work, task) for task in tasks)
-            for count, paths in joblib.Parallel(batch_size=1, return_as="generator_unordered")(calls):
+            try:
+                results = joblib.Parallel(batch_size=1, return_as="generator_unordered")(calls)
+            except OSError as error:
+                raise BatchError(f"cannot start processes: {error.strerror or error}; {_ADVICE}") from error
+            for count, paths in results:
                 report(count)
                 yield paths
     except TerminatedWorkerError as error:
@@ -196,9 +205,15 @@ def dask_client(scheduler: str | None, jobs: int) -> Iterator[Any]:
         raise BatchError("the dask backend needs Dask: pip install 'scalenorm[dask]'") from None
     with contextlib.ExitStack() as stack:
         if scheduler is None:
-            cluster = distributed.LocalCluster(
-                n_workers=jobs, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
-            )
+            try:
+                cluster = distributed.LocalCluster(
+                    n_workers=jobs, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
+                )
+            except RuntimeError as error:
+                cause: BaseException = error
+                while cause.__context__ is not None:
+                    cause = cause.__context__
+                raise BatchError(f"cannot start Dask's processes: {cause}; {_ADVICE}") from error
             stack.enter_context(cluster)
         try:
             client = distributed.Client(cluster if scheduler is None else scheduler, set_as_default=False)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import signal
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..files.errors import CacheError
+from ..files.signals import signals_held
+
 if TYPE_CHECKING:
     import h5py
+
+_UNLOCKABLE = "unable to lock"
+_LOCKS_FORCED = "it cannot be locked, but HDF5_USE_FILE_LOCKING asks for locks: unset that variable"
 
 
 def open_hdf5(path: Path) -> h5py.File:
@@ -22,10 +26,14 @@ def open_hdf5(path: Path) -> h5py.File:
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        if "lock" not in str(error):
+        if _UNLOCKABLE not in str(error):
             raise
-        # Finished files never change, so they need no lock; some network file systems have none.
+    try:  # finished files never change, so they need no lock; some network file systems have none
         return h5py.File(path, "r", locking=False)
+    except OSError as error:
+        if _UNLOCKABLE not in str(error):
+            raise
+        raise CacheError(f"{path}: {_LOCKS_FORCED}") from error
 
 
 @contextlib.contextmanager
@@ -48,27 +56,5 @@ def writing(path: Path, mode: str, **options: Any) -> Iterator[h5py.File]:
         if hidden is None:
             raise
         number = int(hidden[1])
-        raise OSError(number, os.strerror(number), str(path)) from error
-
-
-@contextlib.contextmanager
-def signals_held() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM wait until the end of the block.
-
-    HDF5 calls back into Python, and what is raised there, such as KeyboardInterrupt, gets lost.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals go to the main thread
-        return
-    caught: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    before = {number: handler for number, handler in handlers.items() if handler is not None}
-    for number in before:
-        signal.signal(number, lambda number, _frame: caught.append(number))
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for raised in caught:
-            signal.raise_signal(raised)
+        why = _LOCKS_FORCED if _UNLOCKABLE in str(error) else os.strerror(number)
+        raise OSError(number, why, str(path)) from error

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..files.errors import CacheError
+from ..files.errors import CacheError, naming
 from ..files.writing import new_file
 from ..sources.labels import LabelFile
 from . import format as fmt
@@ -221,8 +221,9 @@ def _copy(source: Any, at: int, target: Any, place: int, size: int) -> None:
             raise CacheError(f"{source.name}: it ends too early: damaged")
         at, place, size = at + copied, place + copied, size - copied
     while size:
-        source.seek(at)
-        data = source.read(min(size, _COPY_BYTES))
+        with naming(source.name):
+            source.seek(at)
+            data = source.read(min(size, _COPY_BYTES))
         if not data:
             raise CacheError(f"{source.name}: it ends too early: damaged")
         target.seek(place)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..files.errors import CacheError, PartError, one_line
+from ..files.errors import CacheError, PartError, naming, one_line
 from . import format as fmt
 from .checking import Stored, as_column, as_ours, attributes_of, check_file, dataset, plain
 from .format import Layout
@@ -27,6 +27,9 @@ BLOCK_ROWS = 256
 CATALOG_ROWS = 4096
 #: So many parts of a virtual cache are kept open at once.
 MOST_OPEN = 64
+
+#: How systems say that they do not map a file; ENOMEM: that there is no room for it in the address space.
+_NO_MAPS = {errno.ENODEV, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOMEM}
 
 
 def open_cache(path: str | os.PathLike[str]) -> Cache:
@@ -180,8 +183,8 @@ class Cache:
         Returns
         -------
         array-like, (N, size, size, C)
-            A read-only memory-mapped ndarray where the file is solid and not compressed, else a `StoredView`;
-            ``[:]`` of either gives everything. Rows of failed images are zero.
+            A read-only memory-mapped ndarray where the file is solid and not compressed, and its file system has
+            memory maps; else a `StoredView`. ``[:]`` of either gives everything. Rows of failed images are zero.
 
         Raises
         ------
@@ -195,11 +198,20 @@ class Cache:
             self._views[name] = self._mapped(name) if contiguous else StoredView(self, name)
         return self._views[name]
 
-    def _mapped(self, name: str) -> np.ndarray:
+    def _mapped(self, name: str) -> np.ndarray | StoredView:
         self._check_unchanged()
         stored = self._stored[name]
-        pixels = np.memmap(self.path, stored.dtype, "r", stored.offset or 0, stored.shape)
-        return np.asarray(pixels)  # a plain array is quicker to index
+        for mode in ("r", "c"):  # some file systems have private maps only, some none
+            try:
+                with naming(self.path):
+                    pixels = np.memmap(self.path, stored.dtype, mode, stored.offset or 0, stored.shape)
+            except OSError as error:
+                if error.errno not in _NO_MAPS:
+                    raise
+            else:
+                pixels.flags.writeable = False
+                return np.asarray(pixels)  # a plain array is quicker to index
+        return StoredView(self, name)
 
     def _check_unchanged(self) -> None:
         """Refuse a file that took this one's place: what is known of its layout would be wrong."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
+from collections.abc import Iterator
 
 #: The machine fails, not one image: a run stops, and resumes from its finished parts later.
 MACHINE_ERRORS = {
@@ -78,6 +81,17 @@ class Stopped(Exception):
 
 class Interrupted(KeyboardInterrupt):
     """A run was stopped by a signal; the message says how far it got and how to resume it."""
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let errors of the system that name no file name this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = os.fspath(path)
+        raise
 
 
 def one_line(error: Exception) -> str:

@@ -58,19 +58,26 @@ def remote_errors(failed: str) -> Iterator[None]:
 
 
 def stat_file(path: str) -> tuple[int, int]:
-    """Size in bytes and time of last change in ns, 0 where a remote system does not say."""
+    """Size in bytes and time of last change in ns, modulo 2**64; 0 where a remote system does not say."""
     if not is_url(path):
         info = os.stat(path)
-        return info.st_size, info.st_mtime_ns
+        return info.st_size, _in_64_bits(info.st_mtime_ns)
     with remote_errors(f"cannot look at {visible(path)}"):
         system, inside = filesystem(path)
         details = system.info(inside)
         changed = details.get("mtime") or details.get("LastModified") or details.get("created") or 0
-        if isinstance(changed, str):
-            changed = datetime.datetime.fromisoformat(changed)
-        if hasattr(changed, "timestamp"):
-            changed = changed.timestamp()
-        return int(details.get("size") or 0), int(float(changed) * 1e9)
+        with contextlib.suppress(ValueError, OverflowError):  # a date that is none
+            if isinstance(changed, str):
+                changed = datetime.datetime.fromisoformat(changed)
+            if hasattr(changed, "timestamp"):
+                changed = changed.timestamp()
+            return int(details.get("size") or 0), _in_64_bits(int(float(changed) * 1e9))
+        return int(details.get("size") or 0), 0
+
+
+def _in_64_bits(number: int) -> int:
+    """Wrap a number to what caches hold: damaged file systems have dates of any size."""
+    return (number + 2**63) % 2**64 - 2**63
 
 
 def check_bytes(size: int, limit: int) -> None:

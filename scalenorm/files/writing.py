@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from .errors import OutputError
+from .errors import OutputError, naming
 
 #: Files end so until they are complete.
 TEMPORARY = ".tmp"
@@ -49,9 +49,10 @@ def new_file(path: Path, *, folder: Path | None = None, temporary: Path | None =
         temporary = (folder or path.parent) / f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMPORARY}"
     try:
         yield temporary
-        flush(temporary)
-        os.replace(temporary, path)
-        flush(path.parent)
+        with naming(path):
+            flush(temporary)
+            os.replace(temporary, path)
+            flush(path.parent)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()

@@ -14,6 +14,7 @@ pixels run five times slower).
 from importlib import import_module
 from types import ModuleType
 
+from ..files.signals import signals_held
 from .constants import BACKGROUND, BLOCK, CHUNK, FOREGROUND, MEMBER, RGB, RGBA, SUM, WEIGHTED
 
 __all__ = ["BACKGROUND", "BLOCK", "CHUNK", "FOREGROUND", "MEMBER", "RGB", "RGBA", "SUM", "WEIGHTED"]
@@ -24,7 +25,8 @@ _MODULES = ("component", "deblend", "ellipse", "galaxy", "grey", "regions", "res
 def __getattr__(name: str) -> ModuleType:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return import_module(f"{__name__}.{name}")
+    with signals_held():
+        return import_module(f"{__name__}.{name}")
 
 
 def sources_hash() -> str:

@@ -12,6 +12,7 @@ import socket
 import stat
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from scalenorm.cache import open_cache
 from scalenorm.cache.joining import join_caches
 from scalenorm.files.errors import BatchError, CacheError, InputError, LabelsError, OptionError
 from scalenorm.files.lock import locked
+from scalenorm.files.writing import new_file
 from scalenorm.images.options import IMAGE_SUFFIXES
 
 SMALL = {"size": 12, "part_size": 4}
@@ -834,6 +836,38 @@ def test_folders_that_cannot_be_flushed(images, tmp_path, monkeypatch, number):
     monkeypatch.setattr(os, "fsync", flush)
     assert convert(images, tmp_path / "out.h5").images
     assert of_files
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EOPNOTSUPP, errno.EIO])
+def test_files_that_cannot_be_flushed_are_errors(images, tmp_path, monkeypatch, number):
+    def flush(handle):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", flush)
+    with pytest.raises(BatchError, match=rf"out\.h5\.parts/part-\S*\.h5: {os.strerror(number)}"):
+        convert(images, tmp_path / "out.h5")
+    with pytest.raises(OSError, match=r"a\.txt") as raised, new_file(tmp_path / "a.txt") as temporary:
+        temporary.touch()
+    assert (raised.value.errno, raised.value.filename) == (number, str(tmp_path / "a.txt"))
+    assert beside(tmp_path / "a.txt") == []
+
+
+@pytest.mark.parametrize("seconds", [-1, -(2**35), 2**34, 2**60], ids=["1969", "881", "2514", "far"])
+def test_dates_of_any_size(images, tmp_path, monkeypatch, seconds):
+    """More nanoseconds than 64 bits hold, before 1970, and what no calendar has: a change of the date is still seen."""
+    ask = os.stat
+
+    def stat_file(path, **options):
+        found = ask(path, **options)
+        if not str(path).endswith(".png"):
+            return found
+        return SimpleNamespace(st_mode=found.st_mode, st_size=found.st_size, st_mtime_ns=seconds * 10**9 + 7)
+
+    monkeypatch.setattr(os, "stat", stat_file)
+    assert convert(images, tmp_path / "out.h5").made
+    assert convert(images, tmp_path / "out.h5").complete
+    seconds += 1
+    assert convert(images, tmp_path / "out.h5").changed
 
 
 def test_locks_on_windows(images, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import signal
@@ -11,6 +12,7 @@ import warnings
 
 import numpy as np
 import pytest
+from joblib.externals.loky import get_reusable_executor
 from pictures import beside, write_pictures
 
 import scalenorm
@@ -137,6 +139,27 @@ class _DieOnSecond:
         result = make_parts(recipe, head, task)
         with open(self.mark, "w"):
             return result
+
+
+def no_semaphore(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_no_room_for_semaphores(images, tmp_path, monkeypatch):
+    """It is not the disk of the output that is full."""
+    get_reusable_executor().shutdown(wait=True)  # which has its semaphores
+    monkeypatch.setattr("joblib.externals.loky.backend.synchronize._SemLock", no_semaphore)
+    with pytest.raises(BatchError, match=r"^cannot start processes: No space left on device; .*/dev/shm"):
+        scalenorm.convert(images, tmp_path / "out.h5", jobs=2, backend="loky", **SMALL)
+
+
+@pytest.mark.filterwarnings("ignore:joblib backend 'loky' is not available")
+def test_no_semaphores_at_all(images, tmp_path, expected, monkeypatch, caplog):
+    """As joblib finds a /dev/shm that is read-only."""
+    monkeypatch.setattr("joblib._parallel_backends.mp", None)
+    scalenorm.convert(images, tmp_path / "out.h5", jobs=2, backend="loky", **SMALL)
+    assert open_cache(tmp_path / "out.h5").digest() == expected.digest()
+    assert "/dev/shm" in caplog.text
 
 
 def test_both_threads_work_on_a_small_input(images, tmp_path, monkeypatch):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import mmap
 import multiprocessing
+import os
 import pickle
 import shutil
+import subprocess
+import sys
 import warnings
 
 import h5py
@@ -19,6 +24,7 @@ from scalenorm.cache import open_cache
 from scalenorm.cache.format import Layout, digest
 from scalenorm.cache.merge import Selection, write_merged
 from scalenorm.cache.part import Head
+from scalenorm.cache.reader import StoredView
 from scalenorm.files.errors import CacheError, PartError
 
 COUNT = 23
@@ -107,9 +113,13 @@ def test_catalog_is_read_by_pandas_and_astropy(made):
     table = pytest.importorskip("astropy.table")
     with h5py.File(made / "solid.h5") as file:
         frame = pandas.DataFrame(file["catalog"][:])
-    assert len(frame) == COUNT
+    ids = open_cache(made / "solid.h5").ids
+    text = frame.select_dtypes(object).columns
+    frame[text] = frame[text].apply(lambda column: column.str.decode("utf-8"))
+    assert len(frame.merge(pandas.DataFrame({"id": ids}))) == COUNT
     read = table.Table.read(made / "solid.h5", path="catalog")
-    assert list(read["id"]) == open_cache(made / "solid.h5").ids
+    read.convert_bytestring_to_unicode()
+    assert read["id"].tolist() == ids
     np.testing.assert_array_equal(read["major_axis"], frame["major_axis"])
 
 
@@ -137,6 +147,64 @@ def test_solid_views_are_memory_maps(made):
     assert not view.flags.owndata
     with h5py.File(made / "solid.h5") as file:
         np.testing.assert_array_equal(view, file["views/normalized"][:])
+
+
+@pytest.mark.parametrize(("maps", "number"), [("private", errno.ENODEV), ("no", errno.ENODEV), ("no", errno.ENOMEM)])
+def test_file_systems_without_maps(made, monkeypatch, maps, number):
+    """As some of virtual machines and FUSE: private maps, or else the values are read."""
+    expected, map_any = open_cache(made / "solid.h5").digest(), mmap.mmap
+
+    def map_file(*arguments, access, **options):
+        if maps == "no" or access != mmap.ACCESS_COPY:
+            raise OSError(number, os.strerror(number))
+        return map_any(*arguments, access=access, **options)
+
+    monkeypatch.setattr(mmap, "mmap", map_file)
+    cache = open_cache(made / "solid.h5")
+    view = cache.view("normalized")
+    assert type(view) is (np.ndarray if maps == "private" else StoredView)
+    assert cache.digest() == expected
+    with pytest.raises((ValueError, TypeError)):
+        view[0] = 1
+
+
+def test_maps_that_fail_name_the_file(made, monkeypatch):
+    def map_file(*_, **__):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(mmap, "mmap", map_file)
+    with pytest.raises(OSError, match=r"Input/output error: '.*solid\.h5'"):
+        open_cache(made / "solid.h5").view("normalized")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a compiler")
+def test_locks_that_the_file_system_does_not_have(made, tmp_path):
+    """HDF5 asks for them only where its variable says so, and then the message does, too."""
+    (tmp_path / "no_locks.c").write_text("#include <errno.h>\nint flock(int f, int o) { errno = ENOSYS; return -1; }\n")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", "no_locks.so", "no_locks.c"], check=True, cwd=tmp_path)
+    script = """
+import sys
+from scalenorm.commands import batch, inspect
+print(inspect.main([sys.argv[1]]), batch.main([sys.argv[2], sys.argv[3]]))
+"""
+    write_pictures(tmp_path / "images", range(2))
+    for forced in ("", "TRUE"):
+        environment = {"LD_PRELOAD": str(tmp_path / "no_locks.so"), "HDF5_USE_FILE_LOCKING": forced}
+        done = subprocess.run(
+            [sys.executable, "-c", script, made / "solid.h5", tmp_path / "images", tmp_path / "out.h5"],
+            capture_output=True, text=True, check=True, env={**os.environ, **environment},
+        )  # fmt: skip
+        said = [line for line in done.stderr.splitlines() if "error" in line]
+        if not forced:
+            assert (done.stdout.splitlines()[-1], said) == ("0 0", [])
+            (tmp_path / "out.h5").unlink()
+            continue
+        assert done.stdout == "1 1\n"
+        assert len(said) == 2
+        for line, file in zip(said, ("solid.h5", "part-"), strict=True):
+            assert file in line
+            assert "it cannot be locked, but HDF5_USE_FILE_LOCKING asks for locks: unset that variable" in line
 
 
 @pytest.mark.parametrize(
@@ -320,6 +388,19 @@ def test_a_file_that_was_replaced_is_not_read_with_the_old_layout(tmp_path, gala
     for read in (lambda: cache.ids, lambda: cache.catalog, lambda: cache.view("normalized")):
         with pytest.raises(CacheError, match="changed since it was opened: open it again"):
             read()
+
+
+def test_a_view_in_use_outlives_its_file(tmp_path, galaxies):
+    """Our own programs put a new file in its place, and never write into one that is there."""
+    path = tmp_path / "galaxies.h5"
+    for first in (0, 4):
+        np.save(tmp_path / "a.npy", galaxies.images[first : first + 3])
+        scalenorm.convert(tmp_path / "a.npy", path, overwrite=True)
+        if first == 0:
+            view = open_cache(path).view("normalized")
+            before = view[:].copy()
+    assert (open_cache(path).view("normalized") != before).any()
+    np.testing.assert_array_equal(view, before)
 
 
 def test_a_pickle_finds_its_file_from_any_folder(tmp_path, galaxies, monkeypatch):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
@@ -30,6 +32,26 @@ def test_a_long_compilation_is_announced_once(caplog, module, seconds, lines):
         happen(notice, EventStatus.END, module)
     time.sleep(1.1 if not lines else 0)
     assert [record.name for record in caplog.records] == ["scalenorm"] * lines
+
+
+def test_an_interruption_while_numba_is_imported():
+    """As one presses Ctrl-C in a notebook: the next call works."""
+    script = """
+import signal, sys
+from scalenorm import kernels
+class Press:
+    def find_spec(self, name, *_):
+        if name == "numba.core.types":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Press())
+try:
+    kernels.grey
+except KeyboardInterrupt:
+    sys.meta_path.pop(0)
+    print(kernels.grey.__name__)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "scalenorm.kernels.grey\n"
 
 
 def load(path):
