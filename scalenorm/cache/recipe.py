@@ -79,6 +79,8 @@ class Recipe:
             **_plain(self.measure), **_plain(self.decode),
         }  # fmt: skip
         del settings["channel_axis"]
+        if settings["blank"] is None:
+            del settings["blank"]  # which caches had before it was an option
         if self.all_objects:
             settings["all_objects"] = True
             del settings["center"]  # not a choice then

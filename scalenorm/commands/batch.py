@@ -150,6 +150,9 @@ def make_parser() -> argparse.ArgumentParser:
     group.add_argument(
         "--weight-hdu", type=_hdu, metavar="HDU", help="FITS: HDU with a weight map; pixels of weight 0 are excluded"
     )
+    group.add_argument(
+        "--blank", type=float, metavar="VALUE", help="FITS and .npy: value of pixels without data, beside NaN and BLANK"
+    )
 
     group = parser.add_argument_group("crops")
     group.add_argument("--views", type=names, metavar="A,B", help="views to crop (normalized,center-64,center-256)")

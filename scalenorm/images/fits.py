@@ -15,7 +15,7 @@ import numpy as np
 
 from ..files.errors import ImageError, reason
 from .decoder_warnings import data_warnings_raise
-from .options import DecodeOptions, check_size
+from .options import DecodeOptions, blank_to_nan, check_size
 
 # What astropy says about lost or changed data; its many remarks on header style are no failure.
 _DAMAGE = "truncated|verification failed|[Ee]rror|corrupt|not enough|missing"
@@ -32,7 +32,7 @@ def decode_fits(data: bytes, options: DecodeOptions) -> tuple[np.ndarray, np.nda
     (H, W), is True where any band is excluded.
     """
     with _opened(data, options) as hdus:
-        image = _pixels(_find(hdus, options.hdu), options)
+        image = blank_to_nan(_pixels(_find(hdus, options.hdu), options), options)
         mask = None
         for key, is_weight in ((options.mask_hdu, False), (options.weight_hdu, True)):
             if key is None:

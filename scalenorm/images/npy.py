@@ -7,7 +7,7 @@ import io
 import numpy as np
 
 from ..files.errors import ImageError, reason
-from .options import DecodeOptions, check_size
+from .options import DecodeOptions, blank_to_nan, check_size
 
 
 def npy_header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype, int]:
@@ -39,4 +39,5 @@ def decode_npy(data: bytes, options: DecodeOptions) -> np.ndarray:
         raise ImageError(f"damaged .npy: {len(data)} bytes are too few for an array of shape {shape}")
     image = np.frombuffer(data, dtype, count, offset).reshape(shape, order="F" if fortran else "C")
     # What is wider than 8 bytes differs from machine to machine, and holds bytes without meaning.
-    return np.array(image, dtype=np.float64 if dtype.itemsize > 8 else dtype.newbyteorder("="), order="C")
+    image = np.array(image, dtype=np.float64 if dtype.itemsize > 8 else dtype.newbyteorder("="), order="C")
+    return blank_to_nan(image, options)

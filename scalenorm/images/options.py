@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
+
+import numpy as np
 
 from ..files.errors import ImageError
 
@@ -36,6 +39,9 @@ class DecodeOptions:
         FITS: a mask of the same height and width, non-zero = excluded.
     weight_hdu : int, str or None
         FITS: a weight map of the same height and width, excluded where it is not above 0 or not finite.
+    blank : float or None
+        FITS and .npy: pixels of this value hold no data, and become NaN. Images of integers become float, as they do
+        where a FITS header has BLANK.
     """
 
     dtype: Literal["uint8", "uint16"] = "uint8"
@@ -44,6 +50,7 @@ class DecodeOptions:
     hdu: int | str | None = None
     mask_hdu: int | str | None = None
     weight_hdu: int | str | None = None
+    blank: float | None = None
 
     def __post_init__(self) -> None:
         if self.dtype not in ("uint8", "uint16"):
@@ -52,6 +59,10 @@ class DecodeOptions:
             raise ValueError(f"bands must be 'rgb' or 'grey', not {self.bands!r}")
         if self.max_pixels < 1:
             raise ValueError(f"max_pixels must be at least 1, not {self.max_pixels}")
+        if self.blank is not None:
+            if not math.isfinite(self.blank):
+                raise ValueError(f"blank must be a finite number, not {self.blank}: such pixels never count as valid")
+            object.__setattr__(self, "blank", float(self.blank))  # -99 and -99.0 are one setting
 
     @property
     def max_bytes(self) -> int:
@@ -67,3 +78,14 @@ def check_size(height: int, width: int, options: DecodeOptions) -> None:
         raise ImageError(
             f"{height} x {width} pixels are more than the limit of {options.max_pixels} (raise max_pixels)"
         )
+
+
+def blank_to_nan(image: np.ndarray, options: DecodeOptions) -> np.ndarray:
+    """Give an image with NaN where it has the value ``options.blank``."""
+    if options.blank is None:
+        return image
+    if image.dtype.kind != "f":
+        image = image.astype(np.float32 if image.itemsize <= 2 else np.float64)
+    kind = image.dtype.type
+    with np.errstate(over="ignore"):
+        return np.where(image == kind(options.blank), kind(np.nan), image)

@@ -55,13 +55,14 @@ def test_every_option_reaches_the_settings(images, capsys):
         capsys, "batch", "images", "out.h5", "--size", "9", "--views", "normalized", "--sigma", "0.5", "--margin", "2",
         "--center", "3,4.5", "--weights", "1,2,3", "--dtype", "uint16", "--max-pixels", "4000", "--hdu", "SCI",
         "--mask-hdu", "2", "--weight-hdu", "3", "--id", "path", "--side-limits", "4,20", "--fill-holes",
+        "--blank", "-99.5",
     )  # fmt: skip
     assert (code, err) == (0, [])
     settings = open_cache("out.h5").settings
     expected = {
         "size": 9, "views": ["normalized"], "sigma": 0.5, "margin": 2.0, "center": [3.0, 4.5], "weights": [1, 2, 3],
         "dtype": "uint16", "max_pixels": 4000, "hdu": "SCI", "mask_hdu": 2, "weight_hdu": 3, "id_from": "path",
-        "side_limits": [4, 20], "fill_holes": True, "deblend": False,
+        "side_limits": [4, 20], "fill_holes": True, "deblend": False, "blank": -99.5,
     }  # fmt: skip
     assert {name: settings[name] for name in expected} == expected
     assert open_cache("out.h5").ids[0] == "images/g0000.png"

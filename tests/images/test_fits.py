@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from mutate import picture, samples
 
+from scalenorm import convert, open_cache
 from scalenorm.files.errors import ImageError
 from scalenorm.images.decoding import decode, decode_masked
 from scalenorm.images.options import DecodeOptions
@@ -23,6 +24,12 @@ DEFAULT = DecodeOptions()
 def written(*hdus, **options):
     file = io.BytesIO()
     fits.HDUList(list(hdus)).writeto(file, **options)
+    return file.getvalue()
+
+
+def npy(array):
+    file = io.BytesIO()
+    np.save(file, array)
     return file.getvalue()
 
 
@@ -66,6 +73,41 @@ def test_scaled_integers_and_blanks():
     data[at : at + len(cards)] = cards
     expected = np.array([[10.5, 11, np.nan], [12, 12.5, 13]])
     np.testing.assert_allclose(decode(bytes(data), "a.fits", DEFAULT), expected)
+
+
+@pytest.mark.parametrize("dtype", [">f4", "<f8", "u1", ">i2", "i4"])
+@pytest.mark.parametrize("save", [lambda array: written(fits.PrimaryHDU(array)), npy])
+def test_values_without_data(dtype, save):
+    blank = 200.0 if dtype == "u1" else -99.99 if "f" in dtype else -99.0
+    array = np.arange(42.0).reshape(6, 7)
+    array[:, :2], expected = blank, array.copy()
+    expected[:, :2] = np.nan
+    data = save(array.astype(dtype))
+    image = decode(data, "a", DecodeOptions(blank=blank))
+    assert image.dtype == {"f4": "f4", "f8": "f8", "u1": "f4", "i2": "f4", "i4": "f8"}[dtype.strip("<>")]
+    np.testing.assert_array_equal(image, expected)
+    for absent in (1e300, 3.5):
+        np.testing.assert_array_equal(decode(data, "a", DecodeOptions(blank=absent)), array.astype(dtype))
+
+
+def test_a_border_without_data_changes_no_crop(tmp_path, galaxies):
+    """As stamps from the edge of a survey: the same as with NaN there."""
+    stamp = galaxies.images[0].mean(axis=2).astype(np.float32)
+    for name, value in (("nan", np.nan), ("blank", -32768)):
+        stamp[:, -9:] = value
+        (tmp_path / name).mkdir()
+        fits.PrimaryHDU(stamp).writeto(tmp_path / name / "a.fits")
+    caches = []
+    for name, options in (("nan", {}), ("blank", {"blank": -32768}), ("blank", {"blank": -32768.0})):
+        convert(tmp_path / name, tmp_path / "out.h5", overwrite=True, **options)
+        caches.append(open_cache(tmp_path / "out.h5"))
+        for column in ("threshold", "sky_0", "row", "area", "side", "flags"):
+            assert caches[-1].catalog[column] == caches[0].catalog[column]
+        np.testing.assert_array_equal(caches[-1].view("center-256")[:], caches[0].view("center-256")[:])
+    assert "blank" not in caches[0].settings
+    assert caches[1].settings_hash == caches[2].settings_hash
+    with pytest.raises(ValueError, match="blank must be a finite number, not nan"):
+        convert(tmp_path / "nan", tmp_path / "no.h5", blank=np.nan)
 
 
 @pytest.mark.parametrize(
