@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..measuring.frame import as_array
 from ..measuring.options import OPTIONS, MeasureOptions, takes_measuring_options
 from .crop import check_size
 from .many import crop_many
@@ -168,7 +169,7 @@ def _as_images(X: Iterable[ArrayLike]) -> NDArray[Any] | list[NDArray[Any]]:
     """Return X as an array of images or a list of arrays."""
     if hasattr(X, "__array__") and not isinstance(X, np.ndarray):
         X = np.asarray(X)
-    images = X if isinstance(X, np.ndarray) and X.dtype != object else [np.asanyarray(image) for image in X]
+    images = X if isinstance(X, np.ndarray) and X.dtype != object else [as_array(image) for image in X]
     if len(images) == 0:
         raise ValueError("X holds no images: give an array (N, H, W[, C]) or a list of images")
     if images[0].ndim not in (2, 3):

@@ -65,7 +65,8 @@ def as_frame(image: ArrayLike, options: MeasureOptions, mask: ArrayLike | None =
     Parameters
     ----------
     image : array_like, shape (H, W) or (H, W, C), or with the axis of bands where ``options.channel_axis`` says
-        Any real dtype, byte order and strides. Never modified. Units are dropped.
+        Any real dtype, byte order and strides. Never modified. Units are dropped. Whatever NumPy makes an array of:
+        xarray, tensors in the main memory.
     options : MeasureOptions
     mask : array_like of bool, shape (H, W), optional
         True = excluded. Joined with the image's own mask if it has one: a masked array, astropy's NDData or CCDData.
@@ -80,7 +81,8 @@ def as_frame(image: ArrayLike, options: MeasureOptions, mask: ArrayLike | None =
     image, own = (image, None) if type(image) is np.ndarray else _values_and_mask(image)
     array = np.asarray(image)
     if array.dtype.kind not in "buif":
-        raise TypeError(f"image must be an array of real numbers, got dtype {array.dtype}")
+        given = f"dtype {array.dtype}" if array.dtype != object else f"a {type(image).__name__}"
+        raise TypeError(f"image must be an array of real numbers, got {given}")
     axis = options.channel_axis
     if array.ndim == 3:
         if axis is None:
@@ -113,24 +115,30 @@ def as_frame(image: ArrayLike, options: MeasureOptions, mask: ArrayLike | None =
     return Frame(rows, height, width, bands, kind, weights, scale, level, valid, dtype, array.ndim == 2)
 
 
+def as_array(image: Any) -> NDArray[Any]:
+    """The values of an image as an array, masked if the image has a mask of its own."""
+    values, own = _values_and_mask(image)
+    return np.asarray(values) if own is None else np.ma.MaskedArray(values, own)
+
+
 def _values_and_mask(image: Any) -> tuple[Any, NDArray[np.bool_] | None]:
     """The values of an image, and its own mask: of masked arrays, and of objects that hold both (astropy's NDData)."""
-    kind = type(image).__name__
-    if isinstance(image, (str, bytes, os.PathLike)):
+    kind = type(image)  # not the object itself: xarray finds what users have named so among its attributes
+    if issubclass(kind, (str, bytes, os.PathLike)):
         raise TypeError(
-            f"image must be an array, got a {kind}: read the file first, for instance with skimage.io.imread"
+            f"image must be an array, got a {kind.__name__}: read the file first, for instance with skimage.io.imread"
         )
-    if isinstance(image, np.ma.MaskedArray):
+    if issubclass(kind, np.ma.MaskedArray):
         return image.data, np.ma.getmaskarray(image)
-    if hasattr(image, "unmasked"):  # astropy's Masked
+    if hasattr(kind, "unmasked"):  # astropy's Masked
         return image.unmasked, np.asarray(image.mask, bool)
-    if not isinstance(image, np.ndarray) and hasattr(image, "data") and hasattr(image, "mask"):
+    if not issubclass(kind, np.ndarray) and hasattr(kind, "data") and hasattr(kind, "mask"):
         own = None if image.mask is None else np.asarray(image.mask, bool)
         if own is not None and own.shape != np.shape(image.data):
-            raise ValueError(f"the mask of the {kind} has shape {own.shape}, its data {np.shape(image.data)}")
+            raise ValueError(f"the mask of the {kind.__name__} has shape {own.shape}, its data {np.shape(image.data)}")
         return image.data, own
-    if hasattr(image, "data") and (hasattr(image, "header") or hasattr(image, "position_original")):
-        raise TypeError(f"image must be an array, got a {kind}: pass its .data")
+    if hasattr(kind, "header") or hasattr(kind, "position_original"):  # an HDU or a Cutout2D of astropy
+        raise TypeError(f"image must be an array, got a {kind.__name__}: pass its .data")
     return image, None
 
 

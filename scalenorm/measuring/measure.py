@@ -90,7 +90,8 @@ def measure(image: ArrayLike, *, mask: ArrayLike | None = None, **options: Any) 
     ----------
     image : array_like, shape (H, W) or (H, W, C)
         Any real dtype, byte order and strides; never modified. Non-finite pixels take no part, nor do those that a
-        masked array or astropy's ``CCDData`` masks; units are dropped.
+        masked array or astropy's ``CCDData`` masks; units are dropped. An xarray ``DataArray`` or a tensor on the CPU
+        (PyTorch, TensorFlow, JAX) is an array, too.
     mask : array_like of bool, shape (H, W), optional
         True = excluded: takes no part in any statistic and is never foreground.
     **options

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 import scalenorm
-from scalenorm import Flag
+from scalenorm import Flag, ScaleNormalizer
 
 BIG_ENDIAN = (">u2", ">i2", ">f4", ">f8")
 
@@ -70,6 +70,45 @@ def test_objects_with_a_mask_of_their_own(rng):
     assert scalenorm.measure(first, channel_axis=0) == scalenorm.measure(color, channel_axis=0, mask=mask)
 
 
+def xarray(image):
+    """With names that other objects use for what they hold."""
+    array = pytest.importorskip("xarray").DataArray(image, dims=("row", "col", "band"))
+    mask = (("row", "col"), np.ones(image.shape[:2], bool))
+    return array.assign_coords(mask=mask, unmasked=0).assign_attrs(header="of a file", units="Jy")
+
+
+def tensor_of(package, make):
+    return pytest.param(lambda image: make(pytest.importorskip(package), image), id=package, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("convert", [
+    xarray,
+    tensor_of("torch", lambda torch, image: torch.as_tensor(image.copy())),
+    tensor_of("tensorflow", lambda tensorflow, image: tensorflow.constant(image)),
+    tensor_of("jax", lambda jax, image: jax.numpy.asarray(image)),
+])  # fmt: skip
+def test_arrays_of_other_libraries(galaxies, convert):
+    image = galaxies.images[0]
+    given = convert(image)
+    assert scalenorm.measure(given) == scalenorm.measure(image)
+    expected = scalenorm.crop(image)
+    for crop in (scalenorm.crop(given), scalenorm.crop_many([given])[0], ScaleNormalizer().fit_transform([given])[0]):
+        assert type(crop) is np.ndarray
+        np.testing.assert_array_equal(crop, expected)
+
+
+def test_many_images_with_masks_of_their_own(rng):
+    nddata = pytest.importorskip("astropy.nddata")
+    images = [galaxy_like(rng, (60, 50), "float32", bands=1) for _ in range(2)]
+    masks = [rng.random((60, 50)) < 0.3 for _ in images]
+    expected = scalenorm.crop_many(images, mask=masks)
+    assert (expected != scalenorm.crop_many(images)).any()
+    for kind in (nddata.NDData, np.ma.MaskedArray):
+        given = [kind(image, mask=mask) for image, mask in zip(images, masks, strict=True)]
+        np.testing.assert_array_equal(scalenorm.crop_many(given), expected)
+        np.testing.assert_array_equal(ScaleNormalizer().fit_transform(given), expected)
+
+
 def test_what_is_no_array(tmp_path):
     fits, nddata = pytest.importorskip("astropy.io.fits"), pytest.importorskip("astropy.nddata")
     image = np.eye(20)
@@ -80,6 +119,9 @@ def test_what_is_no_array(tmp_path):
         with pytest.raises(TypeError, match=rf"got a {type(thing).__name__}: pass its \.data"):
             scalenorm.measure(thing)
     assert scalenorm.measure(nddata.Cutout2D(image, (10, 10), 15).data).area
+    for thing in (None, {}, fits.HDUList([fits.PrimaryHDU(image)]), [nddata.NDData(image)]):
+        with pytest.raises(TypeError, match=rf"must be an array of real numbers, got a {type(thing).__name__}"):
+            scalenorm.measure(thing)
 
 
 def test_mask_excludes_from_everything(rng):
