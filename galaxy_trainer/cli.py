@@ -84,7 +84,7 @@ def train(argv: Sequence[str] | None = None) -> int:
                 allow_duplicates=args.allow_duplicates, report=report, progress=not args.quiet,
             )  # fmt: skip
         if not args.quiet:
-            say(_summary(run.metrics))
+            say(*_summary(run.metrics))
         return DONE
 
     def advice() -> str:
@@ -121,7 +121,7 @@ def evaluate(argv: Sequence[str] | None = None) -> int:
         if args.json:
             write_json(Path(args.json), scores)
         if not args.quiet:
-            say(_summary(scores) + "\n" + _questions(scores))
+            say(*_summary(scores), *_questions(scores))
         return DONE
 
     return _run(parser, action, quiet=args.quiet)
@@ -197,7 +197,7 @@ def compare(argv: Sequence[str] | None = None) -> int:
         if not args.quiet:
             from galaxy_trainer.statistics import as_text
 
-            say(as_text(table))
+            say(*as_text(table).splitlines())
         return DONE
 
     return _run(parser, action, lambda: "; run the same command again to resume", quiet=args.quiet)
@@ -289,7 +289,7 @@ def _orientations(text: str) -> int:
     return int(text)
 
 
-def _summary(scores: dict[str, Any]) -> str:
+def _summary(scores: dict[str, Any]) -> list[str]:
     galaxies = "galaxy" if scores["galaxies"] == 1 else "galaxies"
     title = f"{scores['galaxies']} test {galaxies}, weights of epoch {scores['epoch']}"
     lines = [f"{title:<44}{'MSE':>9} {'RMSE':>9}"]
@@ -300,12 +300,11 @@ def _summary(scores: dict[str, Any]) -> str:
     if "orientations" in scores:
         rows.append((f"mean of {scores['orientations']['count']} orientations", scores["orientations"]))
     rows += [("mean answer", scores["baselines"]["mean_answer"]), ("all zero", scores["baselines"]["zero"])]
-    lines += [f"{name:<44}{part['mse']:9.5f} {part['rmse']:9.5f}" for name, part in rows]
-    return "\n".join(lines)
+    return lines + [f"{name:<44}{part['mse']:9.5f} {part['rmse']:9.5f}" for name, part in rows]
 
 
-def _questions(scores: dict[str, Any]) -> str:
-    return "\n".join(
+def _questions(scores: dict[str, Any]) -> list[str]:
+    return [
         f"{name:<44}{part['mse']:9.5f} {part['rmse']:9.5f}"
         for name, part in scores["deterministic"]["questions"].items()
-    )
+    ]

@@ -2,8 +2,11 @@
 
 import warnings
 
+from scalenorm.files.errors import Printable
+from scalenorm.files.names import printable
 
-class TrainerError(ValueError):
+
+class TrainerError(Printable, ValueError):
     """Input, options or a run folder cannot be used; the message is one line that says what to do."""
 
 
@@ -13,4 +16,4 @@ class TrainerWarning(UserWarning):
 
 def warn(text: str) -> None:
     """Warn the caller of the package with a `TrainerWarning`; the commands make one line of it."""
-    warnings.warn(text, TrainerWarning, stacklevel=4)
+    warnings.warn(printable(text), TrainerWarning, stacklevel=4)

@@ -2,7 +2,6 @@
 
 import base64
 import functools
-import html
 import io
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -23,6 +22,7 @@ from galaxy_trainer.files import write_bytes, write_text
 from galaxy_trainer.questions import QUESTIONS
 from galaxy_trainer.runs import Run
 from galaxy_trainer.statistics import SCORES, Result
+from scalenorm.files.names import as_html
 
 GALAXIES, SHEET = 5, 36
 """Galaxies in the picture of views, and in the sample sheet."""
@@ -116,7 +116,7 @@ def write_page(
     }
     template = Template(resources.files("galaxy_trainer").joinpath("templates/experiment.html").read_text("utf-8"))
     page = template.substitute(
-        title=html.escape(f"Comparison of {', '.join(names[:-1])} and {names[-1]}"),
+        title=as_html(f"Comparison of {', '.join(names[:-1])} and {names[-1]}"),
         made=f"galaxy-compare, scalenorm {scalenorm.__version__}",
         links="".join(f'<li><a href="#{_anchor(name)}">{name}</a></li>' for name in sections),
         sections="\n".join(
@@ -131,7 +131,7 @@ def _anchor(name: str) -> str:
 
 
 def _picture(name: str, data: bytes, caption: str) -> str:
-    text = html.escape(caption)
+    text = as_html(caption)
     encoded = base64.b64encode(data).decode()
     return (
         f'<figure id="figure-{name}"><img alt="{text}" src="data:image/png;base64,{encoded}">'
@@ -216,7 +216,7 @@ def _score_table(table: dict[str, Any]) -> str:
         return f"<span{mark}>{value['mse']:.5f}</span><br><small>{interval}</small>{spread}"
 
     head = ["", *(score.replace("_", " ") for score in SCORES)]
-    rows = [[html.escape(name), *(cell(arm, score) for score in SCORES)] for name, arm in arms.items()]
+    rows = [[as_html(name), *(cell(arm, score) for score in SCORES)] for name, arm in arms.items()]
     meaning = "; ".join(f"{score.replace('_', ' ')}: {text}" for score, text in SCORES.items())
     caption = (
         f"Mean squared error over 37 answers of {table['galaxies']:,} galaxies never trained on "
@@ -224,7 +224,7 @@ def _score_table(table: dict[str, Any]) -> str:
         "over galaxies, and the standard deviation from seed to seed. The lowest of each column is bold. The training "
         f"set's mean answers give {table['mean_answer']:.5f}."
     )
-    return _table(caption, head, rows) + f'<p class="faint">{html.escape(meaning)}.</p>\n'
+    return _table(caption, head, rows) + f'<p class="faint">{as_html(meaning)}.</p>\n'
 
 
 def _spread(std: float, digits: int) -> str:
@@ -235,7 +235,7 @@ def _ratio_table(table: dict[str, Any]) -> str:
     head = ["", "score", "ratio", "95% interval", "seed to seed"]
     rows = [
         [
-            html.escape(f"{r['arm']} / {r['to']}"), r["score"].replace("_", "-"), f"{r['ratio']:.3f}",
+            as_html(f"{r['arm']} / {r['to']}"), r["score"].replace("_", "-"), f"{r['ratio']:.3f}",
             f"[{r['low']:.3f}, {r['high']:.3f}]", _spread(r["seed_std"], 3),
         ]
         for r in table["ratios"]
@@ -245,12 +245,12 @@ def _ratio_table(table: dict[str, Any]) -> str:
 
 def _question_table(table: dict[str, Any]) -> str:
     arms = table["arms"]
-    head = ["question", *(html.escape(name) for name in arms)]
+    head = ["question", *(as_html(name) for name in arms)]
     rows = []
     for question in QUESTIONS:
         values = [arm["questions"][f"Class{question.number}"] for arm in arms.values()]
         marks = [f'<span class="low">{v:.5f}</span>' if v == min(values) else f"{v:.5f}" for v in values]
-        rows.append([f"{question.number} {html.escape(question.text)}", *marks])
+        rows.append([f"{question.number} {as_html(question.text)}", *marks])
     return _table("Deterministic mean squared error over the answers of each question.", head, rows)
 
 
@@ -270,7 +270,5 @@ def _settings(folder: Path, arms: Sequence[Arm], settings: Settings, runs: Seque
             for arm, run in zip(arms, runs, strict=True)
         },
     }
-    items = "".join(
-        f"<dt>{html.escape(key)}</dt><dd><code>{html.escape(value)}</code></dd>" for key, value in lines.items()
-    )
+    items = "".join(f"<dt>{as_html(key)}</dt><dd><code>{as_html(value)}</code></dd>" for key, value in lines.items())
     return f"<dl>{items}</dl>\n"

@@ -18,7 +18,7 @@ from ..cache.recipe import Recipe
 from ..cropping.crop import measure_and_crop
 from ..cropping.fields import measure_and_crop_all
 from ..files.errors import MACHINE_ERRORS, BatchError, ImageError
-from ..files.names import visible
+from ..files.names import printable
 from ..images.decoding import decode_masked
 from ..measuring.foreground import find_foreground
 from ..measuring.frame import as_frame
@@ -175,7 +175,7 @@ def explain_failure(error: Exception, source: Source) -> str:
     """
     if isinstance(error, OSError):
         if error.errno in MACHINE_ERRORS:
-            raise BatchError(f"{visible(source.container)}: {MACHINE_ERRORS[error.errno]}") from error
+            raise BatchError(f"{source.container}: {MACHINE_ERRORS[error.errno]}") from error
         message = error.strerror or str(error) or type(error).__name__
     elif isinstance(error, MemoryError):
         message = "not enough memory for this image"
@@ -183,4 +183,4 @@ def explain_failure(error: Exception, source: Source) -> str:
         message = str(error)
     else:
         message = f"{type(error).__name__}: {error}"
-    return visible(" ".join(message.split())) or "unknown error"
+    return printable(" ".join(message.split())) or "unknown error"

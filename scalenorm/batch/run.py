@@ -25,6 +25,7 @@ from ..cache.recipe import Recipe
 from ..cropping.crop import measure_and_crop
 from ..cropping.many import usable_cores
 from ..files.errors import BatchError, CacheError, Interrupted, PartError
+from ..files.names import printable
 from ..files.output import explain_write_error, lock_output
 from ..files.writing import TEMPORARY
 from ..sources.labels import Joined, LabelFile
@@ -218,7 +219,7 @@ class Run:
         if not old.has_inputs and plan.changed and not self.verify:
             _log.warning(
                 "%s does not say when its images were changed: those given are all made again; --verify compares "
-                "their hashes instead", self.output,
+                "their hashes instead", printable(self.output),
             )  # fmt: skip
         if self.keep_parts and not old.is_virtual and not complete:
             raise BatchError(

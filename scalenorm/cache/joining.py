@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..files.errors import BatchError, CacheError, PartError
+from ..files.names import printable
 from ..files.output import check_output_path, lock_output, resolve_output
 from ..files.writing import TEMPORARY
 from . import format as fmt
@@ -64,7 +65,8 @@ def join_caches(
         _check_alike(caches[0], other)
     for cache in caches:
         if cache.added:
-            _log.warning("%s: %s, not of scalenorm, will not be in %s", cache.path, ", ".join(cache.added), output)
+            added = ", ".join(cache.added)
+            _log.warning("%s", printable(f"{cache.path}: {added}, not of scalenorm, will not be in {output}"))
     labelled = _with_labels(caches)
     selection = Selection.by_id([(cache, np.arange(len(cache))) for cache in caches])
     _check_distinct(selection)

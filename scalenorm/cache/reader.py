@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..files.errors import CacheError, PartError, naming, one_line
+from ..files.names import printable
 from . import format as fmt
 from .checking import Stored, as_column, as_ours, attributes_of, check_file, dataset, plain
 from .format import Layout
@@ -397,7 +398,7 @@ def _stamp(path: Path) -> tuple[int, int, int]:
     try:
         found = os.stat(path)
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such file") from None
+        raise FileNotFoundError(f"{printable(path)}: no such file") from None
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
@@ -413,7 +414,7 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such file") from None
+        raise FileNotFoundError(f"{printable(path)}: no such file") from None
     except CacheError:
         raise
     except (OSError, LookupError, RuntimeError, ValueError, TypeError) as error:

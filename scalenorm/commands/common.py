@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from .._version import __version__
 from ..files.errors import BatchError, CacheError, InputError, LabelsError, OptionError, OutputError
+from ..files.names import printable
 
 DONE, FAILURE, USAGE, DONE_WITH_FAILED = 0, 1, 2, 3
 
@@ -25,11 +26,16 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self.color = False  # of Python 3.14, by control characters
         _open_closed_streams()
+
+    def error(self, message: str) -> NoReturn:
+        """As argparse's, on one line."""
+        super().error(printable(message))
 
     def _print_message(self, message: str, file: Any = None) -> None:
         try:
-            say(*message.splitlines(), error=file is sys.stderr)
+            say(*message.rstrip("\n").split("\n"), error=file is sys.stderr)
         except OSError as error:
             _say_why(self.prog, error)
             self.exit(FAILURE)
@@ -47,7 +53,7 @@ def _open_closed_streams() -> None:
 
 
 def say(*lines: str, error: bool = False) -> None:
-    """Print lines: results to stdout, errors to stderr.
+    """Print lines, with control characters escaped: results to stdout, errors to stderr.
 
     Results that cannot be written are an `OSError` of `_STDOUT`; errors that cannot are nobody's loss.
     """
@@ -55,7 +61,9 @@ def say(*lines: str, error: bool = False) -> None:
     try:
         if stream is None:
             raise OSError(errno.EBADF, "it is closed")
-        text, encoding = "".join(f"{line}\n" for line in lines), stream.encoding or "utf-8"
+        # A tab parts the columns of a table.
+        cells = [[printable(cell) for cell in line.split("\t")] for line in lines]
+        text, encoding = "".join("\t".join(line) + "\n" for line in cells), stream.encoding or "utf-8"
         # File names may hold characters that the terminal's encoding lacks.
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         stream.flush()
@@ -75,10 +83,15 @@ def _say_why(command: str, error: OSError) -> None:
     say(f"{command}: error: {where + error.strerror if error.strerror else error}", error=True)
 
 
+class _Lines(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        say(self.format(record), error=True)
+
+
 @contextlib.contextmanager
 def log_shown(*, quiet: bool) -> Iterator[None]:
     """Print what the library logs meanwhile to stderr, or errors only."""
-    log, handler = logging.getLogger("scalenorm"), logging.StreamHandler()
+    log, handler = logging.getLogger("scalenorm"), _Lines()
     before = log.level
     log.addHandler(handler)
     log.setLevel(logging.ERROR if quiet else logging.INFO)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -66,4 +67,9 @@ def to_toml(settings: Mapping[str, Any]) -> str:
     views = ["normalized"]
     """
     written = {key: value for key, value in settings.items() if value is not None and key != "method"}
-    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in sorted(written.items()))
+    lines = [f"{_key(key)} = {json.dumps(value)}\n" for key, value in sorted(written.items())]
+    return "".join(lines)
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[\w-]+", name, re.ASCII) else json.dumps(name)

@@ -10,6 +10,7 @@ from .._version import __version__
 from ..cache import Cache, open_cache
 from ..cache.contents import count_contents
 from ..cache.format import FAILED, OK, as_text
+from ..files.names import printable
 from ..reporting.choosing import in_range
 from .common import Parser, counted, rows_and_failed, run_guarded, say
 from .config import to_toml
@@ -73,8 +74,7 @@ def failures(cache: Cache) -> Iterator[str]:
     """Yield one line per failed image: id, source, reason, separated by tabs."""
     for rows in cache.row_blocks("catalog"):
         for row in rows[rows["status"] == FAILED.encode()]:
-            fields = (row[name].decode() for name in ("id", "source", "message"))
-            yield "\t".join(field.replace("\t", "\\t").replace("\n", "\\n") for field in fields)
+            yield "\t".join(printable(row[name].decode()) for name in ("id", "source", "message"))
 
 
 def _layout(cache: Cache) -> str:

@@ -7,6 +7,8 @@ import errno
 import os
 from collections.abc import Iterator
 
+from .names import printable
+
 #: The machine fails, not one image: a run stops, and resumes from its finished parts later.
 MACHINE_ERRORS = {
     errno.ENOENT: "it has vanished since the inputs were listed",
@@ -31,31 +33,38 @@ DISK_ERRORS = {
 }
 
 
-class OptionError(ValueError):
+class Printable(Exception):
+    """An exception whose message is one line that may be shown anywhere, whatever it quotes; see `names.printable`."""
+
+    def __init__(self, *message: object) -> None:
+        super().__init__(*map(printable, message))
+
+
+class OptionError(Printable, ValueError):
     """An option is out of its range, or does not go with another one."""
 
 
-class ConfigError(ValueError):
+class ConfigError(Printable, ValueError):
     """A settings file cannot be read, or holds what is no option; the message says which."""
 
 
-class InputError(ValueError):
+class InputError(Printable, ValueError):
     """The inputs cannot be used; found before any image is read."""
 
 
-class LabelsError(ValueError):
+class LabelsError(Printable, ValueError):
     """A labels file cannot be used; the message says why."""
 
 
-class ArchiveError(ValueError):
+class ArchiveError(Printable, ValueError):
     """The archive as a whole cannot be read; the message is the reason, without its name."""
 
 
-class ImageError(ValueError):
+class ImageError(Printable, ValueError):
     """An image that cannot be used; the message is the reason, one line, without the file's name."""
 
 
-class CacheError(ValueError):
+class CacheError(Printable, ValueError):
     """A file is not a cache, is damaged, or does not fit to another one."""
 
 
@@ -63,11 +72,11 @@ class PartError(CacheError):
     """A part of a virtual cache is missing or was replaced."""
 
 
-class OutputError(ValueError):
+class OutputError(Printable, ValueError):
     """A file cannot be written, or what it needs is not installed; the message says what to do."""
 
 
-class BatchError(RuntimeError):
+class BatchError(Printable, RuntimeError):
     """A run cannot start or continue. What is finished is kept; the message says what to do."""
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import LockedError
+from .names import printable
 
 try:
     import fcntl
@@ -56,7 +57,9 @@ def _take(path: Path) -> int | None:
         if kernel_says is False or (kernel_says is None and holder and (not here or _lives(holder))):
             raise LockedError(_describe(path, holder, lives=kernel_says is False))
         if holder and not here:
-            _log.warning("%s was left by %s, and nobody holds it: it is taken over", path, _who(holder))
+            _log.warning(
+                "%s was left by %s, and nobody holds it: it is taken over", printable(path), printable(_who(holder))
+            )
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(handle), path.stat()):
                 _write_holder(handle)

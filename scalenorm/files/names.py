@@ -1,8 +1,9 @@
-"""File names from ids, on every system."""
+"""File names from ids, on every system, and names as they may be stored and shown."""
 
 from __future__ import annotations
 
 import hashlib
+import html
 import re
 import unicodedata
 from collections import Counter
@@ -11,6 +12,8 @@ from collections.abc import Sequence
 _LONGEST = 120  # bytes; the usual limit is 255, and an ending and a mark follow
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE)
 
+#: What a terminal or browser acts on instead of showing it: control characters, line ends, directions of writing.
+_ACTS = re.compile(r"[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 _PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s]*@")
 
 
@@ -48,7 +51,7 @@ def _marked(name: str, given: str) -> str:
 
 
 def visible(text: str) -> str:
-    r"""Give `text` as valid UTF-8 without NUL: what is neither in a file name is written as ``\xNN``.
+    r"""Give `text` as it may be stored: valid UTF-8 without NUL; what is neither in a file name is written as ``\xNN``.
 
     Passwords in URLs become ``***``: what is shown or stored goes to logs, pages and other people.
     """
@@ -60,3 +63,21 @@ def visible(text: str) -> str:
         except UnicodeEncodeError:
             text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return text.replace("\0", "\\x00")
+
+
+def printable(text: object) -> str:
+    r"""Give the text of an object as it may be shown, on one line: as `visible`, with control characters as ``\n``, ...
+
+    Names of files, ids and what a message quotes come from others, and may hold anything.
+
+    Examples
+    --------
+    >>> print(printable("a\x1b[2Jb\nc\u202ed"))
+    a\x1b[2Jb\nc\u202ed
+    """
+    return _ACTS.sub(lambda sign: sign[0].encode("unicode_escape").decode(), visible(str(text)))
+
+
+def as_html(text: object) -> str:
+    """Give `printable` text with what HTML takes for its own escaped."""
+    return html.escape(printable(text))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from .errors import ImageError, reason
-from .names import visible
+from .names import printable, visible
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://")
 
@@ -54,7 +54,7 @@ def remote_errors(failed: str) -> Iterator[None]:
     except (OSError, ImportError):
         raise
     except Exception as error:
-        raise OSError(f"{failed}: {visible(reason(error))}") from error
+        raise OSError(printable(f"{failed}: {reason(error)}")) from error
 
 
 def stat_file(path: str) -> tuple[int, int]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..cache import Cache
 from ..files.errors import OutputError
+from ..files.names import printable
 from ..files.writing import check_output, whole_file
 from ..measuring.flags import describe
 from . import MARKER
@@ -113,7 +114,7 @@ class _Sheet:
     def text(self, left: float, top: float, text: str, size: int, color: str, room: float) -> float:
         """Write text in the room there is; return where it ends."""
         font = _font(size)
-        text = _cut(self.draw, text, font, room)
+        text = _cut(self.draw, printable(text), font, room)
         self.draw.text((left, top), text, color, font)
         return left + self.draw.textlength(text, font)
 

@@ -9,7 +9,6 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from html import escape
 from importlib import resources
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -22,6 +21,7 @@ from ..cache import Cache
 from ..cache.contents import count_contents
 from ..cache.format import FAILED
 from ..files.errors import OutputError
+from ..files.names import as_html, printable
 from ..files.reading import is_url
 from ..files.writing import check_output, whole_file
 from ..measuring.flags import Flag, describe
@@ -157,7 +157,7 @@ def _page(cache: Cache, listed: list[int], pictures: dict[int, Any], found: int)
     }  # fmt: skip
     fields = {
         "policy": _policy(style, script),
-        "title": escape(cache.path.name),
+        "title": as_html(cache.path.name),
         "made": _made(cache.attributes),
         "links": "".join(f'<li><a href="#{name}">{title}</a></li>' for name, title in sections.items()),
         "tiles": _tiles(cache, contents.failed, good - none),
@@ -197,7 +197,7 @@ def _policy(style: str, script: str) -> str:
 
 
 def _made(attributes: dict[str, Any]) -> str:
-    source, version, created = (escape(str(attributes[name])) for name in ("source", "scalenorm_version", "created"))
+    source, version, created = (as_html(attributes[name]) for name in ("source", "scalenorm_version", "created"))
     day, _, time = created.partition("T")
     when = f"{day} {time[:5]} UTC" if time else day
     return f"From <bdi>{source}</bdi>, by scalenorm {version}, {when}"
@@ -209,7 +209,7 @@ def _data(cache: Cache, listed: list[int], pictures: dict[int, Any]) -> str:
     with np.errstate(all="ignore"):
         ratio = catalog["minor_axis"] / np.where(major > 0, major, 1)
     columns = {
-        "id": [cache.ids[row] for row in listed],
+        "id": [printable(cache.ids[row]) for row in listed],
         "flags": catalog["flags"].tolist(),
         "size": _rounded(major, 1),
         "ratio": _rounded(ratio, 3),
@@ -221,9 +221,9 @@ def _data(cache: Cache, listed: list[int], pictures: dict[int, Any]) -> str:
     data = {
         "columns": columns,
         "flagNames": [[int(flag), describe(flag)[0]] for flag in Flag],
-        "viewNames": list(cache.view_names),
+        "viewNames": list(map(printable, cache.view_names)),
         "pictures": {place[row]: picture for row, picture in pictures.items()},
-        "failed": [[row[name].decode() for name in ("id", "source", "message")] for row in failed],
+        "failed": [[printable(row[name].decode()) for name in ("id", "source", "message")] for row in failed],
     }
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     # In a script element only these could end it or begin a comment; in JSON they stand in strings only.
@@ -265,7 +265,7 @@ def _failures(failed: int, reasons: dict[str, int]) -> str:
     if not failed:
         return ""
     rows = "".join(
-        f'<tr><td class="number">{count:,}</td><td>{escape(reason)}</td></tr>'
+        f'<tr><td class="number">{count:,}</td><td>{as_html(reason)}</td></tr>'
         for reason, count in list(reasons.items())[:_REASONS]
     )
     more = f'<p class="note">and {len(reasons) - _REASONS:,} other reasons</p>' if len(reasons) > _REASONS else ""
@@ -303,12 +303,12 @@ def _sample(good: int, listed: int, pictured: int, found: int) -> str:
             f". For {pictured - found:,} the original was not found or has changed; "
             "use scalenorm-report --images to say where the originals are"
         )
-    return escape(text + ".")
+    return as_html(text + ".")
 
 
 def _settings(cache: Cache) -> str:
     return "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td>{escape(_shown(value))}</td></tr>'
+        f'<tr><th scope="row">{as_html(name)}</th><td>{as_html(_shown(value))}</td></tr>'
         for name, value in {**cache.settings, "settings hash": cache.settings_hash}.items()
     )
 

@@ -15,6 +15,8 @@ IDS = [
     "NUL", "com1.fits", "../../etc/passwd", "a/b", "a_b", "Galaxy", "galaxy", "line\nbreak", 'comma, "quote"',
     ".hidden.", "é ünïcode 星系", "\u202egnp.exe", "x" * 300, "&amp;", "=1+1", "plain-1",
 ]  # fmt: skip
+#: Those that are not shown as they are, and how they are.
+ESCAPED = {"line\nbreak": "line\\nbreak", "\u202egnp.exe": "\\u202egnp.exe"}
 BROKEN = "broken & <b>bold</b>"
 
 
@@ -40,6 +42,11 @@ def make_cache(folder: Path, *, labels: bool = False, **options):
         options["labels"] = folder / "labels.csv"
     convert([], folder / "cache.h5", list_file=folder / "list.csv", **options)
     return open_cache(folder / "cache.h5")
+
+
+def as_shown(name: str) -> str:
+    """An id of `IDS` on a terminal or page."""
+    return ESCAPED.get(name, name)
 
 
 def answers_of(ids: list[str]) -> np.ndarray:

@@ -13,7 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from hostile import BROKEN, IDS, make_cache
+from hostile import BROKEN, IDS, as_shown, make_cache
 from pictures import write_pictures
 from PIL import Image
 from skimage.measure import label, regionprops
@@ -338,7 +338,7 @@ def test_page_is_one_file_without_foreign_elements(page):
 def test_page_holds_what_the_cache_does(cache, page):
     data = data_of(page)
     rows = good_rows(cache)
-    assert data["columns"]["id"] == [cache.ids[row] for row in rows]
+    assert data["columns"]["id"] == [as_shown(cache.ids[row]) for row in rows]
     assert data["columns"]["flags"] == cache.catalog["flags"][rows].tolist()
     np.testing.assert_allclose(data["columns"]["size"], cache.catalog["major_axis"][rows], atol=0.051)
     np.testing.assert_allclose(data["columns"]["offset"], offsets(cache)[rows], atol=0.051)
@@ -451,7 +451,7 @@ def test_browser_opens_the_page_without_errors(shown, page, cache):
     assert shown.driver.title == f"{cache.path.name} – scalenorm report"  # noqa: RUF001
     assert len(shown.find("#gallery > li")) == min(len(IDS), 24)
     names = set(shown.texts("#gallery h3"))
-    assert names == set(IDS)
+    assert names == set(map(as_shown, IDS))
     assert BROKEN in shown.texts("#failed th[scope=row]")
     script = "Promise.all([...document.images].map(i => i.decode())).then(() => arguments[0](document.images.length))"
     assert shown.driver.execute_async_script(script) == 3 * len(IDS)
@@ -483,7 +483,7 @@ def test_browser_draws_the_ellipse_as_python_does(shown, cache):
 def test_browser_filters_by_flag_size_offset_and_id(shown, cache):
     rows = good_rows(cache)
     flags, size = cache.catalog["flags"][rows], np.round(cache.catalog["major_axis"][rows], 1)
-    ids = np.array([cache.ids[row] for row in rows], object)
+    ids = np.array([as_shown(cache.ids[row]) for row in rows], object)
     common = max(Flag, key=lambda flag: np.count_nonzero(flags & flag))
     offset = np.round(offsets(cache)[rows], 1)
     cases = [
@@ -531,10 +531,10 @@ def test_browser_knows_no_offsets_of_objects(browser, tmp_path):
 
 def test_browser_sorts_pictures_and_table(shown, cache):
     rows = good_rows(cache)
-    ids = np.array([cache.ids[row] for row in rows], object)
+    ids = np.array([as_shown(cache.ids[row]) for row in rows], object)
     size = np.round(cache.catalog["major_axis"][rows], 1)
     by_size = ids[np.argsort(size, kind="stable")].tolist()
-    assert shown.texts("#gallery h3")[0] == cache.ids[most_suspicious(cache, 1)[0]]
+    assert shown.texts("#gallery h3")[0] == as_shown(cache.ids[most_suspicious(cache, 1)[0]])
     shown.choose("sort", "size:up")
     assert shown.texts("#gallery h3") == by_size
     shown.one("#as-table").click()
@@ -556,7 +556,7 @@ def test_browser_shows_a_flag_on_request(shown, cache):
     value = int(button.get_attribute("data-flag"))
     button.click()
     rows = good_rows(cache)
-    expected = {cache.ids[row] for row in rows if cache.catalog["flags"][row] & value}
+    expected = {as_shown(cache.ids[row]) for row in rows if cache.catalog["flags"][row] & value}
     assert set(shown.texts("#gallery h3")) == expected
     assert shown.driver.switch_to.active_element.get_attribute("id") == "galaxies"
 
