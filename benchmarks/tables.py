@@ -226,7 +226,7 @@ def short(results: Mapping[str, Result | None]) -> list[str]:
         if value is not None and ratio in INVERSE:
             value = 1 / value
         rows.append((words, "not run" if value is None else f"{number(value)} times"))
-    lines = table(("what against what, in one run", "as fast"), rows)
+    lines = table(("comparison, within one run", "speed-up"), rows)
     made = [result["environment"] for name, _, _ in SHORT if (result := results[name])]
     dates = sorted({environment["date"] for environment in made})
     on = {f"{environment['machine']}; Python {environment['python']}" for environment in made}
