@@ -81,7 +81,8 @@ def as_frame(image: ArrayLike, options: MeasureOptions, mask: ArrayLike | None =
     image, own = (image, None) if type(image) is np.ndarray else _values_and_mask(image)
     array = np.asarray(image)
     if array.dtype.kind not in "buif":
-        given = f"dtype {array.dtype}" if array.dtype != object else f"a {type(image).__name__}"
+        objects = array.dtype == object and not isinstance(image, np.ndarray)
+        given = f"a {type(image).__name__}" if objects else f"dtype {array.dtype}"
         raise TypeError(f"image must be an array of real numbers, got {given}")
     axis = options.channel_axis
     if array.ndim == 3:
