@@ -157,7 +157,7 @@ class Cache:
         return self._length
 
     def __repr__(self) -> str:
-        views = ", ".join(self.view_names)
+        views = printable(", ".join(self.view_names))
         return f"Cache({str(self.path)!r}: {len(self)} images; {views}; {self.size} x {self.size} {self.layout})"
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -134,7 +134,8 @@ def test_errors_and_logs_of_the_library(folder, caplog):
     assert len(caplog.messages) == 1
     with pytest.raises(InputError) as raised:
         scalenorm.convert(folder / BAD, folder / "out.h5")
-    for text in (*caplog.messages, str(raised.value), repr(scalenorm.open_cache(folder / CACHE))):
+    shown = [repr(scalenorm.open_cache(folder / name)) for name in (CACHE, "foreign.h5")]
+    for text in (*caplog.messages, str(raised.value), *shown):
         assert RAW.search(text) is None
         assert SHOWN in text
 
