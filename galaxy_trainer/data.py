@@ -14,7 +14,7 @@ from galaxy_trainer.augmentation import Draws
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.labels import Labels, align_labels, columns_of, read_labels
 from galaxy_trainer.questions import check_answers, first_few
-from scalenorm.files.errors import LabelsError
+from scalenorm.files.errors import TableError
 from scalenorm.sources import labels as tables
 
 SMALL = 1 << 30
@@ -242,7 +242,7 @@ def read_ids(path: str | Path, known: Sequence[str]) -> list[str]:
     """
     try:
         ids = tables.read_ids(path)
-    except LabelsError as error:
+    except TableError as error:
         raise TrainerError(str(error)) from None
     unknown = sorted(set(ids) - set(known))
     if unknown:

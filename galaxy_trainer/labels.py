@@ -8,7 +8,7 @@ import numpy as np
 
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.questions import ANSWER_NAMES, check_answers, first_few
-from scalenorm.files.errors import LabelsError
+from scalenorm.files.errors import TableError
 from scalenorm.sources import labels as tables
 
 
@@ -54,26 +54,22 @@ def read_labels(path: str | Path, ids: Sequence[str] | None = None) -> Labels:
     >>> read_labels("labels.csv").values.shape  # doctest: +SKIP
     (7952, 37)
     """
-    known: list[str] = []
-    rows: list[np.ndarray] = []
     try:
         table = tables.read_labels(path)
         columns_of(table.names, source=str(path))
         table = table.only(ANSWER_NAMES)
-        named = [name for name, _, _ in table.rows()] if ids is None else ids
-        wanted = np.unique(np.array([name.encode("utf-8", "surrogateescape") for name in named], np.bytes_))
-        if ids is not None:
-            table.compare(wanted)
-        for row, name, values in table.join(wanted):
-            if row is not None and not np.isnan(values).all():
-                known.append(name)
-                rows.append(values)
-    except LabelsError as error:
+        wanted = np.unique([name.encode("utf-8", "surrogateescape") for name in (table.ids() if ids is None else ids)])
+        found = table.join(wanted)
+    except TableError as error:
         raise TrainerError(str(error)) from None
-    if not known:
+    if found.classes:
+        raise TrainerError(f"{path}: the answers {first_few(list(found.classes))} are text, not numbers")
+    labelled = ~np.isnan(found.values).all(axis=1)
+    if not labelled.any():
         raise TrainerError(f"{path}: no labels; expected a header and one row per galaxy")
-    check_answers(np.array(rows), known, source=str(path))
-    return Labels(tuple(known), np.array(rows))
+    known = [name.decode("utf-8", "surrogateescape") for name in wanted[found.rows[labelled]].tolist()]
+    check_answers(found.values[labelled], known, source=str(path))
+    return Labels(tuple(known), found.values[labelled])
 
 
 def columns_of(names: Sequence[str], *, source: str) -> list[int]:

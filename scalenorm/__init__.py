@@ -14,6 +14,7 @@ from ._version import __version__
 from .cropping.crop import crop, views
 from .cropping.fields import crop_all
 from .cropping.many import crop_many
+from .cropping.stamps import crop_at
 from .measuring.flags import Flag
 from .measuring.measure import Measurement, measure
 
@@ -25,6 +26,7 @@ __all__ = [
     "convert",
     "crop",
     "crop_all",
+    "crop_at",
     "crop_many",
     "make_galaxies",
     "measure",

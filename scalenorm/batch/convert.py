@@ -17,8 +17,9 @@ from ..files.names import visible
 from ..files.output import check_output_path, resolve_output
 from ..files.reading import filesystem, is_url, remote_errors
 from ..sources.finding import find
-from ..sources.labels import read_labels
+from ..sources.labels import IdMap, read_labels
 from ..sources.listing import Root
+from ..sources.positions import UNITS, StampSide, find_stamps, read_positions
 from .engines import BACKENDS
 from .run import Run
 from .summary import Summary
@@ -38,8 +39,17 @@ def convert(
     labels: PathLike | None = None,
     id_column: str | None = None,
     label_columns: Sequence[str] | None = None,
+    id_map: PathLike | None = None,
+    id_map_columns: Sequence[str] | None = None,
     list_file: PathLike | None = None,
     id_from: str = "stem",
+    positions: PathLike | None = None,
+    stamp: str | int | tuple[int, int] | None = None,
+    position_columns: str | None = None,
+    tile_column: str | None = None,
+    stamp_from: str | None = None,
+    side_from: str | None = None,
+    side_unit: str = "pixel",
     part: tuple[int, int] | None = None,
     overwrite: bool = False,
     append: bool = False,
@@ -76,15 +86,39 @@ def convert(
         A row for each object of an image, as `scalenorm.crop_all` gives them, with the ids ``<id>/000000``, ...;
         an image without any is a failed row. Excludes ``center``; give ``min_area``, or noise counts as objects.
     labels : path, optional
-        A CSV file of answers.
+        A table of answers: CSV, FITS, Parquet, ..., see :doc:`tables`. Columns of text are classes.
     id_column : str, optional
-        Its column of ids; without it the first of GalaxyID, id, dr7objid, objid that there is.
+        The column of ids in it, or in `positions`; without it the first of GalaxyID, id, dr7objid, objid, ... that
+        there is.
     label_columns : sequence of str, optional
-        Its columns of answers; without it all others that have a name.
+        Its columns of answers, names or patterns such as ``"t01_*_debiased"``; without it all others that have a name.
+    id_map : path, optional
+        A table that says which image has which id in `labels`.
+    id_map_columns : (str, str), optional
+        Its columns: the labels' ids, the images' ids.
     list_file : path, optional
         A text or CSV file that lists further inputs.
     id_from : {"stem", "path"}
         What an image's id is.
+    positions : path, optional
+        A table with a row for each galaxy; the inputs are then tiles, large images that hold them. A galaxy is cut from
+        the tile in which it lies furthest from the edge. Columns of positions are found by their names: ``ra`` and
+        ``dec`` in degrees, or ``row`` and ``col``, or ``x`` and ``y``, pixels from 0.
+    stamp : int, str or (int, int)
+        Side of the square around each position that is measured as an image of its own: pixels, or a text such as
+        ``"20arcsec"``. Of ``"64..512"`` each galaxy gets the smallest of 64, 128, 256, 512 in which it does not touch
+        the edge.
+    position_columns : str, optional
+        Other columns of positions: ``"ra=A,dec=B"``, ``"row=A,col=B"``, ``"x=A,y=B"``.
+    tile_column : str, optional
+        The column that names each position's tile.
+    stamp_from : str, optional
+        The column that holds the side of each stamp in pixels, in place of `stamp`.
+    side_from : str, optional
+        The column that holds each galaxy's size, such as a Petrosian diameter: the window's side is ``margin`` times
+        that in place of the measured major axis, which stays in the catalogue beside it.
+    side_unit : {"pixel", "arcsec", "arcmin", "deg"}
+        The unit of that column.
     part : (int, int), optional
         (k, n): make only the k-th of n slices, k from 1; `scalenorm-merge` joins them.
     overwrite : bool
@@ -127,7 +161,7 @@ def convert(
         If there is no such option.
     OptionError
         If an option is out of its range.
-    InputError, LabelsError, CacheError
+    InputError, TableError, CacheError
         If inputs, labels or the old output do not fit; these and `OptionError` are kinds of ValueError.
     BatchError
         If the run cannot start or continue.
@@ -142,16 +176,34 @@ def convert(
     given = [os.fspath(name) for name in ([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)]
     list_path = None if list_file is None else os.fspath(list_file)
     try:
-        recipe = Recipe.checked(views, size, id_from, all_objects, options)
+        stamps = _stamp_settings(positions, stamp, stamp_from, side_from, side_unit, all_objects)
+        recipe = Recipe.checked(views, size, id_from, all_objects, options, stamps)
         _check_choices(part, overwrite, append, retry_failed, jobs, backend, scheduler, part_size)
-        if labels is None and (id_column is not None or label_columns is not None):
-            raise ValueError(f"{'label_columns' if id_column is None else 'id_column'} needs labels")
+        if labels is None and label_columns is not None:
+            raise ValueError("label_columns needs labels")
+        if labels is None and positions is None and id_column is not None:
+            raise ValueError("id_column needs labels")
+        if (id_map is None) != (id_map_columns is None) or (id_map is not None and labels is None):
+            raise ValueError("id_map needs labels and id_map_columns, the labels' ids first")
         if is_url(os.fspath(output)) and keep_parts:
             raise ValueError("keep_parts needs a local output: a URL gets one whole file")
     except ValueError as error:
         raise OptionError(str(error)) from None
-    label_file = None if labels is None else read_labels(labels, id_column=id_column, columns=label_columns)
+    label_file = None
+    if labels is not None:
+        ids = None if id_map is None else IdMap.read(id_map, id_map_columns or ())
+        label_file = read_labels(labels, id_column=id_column, columns=label_columns, id_map=ids)
+    table = None
+    if positions is not None:
+        table = read_positions(
+            positions, id_column=id_column, position_columns=position_columns, tile_column=tile_column,
+            stamp_from=stamp_from, side_from=side_from,
+        )  # fmt: skip
+        if not given and list_path is None and table.tiles is not None:
+            given = sorted(set(table.tiles))
     sources = find(given, list_file=list_path, id_from=id_from)
+    if table is not None:
+        sources = find_stamps(sources, table, recipe.stamp, recipe.decode)
     inputs_given = [*given, *([] if list_path is None else [list_path])]
     names = [visible(name) for name in inputs_given]
     places = _places(sources.roots, inputs_given)
@@ -191,6 +243,29 @@ def _check_choices(
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
     if scheduler is not None and backend != "dask":
         raise ValueError("scheduler needs backend 'dask'")
+
+
+def _stamp_settings(
+    positions: PathLike | None, stamp: str | int | tuple[int, int] | None, stamp_from: str | None,
+    side_from: str | None, side_unit: str, all_objects: bool,
+) -> dict[str, str]:  # fmt: skip
+    """Check what was said about stamps; return what the settings say of it."""
+    if positions is None:
+        for name, value in (("stamp", stamp), ("stamp_from", stamp_from), ("side_from", side_from)):
+            if value is not None:
+                raise ValueError(f"{name} needs positions")
+        return {}
+    if (stamp is None) == (stamp_from is None):
+        raise ValueError("positions need the side of the stamps: give either stamp or stamp_from")
+    if all_objects:
+        raise ValueError("all_objects finds the objects itself, so it excludes positions")
+    if side_unit not in UNITS:
+        raise ValueError(f"side_unit must be one of {', '.join(UNITS)}, got {side_unit!r}")
+    settings = {"stamp_from": stamp_from} if stamp_from is not None else {}
+    if stamp is not None:
+        settings["stamp"] = "..".join(map(str, stamp)) if isinstance(stamp, tuple) else str(stamp)
+        StampSide.parse(settings["stamp"])
+    return settings | ({"side_from": side_from, "side_unit": side_unit} if side_from is not None else {})
 
 
 def _places(roots: Sequence[Root], given: Sequence[str]) -> list[str]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,8 +13,10 @@ from ..cache.reader import Cache
 from ..cache.recipe import Recipe
 from ..files.errors import BatchError, ImageError, InputError, reason
 from ..images.decoding import decode_masked
+from ..measuring.options import MeasureOptions
+from ..measuring.window import window_of_size
 from ..sources.listing import Source, Sources, image_id
-from ..sources.reader import Reader
+from ..sources.reader import Reader, sha256_of
 from .rows import stat_or_zero
 
 
@@ -62,13 +63,15 @@ class Plan:
 
 
 def make_plan(
-    sources: Sources, old: Cache | None, parts: Sequence[Cache], reader: Reader, *,
-    all_objects: bool, append: bool, retry_failed: bool, verify: bool,
+    recipe: Recipe, sources: Sources, old: Cache | None, parts: Sequence[Cache], reader: Reader, *,
+    append: bool, retry_failed: bool, verify: bool,
 ) -> Plan:  # fmt: skip
     """Find the rows that are up to date. The image is the unit: its rows come from one cache, or are all made.
 
     Parameters
     ----------
+    recipe : Recipe
+        How rows are made.
     sources : Sources
         The images.
     old : Cache, optional
@@ -77,8 +80,6 @@ def make_plan(
         Finished parts.
     reader : Reader
         To look at the images.
-    all_objects : bool
-        Rows are objects of images.
     append : bool
         Keep rows of the old file whose images are not among `sources`.
     retry_failed : bool
@@ -88,10 +89,15 @@ def make_plan(
     """
     caches = [*([] if old is None else [old]), *parts]
     names = [cache.column("id") for cache in caches]
-    images = [_image_of(sources, column, all_objects) for column in names]
+    images = [_image_of(sources, column, recipe.all_objects) for column in names]
     now = np.zeros(len(sources), "S64" if verify else INPUTS_DTYPE)  # what caches have of each image that they know
-    for image in np.unique(np.concatenate([np.array([-1]), *images]))[1:].tolist():
-        now[image] = _hash_of(reader, sources[image]) if verify else stat_or_zero(reader, sources[image])
+    known = np.unique(np.concatenate([np.array([-1]), *images]))[1:]
+    sides = np.zeros(len(sources), int)  # of stamps, as they are
+    for cache, image in zip(caches, images, strict=True) if sources.has_stamps else ():
+        sides[image[image >= 0]] = cache.column("height")[image >= 0]
+    for image in sources.by_tile(known).tolist():
+        source = sources[image]
+        now[image] = _hash_of(reader, source, sides[image]) if verify else stat_or_zero(reader, source)
 
     best = np.zeros(len(sources), np.int8)  # 0: nothing, 1: rows of which some are failed, 2: good rows
     chosen = np.full(len(sources), -1)
@@ -99,6 +105,8 @@ def make_plan(
     for number, (cache, ids, image) in enumerate(zip(caches, names, images, strict=True)):
         given = image >= 0
         changed = given & (now[image] != (cache.column("sha256") if verify else cache.read("inputs")))
+        if sources.has_stamps:
+            changed |= given & _moved(cache, sources.rows[image], recipe.measure)
         value = np.zeros(len(sources), np.int8)
         value[image[given]] = 2
         value[image[given & (cache.column("status") == FAILED.encode())]] = 0 if retry_failed else 1
@@ -114,16 +122,30 @@ def make_plan(
             use |= image < 0
         if use.any():
             reused.append((cache, np.flatnonzero(use)))
-    known = np.zeros(len(sources), bool)
+    in_old = np.zeros(len(sources), bool)
     if old is not None:
-        known[images[0][images[0] >= 0]] = True
+        in_old[images[0][images[0] >= 0]] = True
     return Plan(
         reused,
         missing=np.flatnonzero(chosen < 0),
         kept=names[0][images[0] < 0] if old is not None else np.array([], "S1"),
-        new=np.flatnonzero(~known),
+        new=np.flatnonzero(~in_old),
         changed=len(np.unique(np.concatenate(stale))),
     )
+
+
+def _moved(cache: Cache, wanted: np.ndarray, options: MeasureOptions) -> np.ndarray:
+    """Return which good rows of a cache are stamps of other places than wanted."""
+    good = cache.column("status") == OK.encode()
+    side = cache.column("height")
+    moved = (side < wanted["least"]) | (side > wanted["most"])
+    for axis in ("row", "col"):
+        moved |= cache.column(f"stamp_{axis}") != np.ceil(wanted[axis] - side / 2)
+    given = ~np.isnan(wanted["size"])
+    if given.any():
+        windows = [window_of_size(0, 0, size, options).side for size in wanted["size"].tolist()]
+        moved |= given & (cache.column("side") != windows)
+    return good & moved
 
 
 def _image_of(sources: Sources, ids: np.ndarray, all_objects: bool) -> np.ndarray:
@@ -156,9 +178,11 @@ def check_object_ids(sources: Sources) -> None:
         raise InputError(f"the id {one!r} could be that of an object of {other!r}: try --id path")
 
 
-def _hash_of(reader: Reader, source: Source) -> str:
+def _hash_of(reader: Reader, source: Source, side: int) -> str:
+    if source.stamp is not None and side:
+        source = replace(source, stamp=source.stamp._replace(most=side))
     try:
-        return hashlib.sha256(reader.read(source)).hexdigest()
+        return sha256_of(reader.read(source))
     except (ImageError, OSError):
         return ""
 

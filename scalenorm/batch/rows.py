@@ -5,7 +5,6 @@ The same in a thread, in a process and on another machine; from top to bottom.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from ..cache.part import Head, Rows
 from ..cache.recipe import Recipe
 from ..cropping.crop import measure_and_crop
 from ..cropping.fields import measure_and_crop_all
+from ..cropping.stamps import cut_and_measure, stamp_sides
 from ..files.errors import MACHINE_ERRORS, BatchError, ImageError
 from ..files.names import printable
 from ..images.decoding import decode_masked
@@ -25,8 +25,8 @@ from ..measuring.frame import as_frame
 from ..measuring.measure import Measurement
 from ..measuring.region import label_foreground
 from ..measuring.threshold import find_threshold
-from ..sources.listing import MOST_OBJECTS, Source, Sources, object_id
-from ..sources.reader import Reader
+from ..sources.listing import MOST_OBJECTS, Source, Sources, Stamp, object_id
+from ..sources.reader import Reader, sha256_of
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def make_parts(recipe: Recipe, head: Head, task: Task, tick: Callable[[], None] 
             rows.write(Path(paths[-1]))
 
     rows = Rows(head, len(task.sources))
-    with Reader(recipe.decode.max_bytes) as reader:
+    with Reader(recipe.decode.max_bytes, recipe.decode) as reader:
         for source in task.sources:
             if len(rows) >= task.part_size:
                 write()
@@ -97,7 +97,7 @@ def make_parts(recipe: Recipe, head: Head, task: Task, tick: Callable[[], None] 
 def try_images(recipe: Recipe, head: Head, sources: Sources) -> None:
     """Make the rows of some images, and throw them away."""
     rows = Rows(head, len(sources))
-    with Reader(recipe.decode.max_bytes) as reader:
+    with Reader(recipe.decode.max_bytes, recipe.decode) as reader:
         for source in sources:
             add_image(rows, source, recipe, reader)
 
@@ -106,11 +106,13 @@ def add_image(rows: Rows, source: Source, recipe: Recipe, reader: Reader) -> Non
     """Add the row of an image, or one for each of its objects; one that says why, if it cannot be used."""
     stat, sha256 = stat_or_zero(reader, source), b""
     try:
+        if source.stamp is not None:
+            _add_stamp(rows, source, source.stamp, stat, recipe, reader)
+            return
         data = reader.read(source)
-        sha256 = hashlib.sha256(data).hexdigest().encode()
+        sha256 = sha256_of(data).encode()
         image, mask = decode_masked(data, source.name, recipe.decode)
-        if Layout.of(image) != rows.head.layout:
-            raise ImageError(f"the image is {Layout.of(image)}, but this cache holds {rows.head.layout}")
+        _check_layout(image, rows.head.layout)
         if recipe.all_objects:
             for number, (found, crop) in enumerate(zip(*measure_objects(image, mask, recipe), strict=True)):
                 row = rows.add(object_id(source.id, number), source.name, stat)
@@ -122,6 +124,25 @@ def add_image(rows: Rows, source: Source, recipe: Recipe, reader: Reader) -> Non
             rows.numbers[rows.add(source.id, source.name, stat)] = _numbers(found, sha256)
     except Exception as error:  # whatever one image does, the run continues and says so
         rows.add_failed(source.id, source.name, stat, explain_failure(error, source), sha256)
+
+
+def _add_stamp(rows: Rows, source: Source, stamp: Stamp, stat: tuple[int, int], recipe: Recipe, reader: Reader) -> None:
+    """Add the row of an image that is cut from a tile."""
+    tile = reader.tile(source.container)
+    _check_layout(tile.pixels, rows.head.layout)
+    crops = [view[:, :, 0] if tile.pixels.ndim == 2 else view for view in rows.next_crops()]
+    cut, found, _ = cut_and_measure(
+        tile.pixels, tile.mask, (stamp.row, stamp.col), stamp_sides(stamp.least, stamp.most),
+        recipe.views, recipe.size, recipe.measure, crops, None if np.isnan(stamp.size) else stamp.size,
+    )  # fmt: skip
+    sha256 = sha256_of(cut.image).encode()
+    ra, dec = (np.nan, np.nan) if tile.sky is None else tile.sky.sky_at(found.row + cut.top, found.col + cut.left)
+    rows.numbers[rows.add(source.id, source.name, stat)] = _numbers(found, cut.top, cut.left, ra, dec, sha256)
+
+
+def _check_layout(image: np.ndarray, wanted: Layout) -> None:
+    if Layout.of(image) != wanted:
+        raise ImageError(f"the image is {Layout.of(image)}, but this cache holds {wanted}")
 
 
 def measure_objects(image: np.ndarray, mask: np.ndarray | None, recipe: Recipe) -> tuple[list[Measurement], np.ndarray]:
@@ -148,12 +169,12 @@ def measure_objects(image: np.ndarray, mask: np.ndarray | None, recipe: Recipe) 
     return measurements, crops
 
 
-def _numbers(found: Measurement, sha256: bytes) -> tuple[object, ...]:
-    """Return a measurement in the order of the catalogue's columns."""
+def _numbers(found: Measurement, *others: object) -> tuple[object, ...]:
+    """Return a measurement, and what follows it, in the order of the catalogue's columns."""
     return (
         int(found.flags), found.threshold, *found.sky, found.row, found.col, found.major_axis, found.minor_axis,
         found.orientation, found.area, *found.bbox, found.window_row, found.window_col, found.side,
-        found.height, found.width, sha256,
+        found.height, found.width, *others,
     )  # fmt: skip
 
 

@@ -89,7 +89,7 @@ class Run:
         ------
         BatchError
             If the run cannot start or continue; the message says why and what to do.
-        CacheError, LabelsError
+        CacheError, TableError
             If the old file or the labels do not fit.
         Interrupted
             If a signal stopped it.
@@ -108,12 +108,12 @@ class Run:
         recipe, sources = self.recipe, self.sources
         if recipe.all_objects:
             check_object_ids(sources)
-        with Reader(recipe.decode.max_bytes) as reader:
+        with Reader(recipe.decode.max_bytes, recipe.decode) as reader:
             old, parts = self._open_existing()
             layout = agree_on_layout(recipe, self.given, old, reader)
             plan = make_plan(
-                sources, old, [part for part in parts if part.layout == layout], reader,
-                all_objects=recipe.all_objects, append=self.append, retry_failed=self.retry_failed, verify=self.verify,
+                recipe, sources, old, [part for part in parts if part.layout == layout], reader,
+                append=self.append, retry_failed=self.retry_failed, verify=self.verify,
             )  # fmt: skip
         complete = old is not None and self._is_complete(plan, old)
         self._check_against_old(plan, old, complete)
@@ -233,7 +233,7 @@ class Run:
         if self.part is not None and not self.recipe.all_objects:  # the objects of other slices are not known
             ids = self.given.raw_ids
         required = self.part is None or not self.recipe.all_objects
-        return self.labels.compare(ids, required=required)
+        return self.labels.join(ids, required=required).joined
 
     # --- what is made
 
@@ -292,7 +292,11 @@ class Run:
                     ) from None
 
     def _tasks(self, missing: np.ndarray) -> Iterator[Task]:
-        """Divide the images among all workers, so that they end at about the same time; parts to keep as asked for."""
+        """Divide the images among all workers, so that they end at about the same time; parts to keep as asked for.
+
+        The stamps of a tile stay together.
+        """
+        missing = self.sources.by_tile(missing)
         jobs, run_name = self.jobs or usable_cores(), secrets.token_hex(4)
         count = -(-len(missing) // self.part_size)
         if not self.keep_parts:

@@ -45,6 +45,7 @@ class Checked:
     views: dict[str, Stored]
     columns: dict[str, np.dtype | None]  # of the catalogue; None is text
     label_names: tuple[str, ...]
+    classes: dict[str, tuple[str, ...]]  # the names of classes, by label
     labels_sha256: str
     has_inputs: bool  # the dataset
     parts: np.ndarray | None
@@ -56,9 +57,10 @@ def check_file(file: h5py.File, attributes: Mapping[str, Any]) -> Checked:
     settings = _settings(attributes)
     views = _views(file, settings)
     count, _, _, bands = next(iter(views.values())).shape
-    columns = _columns(dataset(file, "catalog"), count, bands)
-    further = list(columns)[len(_our_columns(bands)) :]
-    names, sha256 = _labels(file, count)
+    ours = _our_columns(bands, stamps=fmt.has_stamps(settings))
+    columns = _columns(dataset(file, "catalog"), count, ours)
+    further = list(columns)[len(ours) :]
+    names, classes, sha256 = _labels(file, count)
     return Checked(
         settings,
         fmt.settings_hash(settings),  # not the attribute, which another program may have left as it was
@@ -67,6 +69,7 @@ def check_file(file: h5py.File, attributes: Mapping[str, Any]) -> Checked:
         views,
         columns,
         names,
+        classes,
         sha256,
         _has_inputs(file, count),
         _parts(file, views),
@@ -105,9 +108,12 @@ def _json(text: Any, what: str) -> Any:
 
 
 def _texts(text: Any, what: str) -> list[str]:
-    value = _json(text, what)
+    return _text_list(_json(text, what), what)
+
+
+def _text_list(value: Any, what: str) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ValueError(f"its {what} is not a list of texts: {str(text)[:60]!r}")
+        raise ValueError(f"its {what} is not a list of texts: {str(value)[:60]!r}")
     return value
 
 
@@ -183,13 +189,12 @@ def _stored(view: h5py.Dataset, name: str, end: int) -> Stored:
     return Stored(shape, dtype, offset, gzip, layout == h5d.VIRTUAL)
 
 
-def _columns(catalog: h5py.Dataset, count: int, bands: int) -> dict[str, np.dtype | None]:
+def _columns(catalog: h5py.Dataset, count: int, ours: Mapping[str, np.dtype | None]) -> dict[str, np.dtype | None]:
     """Return the catalogue's columns, ours in our order before others, with the types that they are read as."""
     found = catalog.dtype
     if not found.names:
         raise ValueError(f"its catalog is no table, but of type {found}")
     _check_rows(catalog, "catalog", (count,))
-    ours = _our_columns(bands)
     for name in ours:
         if name not in found.names:
             raise ValueError(f"its catalog lacks the column {name}")
@@ -198,8 +203,8 @@ def _columns(catalog: h5py.Dataset, count: int, bands: int) -> dict[str, np.dtyp
 
 
 @functools.cache
-def _our_columns(bands: int) -> dict[str, np.dtype | None]:
-    numbers = {name: np.dtype(kind) for name, kind in fmt.number_columns(bands)}
+def _our_columns(bands: int, *, stamps: bool) -> dict[str, np.dtype | None]:
+    numbers = {name: np.dtype(kind) for name, kind in fmt.number_columns(bands, stamps=stamps)}
     return {**dict.fromkeys(fmt.TEXT_COLUMNS), **numbers, "sha256": None}
 
 
@@ -223,9 +228,9 @@ def _column(name: str, found: np.dtype, ours: Mapping[str, np.dtype | None]) -> 
     return kind
 
 
-def _labels(file: h5py.File, count: int) -> tuple[tuple[str, ...], str]:
+def _labels(file: h5py.File, count: int) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]], str]:
     if not file.id.links.exists(b"labels"):
-        return (), ""
+        return (), {}, ""
     labels = dataset(file, "labels")
     if labels.dtype.kind not in "fui":
         raise ValueError(f"its labels are no numbers, but of type {labels.dtype}")
@@ -233,7 +238,11 @@ def _labels(file: h5py.File, count: int) -> tuple[tuple[str, ...], str]:
     if not names or len(set(names)) < len(names):
         raise ValueError(f"the names of its labels are not one or more different ones: {', '.join(names[:9])}")
     _check_rows(labels, "labels", (count, len(names)))
-    return tuple(names), str(plain(labels.attrs.get("sha256", "")))
+    classes = _json(plain(labels.attrs.get("classes", "{}")), "attribute classes of the labels")
+    if not isinstance(classes, dict) or not set(classes) <= set(names):
+        raise ValueError("the attribute classes of its labels does not name classes of labels")
+    known = {name: tuple(_text_list(found, f"classes of the label {name}")) for name, found in classes.items()}
+    return tuple(names), known, str(plain(labels.attrs.get("sha256", "")))
 
 
 def _has_inputs(file: h5py.File, count: int) -> bool:

@@ -49,7 +49,20 @@ def _name(dtype: np.dtype) -> str:
     return dtype.newbyteorder("=").name
 
 
-def number_columns(bands: int) -> list[tuple[str, str]]:
+#: Further columns of stamps, which were cut from tiles: their first row and column there, and the centroid on the sky.
+STAMP_COLUMNS = [("stamp_row", "<i4"), ("stamp_col", "<i4"), ("ra", "<f8"), ("dec", "<f8")]
+
+
+#: Settings of stamps only: their side, the table's columns of sides and of the galaxies' sizes, and the unit of these.
+STAMP_SETTINGS = ("stamp", "stamp_from", "side_from", "side_unit")
+
+
+def has_stamps(settings: Mapping[str, Any]) -> bool:
+    """Whether the images of a cache of these settings were cut from tiles."""
+    return "stamp" in settings or "stamp_from" in settings
+
+
+def number_columns(bands: int, *, stamps: bool = False) -> list[tuple[str, str]]:
     """Return the catalogue's columns that hold numbers, with their types, in file order."""
     return [
         ("flags", "<u4"),
@@ -67,16 +80,17 @@ def number_columns(bands: int) -> list[tuple[str, str]]:
         ("side", "<f8"),
         ("height", "<i4"),
         ("width", "<i4"),
+        *(STAMP_COLUMNS if stamps else ()),
         ("sha256", "S64"),
     ]
 
 
-def catalog_dtype(bands: int, widths: Mapping[str, int]) -> np.dtype:
+def catalog_dtype(bands: int, widths: Mapping[str, int], *, stamps: bool) -> np.dtype:
     """Return the type of one catalogue row, given the byte widths of the text columns."""
     import h5py
 
     text = [(name, h5py.string_dtype("utf-8", max(1, widths.get(name, 1)))) for name in TEXT_COLUMNS]
-    return np.dtype(text + number_columns(bands))
+    return np.dtype(text + number_columns(bands, stamps=stamps))
 
 
 def canonical_json(settings: Mapping[str, Any]) -> str:
@@ -125,7 +139,7 @@ def row_stamp(rows: np.ndarray) -> str:
 
 
 def digest(views: Iterable[tuple[str, Iterable[np.ndarray]]], catalog: Iterable[np.ndarray],
-           labels: Iterable[np.ndarray] | None) -> str:  # fmt: skip
+           labels: Iterable[np.ndarray] | None, classes: Mapping[str, Any] | None = None) -> str:  # fmt: skip
     """Return the SHA-256 (hexadecimal) over the values of a cache, as ``docs/cache.rst`` defines it.
 
     Views, in the order of their names, catalogue and labels come in blocks of rows. Neither the size of the blocks
@@ -139,6 +153,8 @@ def digest(views: Iterable[tuple[str, Iterable[np.ndarray]]], catalog: Iterable[
     lines += [f"catalog/{name} {column.hexdigest()}" for name, column in columns.items()]
     if labels is not None:
         lines.append(f"labels {_hash_of(labels)}")
+    if classes:
+        lines.append(f"classes {settings_hash(classes)}")
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

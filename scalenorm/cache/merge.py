@@ -6,7 +6,7 @@ import contextlib
 import errno
 import functools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ import numpy as np
 
 from ..files.errors import CacheError, naming
 from ..files.writing import new_file
-from ..sources.labels import LabelFile
+from ..sources.labels import LabelFile, Labels
 from . import format as fmt
-from .part import Head, compressed, create, write_at, write_chunks
+from .part import Head, LabelHead, compressed, create, write_at, write_chunks
 from .reader import CATALOG_ROWS, Cache
 
 _COPY_BYTES = 8 << 20
@@ -85,9 +85,10 @@ def write_merged(
     Labels come from `label_file`; a row that it does not have keeps the label of its id in one of the caches
     `labelled`, whose answers have the same names. With `virtual` the pixels stay where they are, and are referred to.
     """
-    dtype = fmt.catalog_dtype(head.layout.bands, _text_widths(selection))
+    dtype = fmt.catalog_dtype(head.layout.bands, _text_widths(selection), stamps=head.stamps)
     old_labels = _old_labels(selection, labelled)
-    labels = _about_labels(label_file, old_labels)
+    found = None if label_file is None else label_file.join(selection.ids, required=False)
+    labels = _label_head(label_file, found, old_labels)
     parts = _parts_table(selection, path) if virtual else None
     with new_file(path, folder=folder) as temporary:
         places = create(temporary, head, len(selection), catalog=dtype, labels=labels, parts=parts)
@@ -95,7 +96,7 @@ def write_merged(
             _write_rows(file, places["catalog"], selection, "catalog", dtype)
             _write_rows(file, places["inputs"], selection, "inputs", fmt.INPUTS_DTYPE)
             if labels is not None:
-                _write_labels(file, places["labels"], len(labels[0]), label_file, old_labels)
+                _write_labels(file, places["labels"], labels, found, old_labels)
             if not virtual and not head.compress:
                 for name in head.view_names:
                     _copy_view(file, places[name], selection, name, head)
@@ -131,26 +132,47 @@ def _old_labels(selection: Selection, labelled: Sequence[Cache]) -> Selection:
     return Selection(labelled, np.where(at < 0, -1, known.cache_of[at]), known.row_of[at], selection.ids)
 
 
-def _about_labels(label_file: LabelFile | None, old: Selection) -> tuple[Sequence[str], str] | None:
-    """Return names and hash; the hash is empty unless all rows were looked up in the same file."""
-    if label_file is not None:
-        return label_file.names, label_file.sha256
-    if not old.caches:
+def _label_head(label_file: LabelFile | None, found: Labels | None, old: Selection) -> LabelHead | None:
+    """Return names, classes and hash; the hash is empty unless all rows were looked up in the same file."""
+    caches = list(old.caches)
+    if label_file is None and not caches:
         return None
-    hashes = {cache.labels_sha256 for cache in old.caches}
-    return old.caches[0].label_names, hashes.pop() if len(hashes) == 1 and (old.cache_of >= 0).all() else ""
+    names = caches[0].label_names if label_file is None else label_file.names
+    known = [*(cache.classes for cache in caches), *([] if found is None else [found.classes])]
+    classes = {}
+    for name in names:
+        if of_class := [classes_of[name] for classes_of in known if name in classes_of]:
+            if len(of_class) < len(known):
+                raise CacheError(f"the labels {name!r} are names of classes in one place and numbers in another")
+            classes[name] = sorted(set().union(*of_class))
+    if label_file is not None:
+        return LabelHead(names, label_file.sha256, classes)
+    hashes = {cache.labels_sha256 for cache in caches}
+    return LabelHead(names, hashes.pop() if len(hashes) == 1 and (old.cache_of >= 0).all() else "", classes)
 
 
-def _write_labels(file: Any, place: int, width: int, label_file: LabelFile | None, old: Selection) -> None:
+def _write_labels(file: Any, place: int, head: LabelHead, found: Labels | None, old: Selection) -> None:
+    width = len(head.names)
+    new = None if found is None else _recoded(found.values, found.classes, head)
     for start, pieces in old.blocks("labels"):
         block = np.full((min(CATALOG_ROWS, len(old) - start), width), np.nan)
-        for _, at, rows in pieces:
-            block[at] = rows
+        for cache, at, rows in pieces:
+            block[at] = _recoded(rows, cache.classes, head)
+        if found is not None and new is not None:
+            first, last = np.searchsorted(found.rows, (start, start + len(block)))
+            block[found.rows[first:last] - start] = new[first:last]
         write_at(file, place + start * width * 8, block)
-    if label_file is not None:
-        for row, _, values in label_file.join(old.ids):
-            if row is not None:
-                write_at(file, place + row * width * 8, values.astype("<f8"))
+
+
+def _recoded(values: np.ndarray, classes: Mapping[str, Sequence[str]], head: LabelHead) -> np.ndarray:
+    """Return answers with the codes of classes that the new file has."""
+    values = values.astype("<f8")
+    for number, name in enumerate(head.names):
+        if name in classes and list(classes[name]) != list(head.classes[name]):
+            codes = np.array([*(head.classes[name].index(text) for text in classes[name]), np.nan])
+            column = values[:, number]
+            column[:] = codes[np.where(np.isnan(column), len(codes) - 1, column).astype(int)]
+    return values
 
 
 def _copy_view(file: Any, place: int, selection: Selection, name: str, head: Head) -> None:

@@ -26,6 +26,15 @@ _COMPRESSION_LEVEL = 4
 
 
 @dataclass(frozen=True)
+class LabelHead:
+    """What a cache says about its labels, apart from the values."""
+
+    names: Sequence[str]  # of the answers
+    sha256: str  # of the file that all come from; "" if they come from several
+    classes: Mapping[str, Sequence[str]]  # the names of the classes, in the order of their codes, by answer
+
+
+@dataclass(frozen=True)
 class Head:
     """What a cache says about itself, apart from its rows."""
 
@@ -34,6 +43,11 @@ class Head:
     source: str = ""  # where the images came from, for people
     compress: bool = False  # every crop is a gzip chunk of its own
     inputs: Sequence[str] = ()  # folders, archives and stacks that hold the images
+
+    @property
+    def stamps(self) -> bool:
+        """Whether the images are stamps of tiles."""
+        return fmt.has_stamps(self.settings)
 
     @property
     def view_names(self) -> list[str]:
@@ -57,7 +71,9 @@ class Rows:
     def __init__(self, head: Head, room: int) -> None:
         self.head = head
         self.views = [np.zeros((room, *head.crop_shape), head.layout.dtype) for _ in head.view_names]
-        self.numbers = np.zeros(room, fmt.number_columns(head.layout.bands))  # all columns that are not text
+        self.numbers = np.zeros(
+            room, fmt.number_columns(head.layout.bands, stamps=head.stamps)
+        )  # all columns that are not text
         self._inputs = np.zeros(room, fmt.INPUTS_DTYPE)
         self._text: list[tuple[str, str, str, str]] = []  # id, source, status, message
 
@@ -117,7 +133,7 @@ class Rows:
             for name, texts in zip(fmt.TEXT_COLUMNS, zip(*self._text, strict=True), strict=True)
         }
         widths = {name: column.itemsize for name, column in columns.items()}
-        rows = np.empty(len(self), fmt.catalog_dtype(self.head.layout.bands, widths))
+        rows = np.empty(len(self), fmt.catalog_dtype(self.head.layout.bands, widths, stamps=self.head.stamps))
         for name in rows.dtype.names or ():
             rows[name] = columns[name] if name in columns else self.numbers[name][: len(self)]
         return rows
@@ -125,15 +141,15 @@ class Rows:
 
 def create(
     path: Path, head: Head, count: int, *, catalog: np.dtype, stamp: str = "",
-    labels: tuple[Sequence[str], str] | None = None, parts: np.ndarray | None = None,
+    labels: LabelHead | None = None, parts: np.ndarray | None = None,
 ) -> dict[str, int]:  # fmt: skip
     """Make a cache of `count` rows whose values are still to be written; return where each contiguous dataset starts.
 
     Values are then written with plain writes at these places, in bytes: a full disk is an OSError there (with
     a memory map it is a crash), other threads go on meanwhile, and HDF5 is only used from this function.
 
-    `stamp` is that of a part, see `format.row_stamp`; `labels` are the names of the answers and the hash of the file
-    they come from; `parts` makes the cache virtual: (path, start, first, count, rows, stamp) of each run of rows.
+    `stamp` is that of a part, see `format.row_stamp`; `parts` makes the cache virtual: (path, start, first, count,
+    rows, stamp) of each run of rows.
     """
     places = {}
     shape, dtype = (count, *head.crop_shape), np.dtype(head.layout.dtype)
@@ -162,10 +178,11 @@ def create(
         places["catalog"] = _contiguous(file, "catalog", (count,), catalog)
         places["inputs"] = _contiguous(file, "inputs", (count,), fmt.INPUTS_DTYPE)
         if labels is not None:
-            names, sha256 = labels
-            places["labels"] = _contiguous(file, "labels", (count, len(names)), np.dtype("<f8"))
-            file["labels"].attrs["names"] = json.dumps(list(names))
-            file["labels"].attrs["sha256"] = sha256
+            places["labels"] = _contiguous(file, "labels", (count, len(labels.names)), np.dtype("<f8"))
+            file["labels"].attrs["names"] = json.dumps(list(labels.names))
+            file["labels"].attrs["sha256"] = labels.sha256
+            if labels.classes:
+                file["labels"].attrs["classes"] = json.dumps(labels.classes)
         if parts is not None:
             file["parts"] = parts
     return places

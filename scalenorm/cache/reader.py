@@ -92,6 +92,8 @@ class Cache:
         Folders, archives and stacks that held the images, as given.
     label_names : tuple of str
         Names of the answers, in the order of the labels' columns; empty without labels.
+    classes : dict of str to tuple of str
+        Of answers that are classes the names: ``classes["shape"][0]`` is the class that ``labels`` has as 0.
     attributes : dict
         The file's other attributes: scalenorm_version, created, source ("unknown" where a file lacks them).
     has_inputs : bool
@@ -117,6 +119,7 @@ class Cache:
         self.attributes = found.attributes
         self.view_names = tuple(found.views)
         self.label_names, self.labels_sha256 = found.label_names, found.labels_sha256
+        self.classes = found.classes
         self.has_inputs, self.added = found.has_inputs, found.added
         self._stored: dict[str, Stored] = found.views
         self._columns = found.columns
@@ -312,6 +315,7 @@ class Cache:
             ((name, self.blocks(name)) for name in sorted(self.view_names)),
             self.row_blocks("catalog"),
             self.row_blocks("labels") if self.label_names else None,
+            self.classes,
         )
 
 

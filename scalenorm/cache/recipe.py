@@ -14,7 +14,7 @@ from ..cropping.crop import check_size
 from ..cropping.views import parse_view
 from ..images.options import DecodeOptions
 from ..measuring.options import MeasureOptions
-from .format import METHOD_VERSION, settings_hash
+from .format import METHOD_VERSION, STAMP_SETTINGS, settings_hash
 
 VIEWS = ("normalized", "center-64", "center-256")
 
@@ -32,11 +32,13 @@ class Recipe:
     all_objects: bool  # rows are objects of images, not images
     measure: MeasureOptions
     decode: DecodeOptions
+    stamp: Mapping[str, str] = dataclasses.field(default_factory=dict)  # those of STAMP_SETTINGS that were given
 
     @classmethod
     def checked(
-        cls, views: Sequence[str] | None, size: int, id_from: str, all_objects: bool, options: Mapping[str, Any]
-    ) -> Recipe:
+        cls, views: Sequence[str] | None, size: int, id_from: str, all_objects: bool, options: Mapping[str, Any],
+        stamp: Mapping[str, str] | None = None,
+    ) -> Recipe:  # fmt: skip
         """Check what a user gave; `options` are those of measuring and of decoding.
 
         An unknown option is a `TypeError`, one out of its range a `ValueError`.
@@ -45,30 +47,33 @@ class Recipe:
             if name not in _MEASURING | _DECODING:
                 raise TypeError(f"there is no option {name!r}; options are {', '.join(sorted(_MEASURING | _DECODING))}")
         if views is None:
-            views = VIEWS[:1] if all_objects else VIEWS
+            views = VIEWS[:1] if all_objects or stamp else VIEWS
         if all_objects:
             _check_object_options(views, options)
         check_size(size)
         _check_views(views)
-        return cls._of(views, size, id_from, all_objects, options)
+        return cls._of(views, size, id_from, all_objects, options, stamp or {})
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Recipe:
         """Return the recipe that a cache was made by."""
         options = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
         all_objects = bool(settings.get("all_objects"))
-        return cls._of(settings["views"], settings["size"], settings.get("id_from", "stem"), all_objects, options)
+        id_from = settings.get("id_from", "stem")
+        stamp = {name: settings[name] for name in STAMP_SETTINGS if name in settings}
+        return cls._of(settings["views"], settings["size"], id_from, all_objects, options, stamp)
 
     @classmethod
     def _of(
-        cls, views: Sequence[str], size: int, id_from: str, all_objects: bool, options: Mapping[str, Any]
-    ) -> Recipe:
+        cls, views: Sequence[str], size: int, id_from: str, all_objects: bool, options: Mapping[str, Any],
+        stamp: Mapping[str, str],
+    ) -> Recipe:  # fmt: skip
         # Decoding puts bands last, whatever the file has.
         measuring: dict[str, Any] = {"channel_axis": -1, **({"center": "galaxy"} if all_objects else {})}
         measuring |= {name: value for name, value in options.items() if name in _MEASURING}
         decoding = {name: value for name, value in options.items() if name in _DECODING}
         return cls(
-            tuple(views), int(size), id_from, all_objects, MeasureOptions(**measuring), DecodeOptions(**decoding)
+            tuple(views), int(size), id_from, all_objects, MeasureOptions(**measuring), DecodeOptions(**decoding), stamp
         )
 
     @cached_property
@@ -81,6 +86,7 @@ class Recipe:
         del settings["channel_axis"]
         if settings["blank"] is None:
             del settings["blank"]  # which caches had before it was an option
+        settings |= self.stamp
         if self.all_objects:
             settings["all_objects"] = True
             del settings["center"]  # not a choice then

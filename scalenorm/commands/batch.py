@@ -36,6 +36,7 @@ examples:
   scalenorm-batch images_training_rev1.zip galaxies.h5 --labels training_solutions_rev1.csv
   scalenorm-batch cutouts/*.fits galaxies.h5 --margin 1.5 --views normalized,center-128 --size 96
   scalenorm-batch fields/*.fits objects.h5 --all-objects --deblend --min-area 30
+  scalenorm-batch tiles/*.fits galaxies.h5 --positions catalog.csv --stamp 20arcsec
   scalenorm-batch --list survey.csv galaxies.h5 --part 3/100      # one job of an array; then scalenorm-merge
   scalenorm-batch --list survey.csv galaxies.h5 --backend dask --scheduler tcp://host:8786 --keep-parts
 
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     options = vars(parser.parse_intermixed_args(words))
     paths, quiet = options.pop("paths"), options.pop("quiet")
-    if len(paths) < (1 if "list_file" in options else 2):
+    if len(paths) < (1 if {"list_file", "tile_column"} & set(options) else 2):
         parser.error("at least one INPUT (or --list FILE) and the output OUT.h5 are required")
     return run_guarded(parser, lambda: _run(paths[:-1], paths[-1], quiet, options))
 
@@ -162,15 +163,34 @@ def make_parser() -> argparse.ArgumentParser:
         help="one row per object instead of one per image; set --min-area, or noise counts as objects",
     )  # fmt: skip
 
+    group = parser.add_argument_group("positions in tiles")
+    group.add_argument(
+        "--positions", metavar="TABLE", help="a row for each galaxy; the inputs are tiles that hold them"
+    )
+    group.add_argument(
+        "--stamp", metavar="SIDE",
+        help="what is cut around each position: pixels, 20arcsec, or 64..512: the smallest that holds the galaxy",
+    )  # fmt: skip
+    group.add_argument("--stamp-from", metavar="NAME", help="the column with the side of each stamp, in pixels")
+    group.add_argument("--side-from", metavar="NAME", help="the column with the size of each galaxy (as measured)")
+    group.add_argument("--side-unit", choices=("pixel", "arcsec", "arcmin", "deg"), help="its unit (pixel)")
+    group.add_argument(
+        "--position-columns", metavar="A,B",
+        help="ra=A,dec=B or row=A,col=B or x=A,y=B (ra and dec in degrees, row and col, x and y)",
+    )  # fmt: skip
+    group.add_argument("--tile-column", metavar="NAME", help="the column with the name of each position's tile")
+
     group = parser.add_argument_group("measuring")
     for name, field in OPTIONS.items():
         if name != "channel_axis":  # decoding puts bands last, whatever the file has
             _add_option(group, name, field)
 
     group = parser.add_argument_group("labels")
-    group.add_argument("--labels", metavar="CSV", help="file with an id and its answers on each line")
-    group.add_argument("--id-column", metavar="NAME", help="its id column (GalaxyID, id, dr7objid or objid)")
-    group.add_argument("--label-columns", type=names, metavar="A,B", help="its answer columns (all others)")
+    group.add_argument("--labels", metavar="TABLE", help="an id and its answers in each row: CSV, FITS, Parquet, ...")
+    group.add_argument("--id-column", metavar="NAME", help="its id column (GalaxyID, id, dr7objid, objid, ...)")
+    group.add_argument("--label-columns", type=names, metavar="A,B", help="its answer columns or patterns (all others)")
+    group.add_argument("--id-map", metavar="TABLE", help="which image has which id in the table of labels")
+    group.add_argument("--id-map-columns", type=names, metavar="A,B", help="its columns: labels' ids, images' ids")
 
     group = parser.add_argument_group("output")
     for name, text in {

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from .._version import __version__
-from ..files.errors import BatchError, CacheError, InputError, LabelsError, OptionError, OutputError
+from ..files.errors import BatchError, CacheError, InputError, OptionError, OutputError, TableError
 from ..files.names import printable
 
 DONE, FAILURE, USAGE, DONE_WITH_FAILED = 0, 1, 2, 3
@@ -106,7 +106,7 @@ def run_guarded(
     parser: argparse.ArgumentParser,
     command: Callable[[], int | None],
     *,
-    errors: tuple[type[Exception], ...] = (BatchError, CacheError, InputError, LabelsError, OutputError),
+    errors: tuple[type[Exception], ...] = (BatchError, CacheError, InputError, TableError, OutputError),
     advice: Callable[[], str] = str,
 ) -> int:
     """Run a command and return its exit code, `DONE` for None; whatever stops it becomes one line on stderr.
@@ -158,7 +158,7 @@ def names(text: str) -> list[str]:
 
 def counted(count: int, noun: str) -> str:
     """Return a count with its noun, in the plural where it must be."""
-    plural = noun.removesuffix("y") + "ies" if noun.endswith("y") else noun + "s"
+    plural = noun.removesuffix("y") + "ies" if noun.endswith("y") else noun + ("es" if noun.endswith("s") else "s")
     return f"{count} {noun if count == 1 else plural}"
 
 

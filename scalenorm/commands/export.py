@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from ..cache import open_cache
 from ..exporting.catalog import write_catalog
 from ..exporting.images import write_images
+from ..exporting.sky import write_regions
 from .common import Parser, add_common, counted, names, run_guarded, say
 
 _EXAMPLES = """\
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("cache", metavar="CACHE", help="cache file")
     parser.add_argument("--catalog", metavar="FILE", help="write the catalogue: .csv, .ecsv, .fits or .parquet")
     parser.add_argument("--images", metavar="DIR", help="write one image file per crop")
+    parser.add_argument("--regions", metavar="FILE.reg", help="write ellipses and windows for DS9; or a folder")
     group = parser.add_argument_group("images")
     group.add_argument("--view", metavar="NAME", help="view to write (first)")
     group.add_argument(
@@ -41,8 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     add_common(parser)
     options = parser.parse_args(arguments)
-    if not (options.catalog or options.images):
-        parser.error("give --catalog FILE, --images DIR or both")
+    if not (options.catalog or options.images or options.regions):
+        parser.error("give --catalog FILE, --images DIR or --regions FILE.reg")
     if options.label_columns is not None and not options.by_label:
         parser.error("--label-columns needs --by-label")
     if not options.images and (options.view or options.format or options.by_label):
@@ -60,6 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 label_columns=options.label_columns, overwrite=options.overwrite,
             )  # fmt: skip
             lines.append(f"{options.images}: {counted(written, 'image')}" + (f"; {failed} failed" if failed else ""))
+        if options.regions:
+            drawn = write_regions(cache, options.regions, overwrite=options.overwrite)
+            lines.append(f"{options.regions}: {counted(drawn, 'galaxy')}")
         if not options.quiet:
             say(*lines)
 

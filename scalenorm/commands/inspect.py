@@ -51,7 +51,10 @@ def describe_cache(cache: Cache) -> Iterator[str]:
     yield f"layout      {_layout(cache)}"
     if cache.label_names:
         shown = ", ".join(cache.label_names[:4]) + (", ..." if len(cache.label_names) > 4 else "")
-        yield f"labels      {len(cache.label_names)} answers ({shown})"
+        yield f"labels      {counted(len(cache.label_names), 'answer')} ({shown})"
+        for name, found in cache.classes.items():
+            shown = ", ".join(found[:4]) + (", ..." if len(found) > 4 else "")
+            yield f"            {name}: {counted(len(found), 'class')} ({shown})"
     yield f"digest      {cache.digest()}"
     made = cache.attributes
     yield f"created by  scalenorm {made['scalenorm_version']}, {made['created']}, from {made['source']}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -68,10 +68,7 @@ def crop_many(
         raise ValueError("images is empty: there is nothing to crop")
     if masks is not None and len(masks) != count:
         raise ValueError(f"mask must hold one mask for each of the {count} images, got {len(masks)}")
-    if n_jobs is None or n_jobs == -1:
-        n_jobs = usable_cores()
-    if n_jobs < 1:
-        raise ValueError(f"n_jobs must be a positive number of threads or -1, got {n_jobs}")
+    n_jobs = check_jobs(n_jobs)
 
     def crop_one(index: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
         try:
@@ -93,20 +90,32 @@ def crop_many(
     first = crop_one(0)
     result = np.empty((count, *first.shape), first.dtype)
     result[0] = first
-    block = max(1, min(64, count // (4 * n_jobs)))  # images a task: one a task would spend the time on the queue
-
-    def crop_block(start: int) -> None:
-        for index in range(start, min(start + block, count)):
-            crop_one(index, result[index])
-
-    starts = range(1, count, block)
-    if n_jobs == 1:
-        for start in starts:
-            crop_block(start)
-    else:
-        with ThreadPoolExecutor(n_jobs) as pool:
-            list(pool.map(crop_block, starts))
+    for_each(range(1, count), lambda index: crop_one(index, result[index]), n_jobs)
     return result
+
+
+def check_jobs(n_jobs: int | None) -> int:
+    """Return the number of threads that `n_jobs` asks for."""
+    if n_jobs is None or n_jobs == -1:
+        return usable_cores()
+    if n_jobs < 1:
+        raise ValueError(f"n_jobs must be a positive number of threads or -1, got {n_jobs}")
+    return n_jobs
+
+
+def for_each(numbers: range, work: Callable[[int], object], n_jobs: int) -> None:
+    """Call `work` with each number, in `n_jobs` threads."""
+
+    def work_block(block: range) -> None:
+        for number in block:
+            work(number)
+
+    if n_jobs == 1:
+        work_block(numbers)
+        return
+    size = max(1, min(64, len(numbers) // (4 * n_jobs)))  # a task for each would spend the time on the queue
+    with ThreadPoolExecutor(n_jobs) as pool:
+        list(pool.map(work_block, [numbers[start : start + size] for start in range(0, len(numbers), size)]))
 
 
 def usable_cores() -> int:

@@ -19,8 +19,23 @@ from .optional import optional_package
 
 UNITS = {
     **dict.fromkeys(
-        ("row", "col", "major_axis", "minor_axis", "window_row", "window_col", "side", "height", "width"), "pix"
+        (
+            "row",
+            "col",
+            "major_axis",
+            "minor_axis",
+            "window_row",
+            "window_col",
+            "side",
+            "height",
+            "width",
+            "stamp_row",
+            "stamp_col",
+        ),
+        "pix",
     ),
+    "ra": "deg",
+    "dec": "deg",
     "orientation": "rad",
     "area": "pix2",
 }
@@ -97,8 +112,8 @@ def _write_ecsv(file: IO[bytes], cache: Cache) -> None:
         {name: np.empty(0, str if dtype[name].kind == "S" else dtype[name]) for name in dtype.names or ()},
         meta={"scalenorm": {"settings": json.dumps(cache.settings), "settings_hash": cache.settings_hash}},
     )
-    for name, unit in UNITS.items():
-        empty[name].unit = unit
+    for name in empty.colnames:
+        empty[name].unit = UNITS.get(name)
     header = io.StringIO()
     empty.write(header, format="ascii.ecsv", delimiter=",")
     file.write(header.getvalue().encode())

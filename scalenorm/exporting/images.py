@@ -17,7 +17,9 @@ from ..cache.format import OK
 from ..cropping.views import center_window, parse_view
 from ..files.errors import OutputError
 from ..files.names import file_names
+from ..sources.tiles import Sky
 from .optional import optional_package
+from .sky import Skies, sky_of_crop
 
 UNLABELLED = "unlabelled"
 
@@ -30,6 +32,7 @@ def write_images(
     image_format: str | None = None,
     by_label: bool = False,
     label_columns: Sequence[str] | None = None,
+    images: Sequence[str | os.PathLike[str]] | None = None,
     overwrite: bool = False,
 ) -> tuple[int, int]:
     """Write each crop of one view as a file of its own; failed images have none.
@@ -44,12 +47,16 @@ def write_images(
         One of ``cache.view_names``; by default the first.
     image_format : {"png", "fits"}, optional
         PNG holds 8-bit crops of 1, 3 or 4 bands and 16-bit ones of 1 band; FITS (needs astropy) holds all, bands
-        first, with keywords that map pixels back to the original (``LTV``, ``LTM``). By default PNG where it can.
+        first, with keywords that map pixels back to the original (``LTV``, ``LTM``), and the WCS of the crop where the
+        original is a FITS file that can still be found and has one. By default PNG where it can.
     by_label : bool
-        One folder per class: the answer with the highest label, ties to the first, ``unlabelled`` without labels.
+        One folder per class, ``unlabelled`` without labels. The class is that of the label where this is one, else the
+        answer with the highest label, ties to the first.
     label_columns : sequence of str, optional
         The answers to choose among; by default those of the first question, which are the ones whose names begin
         as the first's up to its last dot (``Class1.1``, ``Class1.2``, ``Class1.3``), or all if it has no dot.
+    images : sequence of paths, optional
+        Where the originals are; by default they are looked for where they were. See `read_originals`.
     overwrite : bool
         Write into a folder that holds files, replacing those of the same name.
 
@@ -81,6 +88,7 @@ def write_images(
     top = Path(folder)
     _make_folder(top, overwrite)
     names = file_names(cache.ids)
+    skies = Skies(cache, images) if fits is not None else None
     crops = cache.view(view)
     written = failed = 0
     for row, found in enumerate(chain.from_iterable(cache.row_blocks("catalog"))):
@@ -89,7 +97,7 @@ def write_images(
             continue
         place = top / class_of[row]
         place.mkdir(exist_ok=True)
-        data = _as_png(crops[row]) if fits is None else _as_fits(fits, crops[row], found, view)
+        data = _as_png(crops[row]) if skies is None else _as_fits(fits, crops[row], found, view, skies.of(row))
         _write(place / f"{names[row]}.{image_format}", data, overwrite)
         written += 1
     return written, failed
@@ -121,6 +129,12 @@ def _classes(cache: Cache, columns: Sequence[str] | None) -> list[str]:
     labels = cache.labels
     if labels is None:
         raise OutputError(f"{cache.path} has no labels: add them with scalenorm-batch --labels")
+    if columns is None and cache.label_names[0] in cache.classes:
+        columns = cache.label_names[:1]
+    if columns is not None and len(columns) == 1 and columns[0] in cache.classes:
+        names = [*cache.classes[columns[0]], UNLABELLED]
+        codes = labels[:, cache.label_names.index(columns[0])]
+        return [file_names(names)[code] for code in np.nan_to_num(codes, nan=len(names) - 1).astype(int).tolist()]
     if columns is None:
         question, dot, _ = cache.label_names[0].rpartition(".")
         columns = [name for name in cache.label_names if not dot or name.rpartition(".")[:2] == (question, dot)]
@@ -148,7 +162,7 @@ def _as_png(crop: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def _as_fits(fits: Any, crop: np.ndarray, found: np.void, view: str) -> bytes:
+def _as_fits(fits: Any, crop: np.ndarray, found: np.void, view: str, sky: Sky | None) -> bytes:
     data = crop[:, :, 0] if crop.shape[2] == 1 else np.moveaxis(crop, 2, 0)
     if data.dtype.kind == "f" and data.dtype.itemsize not in (4, 8):  # FITS has no others
         data = data.astype(np.float32 if data.dtype.itemsize == 2 else np.float64)
@@ -157,7 +171,10 @@ def _as_fits(fits: Any, crop: np.ndarray, found: np.void, view: str) -> bytes:
         header[name] = found[field].decode().encode("unicode_escape").decode()
     header["VIEW"] = view
     header["FLAGS"] = (int(found["flags"]), "see scalenorm.Flag")
-    header.update(_position(crop.shape[0], found, view))
+    position = _position(crop.shape[0], found, view)
+    header.update(position)
+    if sky is not None and position:
+        header.update(sky_of_crop(sky, *position.values()))
     file = io.BytesIO()
     fits.PrimaryHDU(np.ascontiguousarray(data), header).writeto(file)
     return file.getvalue()
@@ -174,6 +191,8 @@ def _position(size: int, found: np.void, view: str) -> dict[str, float]:
     else:
         row, col, side, _ = center_window(int(found["height"]), int(found["width"]), pixels)
     scale = size / side if side > 0 else math.nan
+    if "stamp_row" in (found.dtype.names or ()):  # the original is the tile
+        row, col = row + float(found["stamp_row"]), col + float(found["stamp_col"])
     # FITS pixels count from 1 at the centre: x of the crop = LTM1_1 * x of the original + LTV1.
     keywords = {
         "LTM1_1": scale,

@@ -52,8 +52,8 @@ class InputError(Printable, ValueError):
     """The inputs cannot be used; found before any image is read."""
 
 
-class LabelsError(Printable, ValueError):
-    """A labels file cannot be used; the message says why."""
+class TableError(Printable, ValueError):
+    """A table of labels, ids or positions cannot be used; the message says why."""
 
 
 class ArchiveError(Printable, ValueError):

@@ -24,13 +24,14 @@ _DECODERS = {
 }
 
 
-def decode(data: bytes, name: str, options: DecodeOptions) -> np.ndarray:
+def decode(data: bytes | np.ndarray, name: str, options: DecodeOptions) -> np.ndarray:
     """Decode one image.
 
     Parameters
     ----------
-    data : bytes
-        The whole file. Of a file with several pages or frames the first is taken.
+    data : bytes or ndarray
+        The whole file. Of a file with several pages or frames the first is taken. Pixels cut from a tile are an
+        array already, and are returned as they are.
     name : str
         Its name. The format is told from the content, so this is not used to decode.
     options : DecodeOptions
@@ -60,12 +61,14 @@ def decode(data: bytes, name: str, options: DecodeOptions) -> np.ndarray:
     return decode_masked(data, name, options)[0]
 
 
-def decode_masked(data: bytes, name: str, options: DecodeOptions) -> tuple[np.ndarray, np.ndarray | None]:
+def decode_masked(data: bytes | np.ndarray, name: str, options: DecodeOptions) -> tuple[np.ndarray, np.ndarray | None]:
     """Decode one image and its mask.
 
     As `decode`; the second value is a bool array (H, W), True = excluded, where `options` name a mask or
     weight map and the file is FITS, else None.
     """
+    if isinstance(data, np.ndarray):
+        return data, None
     for start, decoder in _DECODERS.items():
         if data.startswith(start):
             return decoder(data, options), None

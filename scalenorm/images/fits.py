@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import math
@@ -9,6 +10,7 @@ import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -33,38 +35,128 @@ def decode_fits(data: bytes, options: DecodeOptions) -> tuple[np.ndarray, np.nda
     """
     with _opened(data, options) as hdus:
         image = blank_to_nan(_pixels(_find(hdus, options.hdu), options), options)
-        mask = None
-        for key, is_weight in ((options.mask_hdu, False), (options.weight_hdu, True)):
-            if key is None:
-                continue
-            values = _pixels(_find(hdus, key), options)
-            excluded = ~(np.isfinite(values) & (values > 0)) if is_weight else values != 0
-            if excluded.ndim == 3:
-                excluded = excluded.any(axis=2)
-            if excluded.shape != image.shape[:2]:
-                raise ImageError(
-                    f"HDU {key!r} of shape {excluded.shape} does not fit the image of shape {image.shape[:2]}"
-                )
-            mask = excluded if mask is None else mask | excluded
-    return image, mask
+        return image, _mask(hdus, image.shape[:2], options)
+
+
+class FitsImage:
+    """An image in a FITS file of which only what is used is read.
+
+    Parameters
+    ----------
+    file : str or bytes
+        A path on this machine, of a file that is not compressed as a whole; or the bytes of one that may be gzipped.
+        Of a path check sums are not verified.
+    options : DecodeOptions
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (H, W) or (H, W, C).
+    header : astropy.io.fits.Header
+    """
+
+    def __init__(self, file: str | bytes, options: DecodeOptions) -> None:
+        self._file, self.options = file, options
+        with _opened(file, options) as self._hdus:
+            self._hdu = _find(self._hdus, options.hdu)
+            self.header = self._hdu.header
+            shape, self._bands_first = _layout(self._hdu, options)
+            self.shape = (*shape[1:], shape[0]) if self._bands_first else shape
+
+    def close(self) -> None:
+        """Close the file."""
+        self._hdus.close()
+
+    @cached_property
+    def pixels(self) -> Any:
+        """The pixels, (H, W) or (H, W, C): an array, or what gives one when sliced in rows and columns."""
+        with _errors():
+            if not (_is_plain(self._hdu) and isinstance(self._file, str)):
+                return _pixels(self._hdu, self.options)
+            scale = [self.header.get(name, usual) for name, usual in (("BSCALE", 1), ("BZERO", 0), ("BLANK", None))]
+            if scale == [1, 0, None]:
+                return self._mapped(self._hdu.data)
+            from astropy.io import fits
+
+            with fits.open(self._file, do_not_scale_image_data=True) as hdus:
+                return _Scaled(self._mapped(hdus[self._hdus.index(self._hdu)].data), *scale)
+
+    def _mapped(self, data: Any) -> np.ndarray:
+        return _bands_last(data, _shape(self._hdu), self._bands_first)
+
+    @cached_property
+    def mask(self) -> np.ndarray | None:
+        """The mask that the options name, (H, W), True = excluded."""
+        with _errors():
+            return _mask(self._hdus, self.shape[:2], self.options)
+
+
+class _Scaled:
+    """Pixels that have to be scaled, as an array that does so with what is sliced, in the types that astropy gives."""
+
+    def __init__(self, raw: np.ndarray, scale: float, zero: float, blank: int | None) -> None:
+        self._raw, self._scale, self._zero, self._blank = raw, scale, zero, blank
+        self.shape, self.ndim, self.dtype = raw.shape, raw.ndim, self[:1, :1].dtype
+
+    def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
+        raw = self._raw[key]
+        raw = raw.astype(raw.dtype.newbyteorder("="))
+        bits = 8 * raw.itemsize
+        if raw.dtype.kind in "iu" and self._scale == 1 and self._blank is None:
+            if raw.dtype.kind == "i" and self._zero == 1 << (bits - 1):  # FITS has no unsigned integers of its own
+                return raw.view(f"u{raw.itemsize}") ^ np.array(1 << (bits - 1), f"u{raw.itemsize}")
+            if raw.dtype.kind == "u" and self._zero == -128:
+                return (raw ^ np.uint8(128)).view(np.int8)
+        kind = raw.dtype if raw.dtype.kind == "f" else np.dtype(np.float32 if bits <= 16 else np.float64)
+        values = raw.astype(kind)
+        if self._scale != 1:
+            values *= kind.type(self._scale)
+        if self._zero != 0:
+            values += kind.type(self._zero)
+        if self._blank is not None and raw.dtype.kind in "iu":
+            values[raw == self._blank] = np.nan
+        return values
+
+
+def _mask(hdus: Any, shape: tuple[int, ...], options: DecodeOptions) -> np.ndarray | None:
+    """Return the mask that `options` name, (H, W), True = excluded."""
+    mask = None
+    for key, is_weight in ((options.mask_hdu, False), (options.weight_hdu, True)):
+        if key is None:
+            continue
+        values = _pixels(_find(hdus, key), options)
+        excluded = ~(np.isfinite(values) & (values > 0)) if is_weight else values != 0
+        if excluded.ndim == 3:
+            excluded = excluded.any(axis=2)
+        if excluded.shape != shape:
+            raise ImageError(f"HDU {key!r} of shape {excluded.shape} does not fit the image of shape {shape}")
+        mask = excluded if mask is None else mask | excluded
+    return mask
 
 
 @contextmanager
-def _opened(data: bytes, options: DecodeOptions) -> Iterator[Any]:
-    """Open the HDU list; whatever astropy raises inside becomes an `ImageError`."""
+def _opened(data: bytes | str, options: DecodeOptions) -> Iterator[Any]:
+    """Open the HDU list of a file's bytes, or, mapped, of a path; whoever wants the latter closed closes it."""
     try:
         from astropy.io import fits
     except ImportError:
         raise ImageError("reading FITS needs astropy: pip install 'scalenorm[fits]'") from None
-    if data[:2] == b"\x1f\x8b":
+    mapped = isinstance(data, str)
+    if isinstance(data, bytes) and data[:2] == b"\x1f\x8b":
         data = _gunzip(data, options)
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(open(data, "rb") if isinstance(data, str) else io.BytesIO(data))  # noqa: SIM115
+        with _errors():
+            # With True in place of None astropy would refuse to read numbers that are to be scaled.
+            yield fits.open(file, memmap=None if mapped else False, checksum=not mapped, lazy_load_hdus=True)
+        stack.pop_all()
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
     try:
-        with (
-            _lock,
-            data_warnings_raise(_DAMAGE),
-            fits.open(io.BytesIO(data), memmap=False, checksum=True, lazy_load_hdus=True) as hdus,
-        ):
-            yield hdus
+        with _lock, data_warnings_raise(_DAMAGE):
+            yield
     except ImageError:
         raise
     except Exception as error:  # hostile headers make it raise nearly anything
@@ -113,7 +205,8 @@ def _find(hdus: Any, key: int | str | None) -> Any:
     return hdu
 
 
-def _pixels(hdu: Any, options: DecodeOptions) -> np.ndarray:
+def _layout(hdu: Any, options: DecodeOptions) -> tuple[tuple[int, ...], bool]:
+    """Check the size of an image; return its shape in the file, and whether bands come first."""
     shape = _shape(hdu)
     bands_first = len(shape) == 3 and (shape[2] > 4 or shape[0] < shape[2])
     height, width = shape[1:] if bands_first else shape[:2]
@@ -121,9 +214,21 @@ def _pixels(hdu: Any, options: DecodeOptions) -> np.ndarray:
     if math.prod(shape) > 4 * options.max_pixels:
         raise ImageError(f"a cube of shape {shape} holds over 4 values for each of {options.max_pixels} pixels")
     info = hdu.fileinfo()
-    if type(hdu).__name__ != "CompImageHDU" and info["datLoc"] + hdu.size > info["file"].size:
+    if _is_plain(hdu) and info["datLoc"] + hdu.size > info["file"].size:
         raise ImageError("damaged FITS: the file ends before the image does")
-    values = np.asarray(hdu.data).reshape(shape)
-    if bands_first:
-        values = np.moveaxis(values, 0, 2)
+    return shape, bands_first
+
+
+def _is_plain(hdu: Any) -> bool:
+    return type(hdu).__name__ != "CompImageHDU"
+
+
+def _bands_last(data: Any, shape: tuple[int, ...], bands_first: bool) -> np.ndarray:
+    values = np.asarray(data).reshape(shape)
+    return np.moveaxis(values, 0, 2) if bands_first else values
+
+
+def _pixels(hdu: Any, options: DecodeOptions) -> np.ndarray:
+    shape, bands_first = _layout(hdu, options)
+    values = _bands_last(hdu.data, shape, bands_first)
     return np.array(values, dtype=values.dtype.newbyteorder("="), order="C")

@@ -15,6 +15,12 @@ IMAGE_SUFFIXES = frozenset([".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".
 """Endings (lower case) that folders and archives contribute."""
 
 
+def image_suffix(name: str) -> str:
+    """Return the ending of an image's name, one of `IMAGE_SUFFIXES`, or "" where it has none."""
+    lower = name.lower()
+    return max((suffix for suffix in IMAGE_SUFFIXES if lower.endswith(suffix)), key=len, default="")
+
+
 #: Largest file or archive member that is read whatever ``max_pixels`` says.
 MAX_BYTES = 2_000_000_000
 

@@ -78,27 +78,13 @@ def as_frame(image: ArrayLike, options: MeasureOptions, mask: ArrayLike | None =
     ValueError
         If shapes, ``channel_axis`` or ``weights`` do not fit.
     """
-    image, own = (image, None) if type(image) is np.ndarray else _values_and_mask(image)
+    image, own = (image, None) if type(image) is np.ndarray else values_and_mask(image)
     array = np.asarray(image)
     if array.dtype.kind not in "buif":
         objects = array.dtype == object and not isinstance(image, np.ndarray)
         given = f"a {type(image).__name__}" if objects else f"dtype {array.dtype}"
         raise TypeError(f"image must be an array of real numbers, got {given}")
-    axis = options.channel_axis
-    if array.ndim == 3:
-        if axis is None:
-            if array.shape[0] <= 4 < array.shape[2]:
-                raise ValueError(
-                    f"an image of shape {array.shape} looks like bands first: "
-                    "pass channel_axis=0 (or channel_axis=-1 if the last axis does hold the bands)"
-                )
-        elif not -3 <= axis < 3:
-            raise ValueError(f"channel_axis must be between -3 and 2, got {axis}")
-        elif axis not in (-1, 2):
-            array = np.moveaxis(array, axis, -1)
-            own = np.moveaxis(own, axis, -1) if own is not None and own.ndim == 3 else own
-    elif array.ndim != 2:
-        raise ValueError(f"image must have shape (H, W) or (H, W, C), got {array.shape}")
+    array, own = bands_last(array, own, options.channel_axis)
     if array.size == 0:
         raise ValueError(f"image has no pixels: shape {array.shape}")
 
@@ -118,11 +104,11 @@ def as_frame(image: ArrayLike, options: MeasureOptions, mask: ArrayLike | None =
 
 def as_array(image: Any) -> NDArray[Any]:
     """The values of an image as an array, masked if the image has a mask of its own."""
-    values, own = _values_and_mask(image)
+    values, own = values_and_mask(image)
     return np.asarray(values) if own is None else np.ma.MaskedArray(values, own)
 
 
-def _values_and_mask(image: Any) -> tuple[Any, NDArray[np.bool_] | None]:
+def values_and_mask(image: Any) -> tuple[Any, NDArray[np.bool_] | None]:
     """The values of an image, and its own mask: of masked arrays, and of objects that hold both (astropy's NDData)."""
     kind = type(image)  # not the object itself: xarray finds what users have named so among its attributes
     if issubclass(kind, (str, bytes, os.PathLike)):
@@ -141,6 +127,25 @@ def _values_and_mask(image: Any) -> tuple[Any, NDArray[np.bool_] | None]:
     if hasattr(kind, "header") or hasattr(kind, "position_original"):  # an HDU or a Cutout2D of astropy
         raise TypeError(f"image must be an array, got a {kind.__name__}: pass its .data")
     return image, None
+
+
+def bands_last(array: NDArray[Any], own: Any, axis: int | None) -> tuple[NDArray[Any], Any]:
+    """An image and its own mask with the axis of bands, if there is one, last."""
+    if array.ndim == 3:
+        if axis is None:
+            if array.shape[0] <= 4 < array.shape[2]:
+                raise ValueError(
+                    f"an image of shape {array.shape} looks like bands first: "
+                    "pass channel_axis=0 (or channel_axis=-1 if the last axis does hold the bands)"
+                )
+        elif not -3 <= axis < 3:
+            raise ValueError(f"channel_axis must be between -3 and 2, got {axis}")
+        elif axis not in (-1, 2):
+            array = np.moveaxis(array, axis, -1)
+            own = np.moveaxis(own, axis, -1) if own is not None and own.ndim == 3 else own
+    elif array.ndim != 2:
+        raise ValueError(f"image must have shape (H, W) or (H, W, C), got {array.shape}")
+    return array, own
 
 
 class _Writeable:

@@ -55,6 +55,58 @@ class Measurement:
     flags: Flag
     """What may be wrong, see `Flag`."""
 
+    def to_image(self, row: Any, col: Any, size: int = 64) -> tuple[Any, Any]:
+        """Return where pixels of the normalised view lie in the image.
+
+        Parameters
+        ----------
+        row, col : float or array_like
+            Positions in the crop, pixel centres at integers.
+        size : int > 0, default 64
+            Height and width of the crop, in pixels.
+
+        Returns
+        -------
+        row, col : float or ndarray
+            Positions in the image.
+
+        Examples
+        --------
+        >>> import scalenorm
+        >>> galaxy = scalenorm.measure(scalenorm.make_galaxies(1, seed=1).images[0])
+        >>> galaxy.to_image(31.5, 31.5) == (galaxy.window_row, galaxy.window_col)
+        True
+        """
+        scale = self.side / size
+        row, col = ((np.asarray(value, float)[()] + 0.5) * scale - self.side / 2 for value in (row, col))
+        return row + self.window_row, col + self.window_col
+
+    def to_crop(self, row: Any, col: Any, size: int = 64) -> tuple[Any, Any]:
+        """Return where pixels of the image lie in the normalised view; the inverse of `to_image`.
+
+        Parameters
+        ----------
+        row, col : float or array_like
+            Positions in the image, pixel centres at integers.
+        size : int > 0, default 64
+            Height and width of the crop, in pixels.
+
+        Returns
+        -------
+        row, col : float or ndarray
+            Positions in the crop; beyond 0 to `size` - 1 they lie outside.
+
+        Examples
+        --------
+        >>> import scalenorm
+        >>> galaxy = scalenorm.measure(scalenorm.make_galaxies(1, seed=1).images[0])
+        >>> galaxy.to_crop(galaxy.window_row, galaxy.window_col)
+        (31.5, 31.5)
+        """
+        scale = size / self.side
+        row, col = np.asarray(row, float)[()] - self.window_row, np.asarray(col, float)[()] - self.window_col
+        return tuple((value + self.side / 2) * scale - 0.5 for value in (row, col))
+
 
 def describe_galaxy(frame: Frame, galaxy: Galaxy, inspection: Inspection | None = None) -> Measurement:
     """All that is known of a galaxy, flags included."""

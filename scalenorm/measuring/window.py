@@ -39,9 +39,14 @@ def find_window(threshold: Threshold, component: Component, ellipse: Ellipse, op
         size = SIZES[options.size_from](threshold, component.region, ellipse)
         if not size > 0:
             size, limited = ellipse.major_axis, True
+    return window_of_size(*middle, size, options, limited=limited)
+
+
+def window_of_size(row: float, col: float, size: float, options: MeasureOptions, *, limited: bool = False) -> Window:
+    """The window of side ``margin`` times a size, within ``side_limits``."""
     side = max(options.margin * size, 1.0)
     if options.side_limits is not None:
         least, greatest = options.side_limits
         wanted, side = side, min(max(side, least), greatest)
         limited = limited or side != wanted
-    return Window(*middle, side, limited)
+    return Window(row, col, side, limited)

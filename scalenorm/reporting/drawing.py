@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..cache.originals import read_originals
 from .choosing import in_range
 
 if TYPE_CHECKING:
@@ -147,3 +150,18 @@ def _draw_line(picture: Image.Image, points: NDArray[np.float64], color: str) ->
         mask = Image.new("L", (picture.width * _FINE, picture.height * _FINE))
         ImageDraw.Draw(mask).line(line, fill=opacity, width=round(width * _FINE), joint="curve")
         picture.paste(ink, mask=mask.resize(picture.size, Image.Resampling.BOX))
+
+
+def draw_rows(
+    cache: Cache, rows: Sequence[int], images: Sequence[str | os.PathLike[str]] | None, side: int
+) -> Iterator[tuple[Image.Image | None, np.void, list[Image.Image]]]:
+    """Yield for each row its original, fitted to `side`, the catalogue row with its positions there, and its views."""
+    for row, original in zip(rows, read_originals(cache, rows, images), strict=True):
+        crops = [cache.view(name)[row] for name in cache.view_names]
+        limits = limits_of(crops[0])
+        views = [as_picture(crop, limits) for crop in crops]
+        if original is None:
+            yield None, cache.catalog[row], views
+        else:
+            part, found = shown_part(cache, row, original)
+            yield fitted(as_picture(part, limits), side), found, views

@@ -18,8 +18,7 @@ from ..files.writing import check_output, whole_file
 from ..measuring.flags import describe
 from . import MARKER
 from .choosing import in_range, most_suspicious, offsets, rows_of, spread_over_sizes
-from .drawing import ELLIPSE, WINDOW, draw_measurement, fitted
-from .originals import draw_rows
+from .drawing import ELLIPSE, WINDOW, draw_measurement, draw_rows, fitted
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont

@@ -28,8 +28,7 @@ from ..measuring.flags import Flag, describe
 from . import MARKER
 from .charts import flag_table, histogram
 from .choosing import good_rows, in_range, most_suspicious, offsets, spread_over_sizes, suspicion
-from .drawing import DRAWN, can_be_drawn, fitted
-from .originals import draw_rows
+from .drawing import DRAWN, can_be_drawn, draw_rows, fitted
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -17,6 +17,16 @@ MOST_OBJECTS = 1_000_000
 _BLOCK = 4096
 
 
+class Stamp(NamedTuple):
+    """Where in a tile an image is cut out."""
+
+    row: float
+    col: float
+    least: int  # side, pixels
+    most: int  # the same, or the largest side that is tried
+    size: float  # of the galaxy, pixels, in place of the measured one; NaN where that is to be used
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where one image is."""
@@ -26,13 +36,15 @@ class Source:
     member: str | None  # its name in the archive
     index: int | None  # its number in the .npy stack, or the place of its directory entry in the archive
     name: str  # what people see: its name inside its folder or archive; valid UTF-8
+    stamp: Stamp | None = None  # of a tile
+    missing: str = ""  # why there is no image
 
 
 class Root(NamedTuple):
     """What a group of sources has in common."""
 
-    kind: str  # "folder", "archive" or "stack"
-    path: str
+    kind: str  # "folder", "archive", "stack", "tile", or "missing"
+    path: str  # or why the images are missing
 
 
 class Sources(Sequence[Source]):
@@ -43,7 +55,7 @@ class Sources(Sequence[Source]):
 
     def __init__(self, roots: list[Root], rows: np.ndarray) -> None:
         self.roots = roots  # what the sources lie in
-        self.rows = rows  # one row a source, with the fields of `_row_dtype`
+        self.rows = rows  # one row a source, with the fields of `row_dtype`
         #: How many files of folders and archives `find` skipped, by extension; archives inside are among them.
         self.skipped: dict[str, int] = {}
 
@@ -57,8 +69,12 @@ class Sources(Sequence[Source]):
     def __getitem__(self, key: int | slice) -> Source | Sources:
         if isinstance(key, slice):
             return self.take(key)
-        raw_id, raw_name, root, index = self.rows[key].tolist()
+        raw_id, raw_name, root, index, *stamp = self.rows[key].tolist()
         (kind, path), identifier, name = self.roots[root], _text(raw_id), _text(raw_name)
+        if kind == "tile":
+            return Source(identifier, path, None, None, visible(name), Stamp(*stamp))
+        if kind == "missing":
+            return Source(identifier, "", None, None, visible(name), missing=path)
         if kind == "folder":
             return Source(identifier, join(path, name), None, None, visible(name))
         if kind == "archive":
@@ -69,6 +85,15 @@ class Sources(Sequence[Source]):
     def raw_ids(self) -> np.ndarray:
         """All ids in UTF-8, which sort as the ids do."""
         return self.rows["id"]
+
+    @property
+    def has_stamps(self) -> bool:
+        """Whether the images are cut from tiles."""
+        return "least" in (self.rows.dtype.names or ())
+
+    def by_tile(self, numbers: np.ndarray) -> np.ndarray:
+        """Return numbers of sources so that those of one tile follow each other; else as they are."""
+        return numbers[np.argsort(self.rows["root"][numbers], kind="stable")] if self.has_stamps else numbers
 
     def take(self, order: Sequence[int] | np.ndarray | slice) -> Sources:
         """The sources of these numbers, in this order."""
@@ -94,7 +119,7 @@ class SourcesBuilder:
     def _pack(self) -> None:
         id_width = max((len(row[0]) for row in self._new), default=1)
         name_width = max((len(row[1]) for row in self._new), default=1)
-        self._blocks.append(np.array(self._new, _row_dtype(id_width, name_width)))
+        self._blocks.append(np.array(self._new, row_dtype(id_width, name_width)))
         self._new = []
 
     def sorted(self) -> Sources:
@@ -106,8 +131,10 @@ class SourcesBuilder:
         return Sources(list(self._roots), rows[np.argsort(rows["id"], kind="stable")])
 
 
-def _row_dtype(id_width: int, name_width: int) -> np.dtype:
-    return np.dtype([("id", f"S{id_width}"), ("name", f"S{name_width}"), ("root", "u4"), ("index", "i8")])
+def row_dtype(id_width: int, name_width: int, *, stamps: bool = False) -> np.dtype:
+    """Return the type of a row of `Sources`."""
+    stamp = [("row", "f8"), ("col", "f8"), ("least", "i4"), ("most", "i4"), ("size", "f8")] if stamps else []
+    return np.dtype([("id", f"S{id_width}"), ("name", f"S{name_width}"), ("root", "u4"), ("index", "i8"), *stamp])
 
 
 def _bytes(text: str) -> bytes:

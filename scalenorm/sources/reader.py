@@ -2,34 +2,54 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import IO, Any
 
+import numpy as np
+
+from ..cropping.stamps import cut_stamp
 from ..files.errors import ArchiveError, ImageError
 from ..files.reading import open_file, read_file, stat_file
 from ..images.npy import npy_header
-from ..images.options import MAX_BYTES
+from ..images.options import MAX_BYTES, DecodeOptions
 from .archives import open_archive
 from .listing import Source
 from .stacks import Stack, is_stack
+from .tiles import Tile
 
 _MAX_HANDLES = 8
 
 
+def sha256_of(data: bytes | np.ndarray) -> str:
+    """Return the SHA-256 (hexadecimal) of what `Reader.read` gives."""
+    return hashlib.sha256(data if isinstance(data, bytes) else data.data).hexdigest()
+
+
 class Reader:
-    """Reads the bytes of sources of at most `max_bytes`; keeps 8 archives or stacks open. One per thread."""
+    """Reads the bytes of sources of at most `max_bytes`; keeps 8 archives or stacks open. One per thread.
 
-    def __init__(self, max_bytes: int = MAX_BYTES):
+    `options` say what of a tile is the image.
+    """
+
+    def __init__(self, max_bytes: int = MAX_BYTES, options: DecodeOptions | None = None):
         self.max_bytes = max_bytes
+        self.options = options or DecodeOptions()
         self._handles: OrderedDict[str, tuple[IO[bytes], Any]] = OrderedDict()
+        self._tile: tuple[str, Tile | ImageError] | None = None
 
-    def read(self, source: Source) -> bytes:
-        """Read one image's file, archive member, or, of a stack, a .npy file of the one image.
+    def read(self, source: Source) -> bytes | np.ndarray:
+        """Read one image's file, archive member, or, of a stack, a .npy file of the one image; of a tile the pixels.
 
         What is wrong with the image (damaged, encrypted, too large, not a regular file) is an `ImageError`; what the
         system cannot do is an `OSError`.
         """
+        if source.missing:
+            raise ImageError(source.missing)
+        if source.stamp is not None:
+            tile, (row, col, _, most, _) = self.tile(source.container), source.stamp
+            return cut_stamp(tile.pixels, None, row, col, most).image
         if source.member is not None:
             archive = self._handle(source.container, open_archive)
             data: bytes = archive.read(source.member, source.index, self.max_bytes)
@@ -45,8 +65,26 @@ class Reader:
         """Size in bytes and time of last change in ns (0 where unknown) of the source's container."""
         return stat_file(source.container)
 
+    def tile(self, path: str) -> Tile:
+        """Return the tile at a path; the one asked for last is kept, so that a damaged one is tried once, too."""
+        if self._tile is None or self._tile[0] != path:
+            self._close_tile()
+            try:
+                self._tile = path, Tile(path, self.options)
+            except ImageError as error:
+                self._tile = path, error
+        if isinstance(self._tile[1], ImageError):
+            raise self._tile[1]
+        return self._tile[1]
+
+    def _close_tile(self) -> None:
+        if self._tile is not None and isinstance(self._tile[1], Tile):
+            self._tile[1].close()
+        self._tile = None
+
     def close(self) -> None:
         """Close all open files."""
+        self._close_tile()
         while self._handles:
             self._handles.popitem()[1][0].close()
 

@@ -15,11 +15,11 @@ from PIL import Image
 import scalenorm
 from scalenorm.batch import rows
 from scalenorm.cache.joining import join_caches
+from scalenorm.cache.originals import read_originals
 from scalenorm.commands import batch, export, inspect, report
 from scalenorm.commands.config import to_toml
-from scalenorm.files.errors import BatchError, InputError, LabelsError, OptionError
+from scalenorm.files.errors import BatchError, InputError, OptionError, TableError
 from scalenorm.reporting.drawing import shown_part, surroundings
-from scalenorm.reporting.originals import read_originals
 from scalenorm.sources.listing import MOST_OBJECTS, image_id, object_id
 
 SMALL = {"size": 12, "part_size": 4, "min_area": 20, "all_objects": True}
@@ -382,7 +382,7 @@ def test_labels_are_those_of_objects(images, tmp_path):
     joined = convert(images, tmp_path / "out.h5", labels=labels).labels
     assert (joined.matched, joined.missing, joined.surplus_ids) == (1, 14, ["many"])
     labels.write_text("id,b\nmany,3\n")
-    with pytest.raises(LabelsError, match=r"no id in common .* ids like 'bad'"):
+    with pytest.raises(TableError, match=r"no id in common .* ids like 'bad'"):
         convert(images, tmp_path / "out.h5", labels=labels)
 
 

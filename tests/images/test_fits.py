@@ -14,6 +14,7 @@ from mutate import picture, samples
 from scalenorm import convert, open_cache
 from scalenorm.files.errors import ImageError
 from scalenorm.images.decoding import decode, decode_masked
+from scalenorm.images.fits import FitsImage, decode_fits
 from scalenorm.images.options import DecodeOptions
 
 fits = pytest.importorskip("astropy.io.fits")
@@ -251,3 +252,32 @@ def test_without_astropy(monkeypatch):
     monkeypatch.setitem(sys.modules, "astropy.io", None)
     with pytest.raises(ImageError, match=r"pip install 'scalenorm\[fits\]'"):
         decode(samples(fits=False) and b"SIMPLE  = T", "a.fits", DEFAULT)
+
+
+SCALES = [
+    (dtype, scale, zero, blank)
+    for dtype in ("u1", "i2", "i4", "i8", "f4", "f8")
+    for scale in (None, 0.1)
+    for zero in (None, 5.5, -128, 2**15, 2**31, 2**63)
+    for blank in (None, 7)
+    if blank is None or scale is not None or zero in (None, 5.5)  # astropy has no NaN for what becomes integers
+]
+
+
+@pytest.mark.parametrize(("dtype", "scale", "zero", "blank"), SCALES)
+def test_part_of_a_file_is_scaled_as_the_whole_is(tmp_path, rng, dtype, scale, zero, blank):
+    """What is read of a mapped file has the values and the type that astropy gives."""
+    values = rng.integers(0, 100, (50, 60)).astype(dtype)
+    fits.writeto(tmp_path / "image.fits", values)
+    cards = {"BSCALE": scale, "BZERO": zero, "BLANK": blank if values.dtype.kind in "iu" else None}
+    data = bytearray((tmp_path / "image.fits").read_bytes())
+    text = b"".join(f"{k:8}= {v:>20}".encode().ljust(80) for k, v in cards.items() if v is not None)
+    end = data.index(b"END".ljust(80))
+    data[end : end + len(text) + 80] = text + b"END".ljust(80)
+    (tmp_path / "image.fits").write_bytes(data)
+    whole, _ = decode_fits(bytes(data), DecodeOptions())
+    file = FitsImage(str(tmp_path / "image.fits"), DecodeOptions())
+    part = np.asarray(file.pixels[3:40, 5:50])
+    file.close()
+    assert part.dtype.newbyteorder("=") == whole.dtype
+    np.testing.assert_array_equal(part, whole[3:40, 5:50])

@@ -22,12 +22,12 @@ import scalenorm
 from scalenorm import Flag
 from scalenorm.cache import Cache
 from scalenorm.cache.joining import join_caches
+from scalenorm.cache.originals import read_originals
 from scalenorm.commands import batch, report
 from scalenorm.reporting.charts import histogram
 from scalenorm.reporting.choosing import good_rows, most_suspicious, offsets, spread_over_sizes, suspicion
 from scalenorm.reporting.drawing import ELLIPSE, WINDOW, Limits, as_picture, draw_measurement, ellipse_points, limits_of
 from scalenorm.reporting.montage import draw_montage, write_montage
-from scalenorm.reporting.originals import read_originals
 from scalenorm.reporting.page import write_report
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")

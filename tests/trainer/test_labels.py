@@ -11,7 +11,7 @@ import scalenorm
 from galaxy_trainer import TrainerError
 from galaxy_trainer.data import open_galaxies, read_ids
 from galaxy_trainer.questions import ANSWER_NAMES
-from scalenorm.files.errors import LabelsError
+from scalenorm.files.errors import TableError
 
 IDS = [str(i) for i in range(6)]
 
@@ -74,7 +74,8 @@ def test_both_packages_read_the_same(name, answers, stamps, tmp_path):
     ("change", "error"),
     [
         (lambda text: text.replace("GalaxyID", "name"), r"no id column .*scalenorm-batch --id-column"),
-        (lambda text: text + text.splitlines()[-1] + "\n", r"line 8: duplicate id '5'"),
+        (lambda text: text + text.splitlines()[-2].replace("\n4,", "\n5,").replace("4,", "5,", 1) + "\n",
+         r"line 8: the id '5' is there twice, with different answers"),
         (lambda text: text.rsplit(",", 1)[0] + ",many\n", r"line 7: column 'Class11\.6' holds 'many', not a number"),
         (lambda text: text.replace("\n", ",1\n").replace(",1", "", 1), r"line 2: 39 columns, the header has 38"),
         (lambda text: text.replace("\n0,", "\nx,").replace("GalaxyID", "id").split("\n1,")[0],
@@ -84,7 +85,7 @@ def test_both_packages_read_the_same(name, answers, stamps, tmp_path):
 def test_both_packages_refuse_the_same(change, error, answers, stamps, tmp_path):
     path = tmp_path / "labels.csv"
     path.write_text(change(table(IDS, answers)))
-    with pytest.raises(LabelsError, match=error):
+    with pytest.raises(TableError, match=error):
         scalenorm.convert(stamps, tmp_path / "out.h5", size=8, views=["normalized"], labels=path)
     cache = write_cache(tmp_path / "without.h5", {"normalized": np.zeros((6, 8, 8, 3), np.uint8)}, ids=IDS)
     with pytest.raises(TrainerError, match=error):

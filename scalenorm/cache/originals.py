@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import dataclasses
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..cache import Cache
-from ..cache.recipe import Recipe
 from ..files.errors import ImageError, InputError
 from ..images.decoding import decode
 from ..images.options import DecodeOptions
 from ..sources.finding import find
-from ..sources.listing import Source, image_id
-from ..sources.reader import Reader
-from .drawing import as_picture, fitted, limits_of, shown_part
-
-if TYPE_CHECKING:
-    from PIL import Image
+from ..sources.listing import Source, Stamp, image_id
+from ..sources.reader import Reader, sha256_of
+from .reader import Cache
+from .recipe import Recipe
 
 _LISTS = (".csv", ".txt", ".lst")
 
@@ -42,9 +37,9 @@ def read_originals(
     except (TypeError, ValueError):  # options of another program: how it decoded cannot be known
         yield from itertools.repeat(None, len(rows))
         return
-    sources = _matches(cache, rows, _stored(cache, rows) if images is None else _listed(cache, images))
+    sources = find_originals(cache, rows, images)
     last, pixels = b"", None
-    with Reader(options.max_bytes) as reader:
+    with Reader(options.max_bytes, options) as reader:
         for row in rows:
             sha256 = bytes(cache.catalog["sha256"][row])
             if sha256 != last:  # objects of one image often follow each other
@@ -52,29 +47,21 @@ def read_originals(
             yield pixels
 
 
+def find_originals(
+    cache: Cache, rows: Sequence[int], images: Sequence[str | os.PathLike[str]] | None = None
+) -> dict[int, list[Source]]:
+    """Return for each row where its original may be, the likeliest first; see `read_originals`."""
+    return _matches(cache, rows, _stored(cache, rows) if images is None else _listed(cache, images))
+
+
 def _decoded(reader: Reader, sources: Iterable[Source], sha256: bytes, options: DecodeOptions) -> np.ndarray | None:
     """Decode the first of some sources that has the bytes of this hash."""
     for source in sources:
         with contextlib.suppress(ImageError, OSError):
             data = reader.read(source)
-            if hashlib.sha256(data).hexdigest().encode() == sha256:
+            if sha256_of(data).encode() == sha256:
                 return decode(data, source.name, options)
     return None
-
-
-def draw_rows(
-    cache: Cache, rows: Sequence[int], images: Sequence[str | os.PathLike[str]] | None, side: int
-) -> Iterator[tuple[Image.Image | None, np.void, list[Image.Image]]]:
-    """Yield for each row its original, fitted to `side`, the catalogue row with its positions there, and its views."""
-    for row, original in zip(rows, read_originals(cache, rows, images), strict=True):
-        crops = [cache.view(name)[row] for name in cache.view_names]
-        limits = limits_of(crops[0])
-        views = [as_picture(crop, limits) for crop in crops]
-        if original is None:
-            yield None, cache.catalog[row], views
-        else:
-            part, found = shown_part(cache, row, original)
-            yield fitted(as_picture(part, limits), side), found, views
 
 
 def _listed(cache: Cache, images: Sequence[str | os.PathLike[str]]) -> Iterator[Source]:
@@ -117,4 +104,13 @@ def _matches(cache: Cache, rows: Sequence[int], sources: Iterable[Source]) -> di
             named[row].append(source)
         for row in by_id.get(source.id, ()):
             likely[row].append(source)
-    return {row: named[row] + likely[row] for row in rows}
+    return {row: [_cut(source, cache.catalog[row]) for source in named[row] + likely[row]] for row in rows}
+
+
+def _cut(source: Source, row: np.void) -> Source:
+    """Return the stamp of a tile that a row was made from; other sources as they are."""
+    if "stamp_row" not in (row.dtype.names or ()):
+        return source
+    side = int(row["height"])
+    stamp = Stamp(row["stamp_row"] + side / 2, row["stamp_col"] + side / 2, side, side, np.nan)
+    return dataclasses.replace(source, stamp=stamp)

@@ -1,0 +1,163 @@
+"""Tiles: large images of which only the stamps around given positions are used."""
+
+from __future__ import annotations
+
+import warnings
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..files.errors import ImageError, reason
+from ..files.reading import is_url, open_file, read_file
+from ..images.decoding import decode_masked
+from ..images.fits import FitsImage
+from ..images.options import DecodeOptions, blank_to_nan
+
+
+class Tile:
+    """An open tile.
+
+    FITS and .npy files on this machine that are not compressed are read only where stamps are; all others whole, once.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        Height and width.
+    """
+
+    def __init__(self, path: str, options: DecodeOptions):
+        self._options = options
+        begin = b"" if is_url(path) else _first_bytes(path)
+        self._fits: FitsImage | None = None
+        self._plain: tuple[Any, np.ndarray | None]
+        if begin == b"SIMPLE":
+            self._fits = FitsImage(path, options)
+        elif begin == b"\x93NUMPY":
+            self._plain = _mapped(path), None
+        else:
+            data = read_file(path, options.max_bytes)
+            if data.startswith((b"SIMPLE", b"\x1f\x8b")):
+                self._fits = FitsImage(data, options)
+            else:
+                self._plain = decode_masked(data, path, options)
+        self.shape = (self._plain[0] if self._fits is None else self._fits).shape[:2]
+
+    @cached_property
+    def sky(self) -> Sky | None:
+        """Where its pixels are on the sky, if its header says so."""
+        return None if self._fits is None else Sky.of(self._fits.header, *self.shape)
+
+    @property
+    def pixels(self) -> Any:
+        """An array, or what gives one when sliced, shape (H, W) or (H, W, C)."""
+        pixels = self._plain[0] if self._fits is None else self._fits.pixels
+        return pixels if self._options.blank is None else _Blanked(pixels, self._options)
+
+    @property
+    def mask(self) -> np.ndarray | None:
+        """Shape (H, W), True = excluded."""
+        return self._plain[1] if self._fits is None else self._fits.mask
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._fits is not None:
+            self._fits.close()
+
+
+class _Blanked:
+    """Pixels in which a value of the options stands for none, as an array that gives NaN there."""
+
+    def __init__(self, pixels: Any, options: DecodeOptions) -> None:
+        self._pixels, self._options = pixels, options
+        self.shape, self.ndim, self.dtype = pixels.shape, pixels.ndim, self[:1, :1].dtype
+
+    def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
+        return blank_to_nan(np.asarray(self._pixels[key]), self._options)
+
+
+class Sky:
+    """Where the pixels of a tile are on the sky, by its WCS."""
+
+    def __init__(self, wcs: Any, height: int, width: int) -> None:
+        self.wcs, self.height, self.width = wcs, height, width
+
+    @classmethod
+    def of(cls, header: Any, height: int, width: int) -> Sky | None:
+        """Return that of a FITS header, or None where it has no WCS in right ascension and declination."""
+        from astropy.wcs import WCS, FITSFixedWarning
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FITSFixedWarning)  # remarks on obsolete keywords
+            try:
+                wcs = WCS(header, naxis=2)
+            except Exception as error:  # hostile headers make it raise nearly anything
+                raise ImageError(f"its WCS cannot be used: {reason(error)}") from error
+        if not wcs.has_celestial:
+            return None
+        wcs = wcs.celestial
+        # Galactic coordinates and those of 1950 would be other places.
+        usual = wcs.wcs.lngtyp == "RA" and not wcs.wcs.radesys.startswith("FK4")
+        return cls(wcs, height, width) if usual else None
+
+    def pixels_of(self, ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return rows and columns of sky positions, degrees; NaN far from the tile, where a projection comes round."""
+        near = _cosine(ra, dec, *self._middle()) >= self._reach()
+        rows, cols = np.full(len(ra), np.nan), np.full(len(ra), np.nan)
+        if near.any():
+            # Farther out, polynomials of the distortion have no inverse; a first look without it is within some pixels.
+            col, row = self.wcs.wcs_world2pix(ra[near], dec[near], 0)
+            close = (abs(row - self.height / 2) < self.height) & (abs(col - self.width / 2) < self.width)
+            at = np.flatnonzero(near)[close]
+            if len(at):
+                cols[at], rows[at] = self.wcs.all_world2pix(ra[at], dec[at], 0, quiet=True)
+        return rows, cols
+
+    def sky_of(self, rows: Any, cols: Any) -> tuple[Any, Any]:
+        """Return right ascension and declination of pixels, degrees."""
+        ra, dec = self.wcs.all_pix2world(cols, rows, 0)
+        return ra, dec
+
+    def sky_at(self, row: float, col: float) -> tuple[float, float]:
+        """Return right ascension and declination of one pixel, degrees, without the time that arrays take."""
+        if self.wcs.has_distortion:
+            ra, dec = self.sky_of(row, col)
+        else:
+            ra, dec = self.wcs.wcs.p2s(np.array([[col, row]]), 0)["world"][0]
+        return float(ra), float(dec)
+
+    def pixels_per_degree(self) -> float:
+        """Return the square root of the number of pixels in a square degree at the reference point."""
+        from astropy.wcs.utils import proj_plane_pixel_area
+
+        return float(proj_plane_pixel_area(self.wcs) ** -0.5)
+
+    def _middle(self) -> tuple[float, float]:
+        ra, dec = self.sky_of((self.height - 1) / 2, (self.width - 1) / 2)
+        return float(ra), float(dec)
+
+    def _reach(self) -> float:
+        """Return the cosine of the distance from the middle beyond which nothing can lie in the tile."""
+        along = np.linspace(0, 1, 9)
+        rows = np.concatenate([along, along, np.zeros(9), np.ones(9)]) * self.height - 0.5
+        cols = np.concatenate([np.zeros(9), np.ones(9), along, along]) * self.width - 0.5
+        cosines = _cosine(*self.sky_of(rows, cols), *self._middle())
+        return float(np.nanmin(cosines)) - 1e-9
+
+
+def _first_bytes(path: str) -> bytes:
+    with open_file(path) as file:
+        return file.read(6)
+
+
+def _mapped(path: str) -> np.ndarray:
+    pixels = np.load(path, mmap_mode="r")
+    if pixels.ndim not in (2, 3):
+        raise ImageError(f"a .npy array of shape {pixels.shape} is not one image (H, W) or (H, W, C)")
+    return pixels
+
+
+def _cosine(ra: Any, dec: Any, ra0: float, dec0: float) -> Any:
+    """Return the cosine of the angle between sky positions, degrees, and one other."""
+    ra, dec, ra0, dec0 = (np.radians(value) for value in (ra, dec, ra0, dec0))
+    return np.sin(dec) * np.sin(dec0) + np.cos(dec) * np.cos(dec0) * np.cos(ra - ra0)

@@ -1,0 +1,327 @@
+"""Galaxies at positions in tiles: the right ones, from whichever tile, and every way of going on from what is there."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from interruption import stop_after
+from PIL import Image
+from typed import run
+
+import scalenorm
+from scalenorm.batch import rows
+from scalenorm.cache.originals import read_originals
+from scalenorm.files.errors import BatchError, InputError, OptionError
+from scalenorm.simulation.tile import make_tile
+from scalenorm.sources.tiles import Tile
+
+SMALL = {"size": 16, "part_size": 8, "stamp": 64}
+
+
+@pytest.fixture(scope="session")
+def sample():
+    return make_tile(30, seed=5, size=900, apart=90, noise=0.003)
+
+
+@pytest.fixture
+def survey(sample, tmp_path):
+    """A folder with one tile, and the table of its galaxies."""
+    folder = tmp_path / "tiles"
+    folder.mkdir()
+    tile, table = sample.write(folder)
+    return folder, tile, table.rename(tmp_path / "catalog.csv")
+
+
+def convert(inputs, output, positions, **options):
+    return scalenorm.convert(inputs, output, positions=positions, **{**SMALL, **options})
+
+
+def write_table(path, rows):
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def read_table(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_galaxy_is_the_right_one(sample, survey, tmp_path):
+    summary = convert(survey[0], tmp_path / "out.h5", survey[2], stamp=128)
+    assert (summary.images, summary.failed) == (30, 0)
+    cache = scalenorm.open_cache(tmp_path / "out.h5")
+    catalog = cache.catalog
+    assert cache.ids == sample.ids
+    assert cache.view_names == ("normalized",)
+    measurements, crops = scalenorm.crop_at(sample.image, np.c_[sample.row, sample.col], 128, 16)
+    np.testing.assert_array_equal(cache.view("normalized")[:], crops)
+    whole = np.array([min(place) > 64 and max(place) < 836 for place in zip(sample.row, sample.col, strict=True)])
+    assert whole.sum() > 15
+    row, col = catalog["row"] + catalog["stamp_row"], catalog["col"] + catalog["stamp_col"]
+    assert (np.hypot(row - sample.row, col - sample.col)[whole] < sample.major_axis[whole] / 4).all()
+    assert (abs(catalog["major_axis"] / sample.major_axis - 1)[whole] < 0.05).all()  # within 1.4% on five other seeds
+    assert set(catalog["source"].tolist()) == {b"tile.fits"}
+    np.testing.assert_array_equal(np.c_[row, col], [(found.row, found.col) for found in measurements])
+    sky = sample.wcs().all_pix2world(col, row, 0)
+    np.testing.assert_allclose([catalog["ra"], catalog["dec"]], sky, rtol=0, atol=1e-9)
+
+
+def test_four_overlapping_tiles_are_as_good_as_one(sample, survey, tmp_path):
+    convert(survey[0], tmp_path / "one.h5", survey[2])
+    quarters = tmp_path / "quarters"
+    quarters.mkdir()
+    for number, (top, left) in enumerate([(0, 0), (0, 400), (400, 0), (400, 400)]):
+        wcs = sample.wcs()[top : top + 500, left : left + 500]
+        part = np.moveaxis(sample.image[top : top + 500, left : left + 500], 2, 0)
+        fits.writeto(quarters / f"q{number}.fits", part, wcs.to_header())
+    convert(quarters, tmp_path / "four.h5", survey[2])
+    one, four = (scalenorm.open_cache(tmp_path / name) for name in ("one.h5", "four.h5"))
+    assert set(four.catalog["source"].tolist()) == {b"q0.fits", b"q1.fits", b"q2.fits", b"q3.fits"}
+    np.testing.assert_array_equal(one.view("normalized")[:], four.view("normalized")[:])
+    for name in one.catalog.dtype.names:
+        if name in ("ra", "dec"):
+            np.testing.assert_allclose(one.catalog[name], four.catalog[name], rtol=0, atol=1e-9)
+        elif name not in ("source", "stamp_row", "stamp_col"):
+            np.testing.assert_array_equal(one.catalog[name], four.catalog[name], name)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"jobs": 1, "part_size": 3}, {"backend": "loky", "jobs": 2}, {"compress": True}, {"keep_parts": True},
+     {"absolute": True}, pytest.param({"backend": "dask", "jobs": 2}, marks=pytest.mark.slow)],
+)  # fmt: skip
+def test_the_digest_depends_on_the_table_and_tiles_only(survey, tmp_path, options, monkeypatch):
+    convert(survey[0], tmp_path / "plain.h5", survey[2])
+    monkeypatch.chdir(tmp_path)
+    folder = survey[0] if options.pop("absolute", False) else "tiles"
+    convert(folder, tmp_path / "other.h5", "catalog.csv", **options)
+    digests = {scalenorm.open_cache(tmp_path / name).digest() for name in ("plain.h5", "other.h5")}
+    assert len(digests) == 1
+
+
+def test_stopped_and_resumed(survey, tmp_path, monkeypatch):
+    convert(survey[0], tmp_path / "undisturbed.h5", survey[2])
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        with pytest.raises(KeyboardInterrupt, match=r"16 finished images are kept"):
+            convert(survey[0], tmp_path / "out.h5", survey[2], jobs=1)
+    assert convert(survey[0], tmp_path / "out.h5", survey[2]).reused == 16
+    first, second = (scalenorm.open_cache(tmp_path / name).digest() for name in ("undisturbed.h5", "out.h5"))
+    assert first == second
+    assert convert(survey[0], tmp_path / "out.h5", survey[2]).complete
+    assert convert(survey[0], tmp_path / "out.h5", survey[2], verify=True).complete
+
+
+def test_slices_are_merged(survey, tmp_path, capsys):
+    convert(survey[0], tmp_path / "whole.h5", survey[2])
+    for number in (1, 2):
+        convert(survey[0], tmp_path / f"{number}.h5", survey[2], part=(number, 2))
+    assert run(capsys, "merge", tmp_path / "1.h5", tmp_path / "2.h5", tmp_path / "out.h5")[0] == 0
+    first, second = (scalenorm.open_cache(tmp_path / name).digest() for name in ("whole.h5", "out.h5"))
+    assert first == second
+
+
+def test_what_has_moved_is_made_again(survey, tmp_path):
+    table = read_table(survey[2])
+    convert(survey[0], tmp_path / "out.h5", survey[2])
+    table[3]["dec"] = str(float(table[3]["dec"]) + 2 / 3600)
+    moved = write_table(tmp_path / "moved.csv", table)
+    summary = convert(survey[0], tmp_path / "out.h5", moved)
+    assert (summary.made, summary.reused, summary.changed) == (1, 29, 1)
+    convert(survey[0], tmp_path / "fresh.h5", moved)
+    first, second = (scalenorm.open_cache(tmp_path / name).digest() for name in ("fresh.h5", "out.h5"))
+    assert first == second
+
+
+def test_appended_rows_and_rows_left_out(survey, tmp_path):
+    table = read_table(survey[2])
+    convert(survey[0], tmp_path / "out.h5", write_table(tmp_path / "half.csv", table[:15]))
+    with pytest.raises(BatchError, match=r"lacks 15 images .* --append adds them"):
+        convert(survey[0], tmp_path / "out.h5", survey[2])
+    assert convert(survey[0], tmp_path / "out.h5", survey[2], append=True).made == 15
+    convert(survey[0], tmp_path / "fresh.h5", survey[2])
+    first, second = (scalenorm.open_cache(tmp_path / name).digest() for name in ("fresh.h5", "out.h5"))
+    assert first == second
+
+
+def test_positions_that_are_in_no_tile_are_failed_rows(survey, tmp_path):
+    table = read_table(survey[2])
+    table[0] |= {"ra": "", "dec": ""}
+    table[1] |= {"ra": "10", "dec": "80"}
+    table[2] |= {"ra": "330", "dec": "-2"}  # the other side of the sky, where the projection comes round
+    positions = write_table(tmp_path / "gaps.csv", table)
+    assert convert(survey[0], tmp_path / "out.h5", positions).failed == 3
+    cache = scalenorm.open_cache(tmp_path / "out.h5")
+    assert cache.catalog["message"][:4].tolist() == [
+        b"the position is not a number", *2 * [b"the position is outside every tile"], b"",
+    ]  # fmt: skip
+    assert convert(survey[0], tmp_path / "out.h5", positions).complete
+    summary = convert(survey[0], tmp_path / "out.h5", survey[2])
+    assert (summary.made, summary.failed) == (3, 0)
+
+
+@pytest.mark.parametrize("kind", ["gz", "fz", "scaled", "npy", "png", "bands last"])
+def test_tiles_of_any_format(sample, survey, tmp_path, kind):
+    """The same stamps as from the image in memory, and what is not compressed is not read whole."""
+    image = sample.image
+    folder = tmp_path / kind
+    folder.mkdir()
+    planes = np.moveaxis(image, 2, 0)
+    if kind == "gz":
+        (folder / "tile.fits.gz").write_bytes(gzip.compress(survey[1].read_bytes(), 1))
+    elif kind == "fz":
+        image = image[:, :, 0]
+        hdu = fits.CompImageHDU(np.ascontiguousarray(image), compression_type="GZIP_2", quantize_level=0)
+        hdu.writeto(folder / "tile.fits.fz")
+    elif kind == "scaled":
+        image = (image * 1000).astype(np.uint16)
+        fits.writeto(folder / "tile.fits", np.moveaxis(image, 2, 0))
+        assert "BZERO" in fits.getheader(folder / "tile.fits")
+    elif kind == "npy":
+        image = image[:, :, :2]
+        np.save(folder / "tile.npy", image[:, :, 0])
+        image = image[:, :, 0]
+    elif kind == "png":
+        image = (image.clip(0, 1) * 255).astype(np.uint8)
+        Image.fromarray(image).save(folder / "tile.png")
+    else:
+        planes = image[None]
+        fits.writeto(folder / "tile.fits", planes)
+    places = [{"id": name, "row": row, "col": col}
+              for name, row, col in zip(sample.ids, sample.row, sample.col, strict=True)]  # fmt: skip
+    convert(folder, tmp_path / "out.h5", write_table(tmp_path / "pixels.csv", places))
+    cache = scalenorm.open_cache(tmp_path / "out.h5")
+    _, crops = scalenorm.crop_at(image, np.c_[sample.row, sample.col], 64, 16)
+    np.testing.assert_array_equal(cache.view("normalized")[:].reshape(crops.shape), crops)
+    tile = Tile(str(next(folder.iterdir())), rows.Recipe.checked(None, 64, "stem", False, {}).decode)
+    assert isinstance(tile.pixels, np.ndarray) == (kind in ("gz", "fz", "png", "npy", "bands last"))
+    if kind in ("npy", "bands last"):
+        assert not tile.pixels.flags.owndata
+    tile.close()
+
+
+def test_stamps_of_each_galaxy_s_own_size(sample, survey, tmp_path):
+    """The smallest that holds the galaxy; sides on the sky; sides and tiles from the table."""
+    convert(survey[0], tmp_path / "ladder.h5", survey[2], stamp="16..64")
+    catalog = scalenorm.open_cache(tmp_path / "ladder.h5").catalog
+    places = np.c_[sample.row, sample.col]
+    measurements, _ = scalenorm.crop_at(sample.image, places, (16, 64))
+    assert catalog["height"].tolist() == [found.height for found in measurements]
+    assert set(catalog["height"].tolist()) == {16, 32}
+    assert convert(survey[0], tmp_path / "ladder.h5", survey[2], stamp="16..64").complete
+    assert convert(survey[0], tmp_path / "ladder.h5", survey[2], stamp="16..64", verify=True).complete
+
+    convert(survey[0], tmp_path / "sky.h5", survey[2], stamp="0.2arcmin")  # 0.25 arcsec a pixel
+    assert set(scalenorm.open_cache(tmp_path / "sky.h5").catalog["height"].tolist()) == {48}
+
+    table = [row | {"diameter_pixel": 20 + number, "tile": ["tile.fits", str(survey[1]), "other.fits"][number % 3]}
+             for number, row in enumerate(read_table(survey[2]))]  # fmt: skip
+    chosen = {"stamp": None, "stamp_from": "diameter_pixel", "tile_column": "tile"}
+    convert(survey[0], tmp_path / "own.h5", write_table(tmp_path / "own.csv", table), **chosen)
+    catalog = scalenorm.open_cache(tmp_path / "own.h5").catalog
+    assert catalog["height"].tolist() == [0 if number % 3 == 2 else 20 + number for number in range(30)]
+    assert catalog["message"][2] == b"its tile 'other.fits' is not among those given"
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("pixel", 1.0), ("arcsec", 0.25)])
+def test_windows_of_given_sizes(sample, survey, tmp_path, unit, factor):
+    """The window has the table's size, and what was measured stays beside it."""
+    table = [row | {"petro": (10 + number) * factor} for number, row in enumerate(read_table(survey[2]))]
+    table[4]["petro"] = ""
+    positions = write_table(tmp_path / "sizes.csv", table)
+    options = {"side_from": "petro", "side_unit": unit, "margin": 1.5}
+    convert(survey[0], tmp_path / "out.h5", positions, **options)
+    cache = scalenorm.open_cache(tmp_path / "out.h5")
+    assert cache.catalog["message"][4] == b"the size in the table is not a number above 0"
+    good = np.arange(30) != 4
+    np.testing.assert_allclose(cache.catalog["side"][good], 1.5 * (10 + np.arange(30.0))[good], rtol=1e-9)
+    places = np.c_[sample.row, sample.col]
+    measured, _ = scalenorm.crop_at(sample.image, places, 64)
+    np.testing.assert_array_equal(cache.catalog["major_axis"][good], np.array([m.major_axis for m in measured])[good])
+    row = next(n for n in range(5, 30) if places[n].min() > 40 and places[n].max() < 860)
+    side = 1.5 * (10 + row)
+    _, (wanted,) = scalenorm.crop_at(sample.image, places[row : row + 1], 64, 16, side_limits=(side, side))
+    if unit == "pixel":
+        np.testing.assert_array_equal(cache.view("normalized")[row], wanted)
+    assert convert(survey[0], tmp_path / "out.h5", positions, **options).complete
+    table[7]["petro"] = 40 * factor
+    changed = write_table(tmp_path / "changed.csv", table)
+    assert convert(survey[0], tmp_path / "out.h5", changed, **options).made == 1
+
+
+def test_the_catalogue_of_another_program_names_the_tiles(survey, tmp_path):
+    """As Cutana wants it: no inputs but the table."""
+    table = [{"id": row["id"], "RA": row["ra"], "Dec": row["dec"], "diameter_pixel": 64,
+              "fits_file_paths": f"['{survey[1]}']"} for row in read_table(survey[2])]  # fmt: skip
+    positions = write_table(tmp_path / "cutana.csv", table)
+    convert([], tmp_path / "out.h5", positions, stamp=None, stamp_from="diameter_pixel", tile_column="fits_file_paths")
+    convert(survey[0], tmp_path / "plain.h5", survey[2])
+    first, second = (scalenorm.open_cache(tmp_path / name) for name in ("out.h5", "plain.h5"))
+    np.testing.assert_array_equal(first.view("normalized")[:], second.view("normalized")[:])
+
+
+def test_the_report_shows_the_stamps(sample, survey, tmp_path, monkeypatch):
+    convert(survey[0], tmp_path / "out.h5", survey[2])
+    cache = scalenorm.open_cache(tmp_path / "out.h5")
+    monkeypatch.chdir(tmp_path)
+    for images in (None, [survey[0]]):
+        shown = list(read_originals(cache, [3, 7], images))
+        for row, stamp in zip((3, 7), shown, strict=True):
+            top, left = cache.catalog[row]["stamp_row"], cache.catalog[row]["stamp_col"]
+            part = sample.image[max(top, 0) : top + 64, max(left, 0) : left + 64]
+            np.testing.assert_array_equal(stamp[max(-top, 0) :, max(-left, 0) :][: len(part), : part.shape[1]], part)
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "message"),
+    [
+        ("id,alpha,delta\n1,2,3\n", {}, r"no columns of positions \(ra and dec, row and col, x and y\): name"),
+        ("id,ra,dec,RAJ2000,DEJ2000\n1,2,3,4,5\n", {},
+         r"the positions may be ra, dec and RAJ2000, DEJ2000: name two columns with --position-columns"),
+        ("id,ra,dec\n1,150,2\n", {"stamp": "20parsec"}, r"the unit of stamp must be one of arcsec, arcmin, deg"),
+        ("id,ra,dec\n1,150,2\n", {"stamp": 0}, r"stamp must be above 0"),
+        ("id,ra,dec\n1,150,2\n", {"stamp": "64..32"}, r"stamp must be above 0, the smallest side first"),
+        ("id,ra,dec\n1,150,2\n", {"stamp": "wide"}, r"stamp must be a side such as 128, 20arcsec or 64\.\.512, got"),
+        ("id,ra,dec\n1,150,2\n", {"stamp": None}, r"positions need the side of the stamps"),
+        ("id,ra,dec\n1,150,2\n", {"all_objects": True}, r"all_objects finds the objects itself"),
+        ("id,ra,dec\n1,150,2\n", {"position_columns": "a"}, r"position_columns must be A,B"),
+        ("id,ra,dec\n1,150,2\n", {"position_columns": "ra,missing"}, r"no column 'missing'"),
+        ("id,x,y\n1,15,2\n", {"two tiles": True}, r"positions in pixels belong to one tile, but several are given"),
+        ("id,ra,dec\n1,150,2\n", {"plain tile": True}, r"it has no WCS in right ascension and declination"),
+        ("id,x,y\n1,15,2\n", {"plain tile": True, "stamp": "3arcsec"}, r"give lengths in pixels"),
+        ("id,ra,dec\n1,150,2\n", {"broken tile": True}, r"cannot use the tile .*tile\.fits"),
+        ("id,ra,dec\n7,150,2\n7,150,3\n", {}, r"two positions have the id '7': give each one of its own"),
+        ("id,ra,dec\n1,150,2\n", {"side_from": "ra", "side_unit": "ell"}, r"side_unit must be one of pixel, arcsec"),
+        ("id,ra,dec\n1,150,2\n", {"no positions": True}, r"stamp needs positions"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_done_is_said_before_anything_is(survey, tmp_path, table, options, message):
+    positions = tmp_path / "bad.csv"
+    positions.write_text(table)
+    if options.pop("two tiles", False):
+        (survey[0] / "second.fits").write_bytes(survey[1].read_bytes())
+    if options.pop("plain tile", False):
+        fits.writeto(survey[1], np.zeros((100, 100), np.float32), overwrite=True)
+    if options.pop("broken tile", False):
+        survey[1].write_bytes(survey[1].read_bytes()[:9000])
+    if options.pop("no positions", False):
+        positions = None
+    with pytest.raises((InputError, OptionError), match=message):
+        convert(survey[0], tmp_path / "out.h5", positions, **options)
+    assert not (tmp_path / "out.h5").exists()
+
+
+def test_on_the_command_line(survey, tmp_path, capsys):
+    words = [survey[1], tmp_path / "out.h5", "--positions", survey[2], "--stamp", "64", "--size", "16"]
+    code, out, err = run(capsys, "batch", *words)
+    assert (code, err) == (0, [])
+    assert out[0].startswith(f"{tmp_path / 'out.h5'}: 30 images")
+    code, out, _ = run(capsys, "inspect", tmp_path / "out.h5", "--settings")
+    assert 'stamp = "64"' in out
