@@ -17,6 +17,7 @@ import lzma
 import math
 import os
 import re
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -293,7 +294,7 @@ def _as_text(value: Any) -> Any:
 
 def _fits(path: Path) -> _Columns:
     fits = _package("astropy.io.fits", path, "FITS", "fits")
-    with fits.open(path, memmap=False) as hdus:
+    with _reader_errors(path, "FITS"), path.open("rb") as file, fits.open(file, memmap=False) as hdus:
         tables = [hdu for hdu in hdus if getattr(hdu, "columns", None) is not None]
         # SExtractor's FITS_LDAC has the header of the image as a first table.
         tables = [hdu for hdu in tables if hdu.name == "LDAC_OBJECTS"] or tables
@@ -312,24 +313,34 @@ def _fits(path: Path) -> _Columns:
 
 
 def _by_astropy(path: Path, form: str) -> _Columns:
-    tables = _package("astropy.table", path, form.removeprefix("ascii."), "fits")
-    try:
+    name = form.removeprefix("ascii.")
+    tables = _package("astropy.table", path, name, "fits")
+    with _reader_errors(path, name):
         found = tables.Table.read(path, format=form)
-    except Exception as error:  # its readers raise nearly anything
-        raise TableError(f"{path}: cannot read it as {form.removeprefix('ascii.')}: {reason(error)}") from error
     return _Columns(found.colnames, len(found), lambda name: found[name])
+
+
+@contextlib.contextmanager
+def _reader_errors(path: Path, form: str) -> Iterator[None]:
+    """Whatever a library raises becomes a `TableError`; its remarks on style are not shown."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except (TableError, OSError):
+            raise
+        except Exception as error:  # each has exceptions of its own
+            raise TableError(f"{path}: cannot read it as {form}: {reason(error)}") from error
 
 
 def _by_pyarrow(path: Path, form: str) -> _Columns:
     module = _package(f"pyarrow.{form}", path, form.capitalize(), "parquet")
-    try:
+    with _reader_errors(path, form.capitalize()):
         if form == "parquet":
             names, count, found = module.read_schema(path).names, module.read_metadata(path).num_rows, None
         else:
             found = module.read_table(path, memory_map=False)
             names, count = found.column_names, found.num_rows
-    except Exception as error:  # pyarrow's own exceptions are of many kinds
-        raise TableError(f"{path}: cannot read it as {form.capitalize()}: {reason(error)}") from error
 
     def column(name: str) -> Any:
         chunked = found.column(name) if found is not None else module.read_table(path, columns=[name]).column(0)
