@@ -137,8 +137,9 @@ def make_parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("inputs")
     group.add_argument("--list", dest="list_file", metavar="FILE", help="text or CSV file with further inputs")
     group.add_argument(
-        "--id", dest="id_from", choices=("stem", "path"), help="id of an image: its file name or its path (stem)"
-    )
+        "--id", dest="id_from", choices=("stem", "path"),
+        help="id of an image: its file name, or its path in the given folder (stem)",
+    )  # fmt: skip
     group.add_argument("--dtype", choices=("uint8", "uint16"), help="pixel type of pictures (uint8)")
     group.add_argument("--bands", choices=("rgb", "grey"), help="bands of pictures (rgb)")
     group.add_argument("--max-pixels", type=int, metavar="N", help="largest image to decode, in pixels (500000000)")

@@ -40,7 +40,8 @@ def find(inputs: Sequence[str | Path], *, list_file: str | Path | None = None, i
         first, and optionally ids in the column ``id``. Its first row is a header where a cell is ``path`` or
         the first cell has no image's ending and is neither a URL nor a file. Paths are relative to the list's folder.
     id_from : {"stem", "path"}
-        An id is the file's name without ending, or its path as given here.
+        An id is the file's name without ending, or its path without ending inside the folder or archive given here,
+        with ``/`` on every system; that of a listed file inside the list's folder.
 
     Returns
     -------
@@ -107,11 +108,8 @@ class _Finder:
 
     # --- one source
 
-    def id_of(self, name: str, given: str) -> str:
-        if self.by_path:
-            return visible(given)
-        last = posixpath.basename(name)
-        return visible(last[: len(last) - len(suffix_of(last))])
+    def id_of(self, name: str) -> str:
+        return visible(_without_ending(_clean(name) if self.by_path else posixpath.basename(name)))
 
     def wanted(self, name: str) -> bool:
         """Whether a file of a folder or archive is an image; counts the others."""
@@ -121,9 +119,9 @@ class _Finder:
         self.skipped[visible(suffix) if len(suffix) <= 16 else "(other)"] += 1
         return False
 
-    def add_file(self, folder: str, name: str, given: str, source_id: str | None = None) -> None:
+    def add_file(self, folder: str, name: str, source_id: str = "") -> None:
         """Add the file `name` in `folder`; a .npy stack adds all its images."""
-        source_id = self.id_of(name, given) if source_id is None else source_id
+        source_id = source_id or self.id_of(name)
         path, count = join(folder, name), None
         if name[-4:].lower() == ".npy" and (is_url(path) or os.path.isfile(path)):
             # A file that cannot be read is tried later, fails and is recorded like any other.
@@ -160,10 +158,10 @@ class _Finder:
             folder, _, name = path.rpartition("/" if is_url(path) else os.sep)
             if folder.endswith(":/"):  # the top of a remote system, such as memory://
                 folder += "/"
-            self.add_file(folder or os.sep, name, _clean(given))
+            self.add_file(folder or os.sep, name)
 
     def add_folder(self, given: str) -> None:
-        top, shown = os.path.abspath(given), _clean(given)
+        top = os.path.abspath(given)
         seen: set[tuple[int, int]] = set()
         # Linked folders last: what is reached in two ways is named by the way without links.
         folders, links = deque([""]), deque[str]()
@@ -186,10 +184,10 @@ class _Finder:
                 if _is_folder(entry):
                     (links if entry.is_symlink() else folders).append(name + "/")
                 elif self.wanted(name):
-                    self.add_file(top, name, f"{shown}/{name}")
+                    self.add_file(top, name)
 
     def add_archive(self, given: str, path: str) -> None:
-        root, shown = Root("archive", path), _clean(given)
+        root = Root("archive", path)
         if not (is_url(path) or os.path.isfile(path)):
             raise InputError(f"the archive {visible(given)} is not a regular file")
         try:
@@ -199,7 +197,7 @@ class _Finder:
                     self.streams.add(root)
                 for name, place in archive.members():
                     if not _inside_hidden(name) and self.wanted(name):
-                        self.found.append(root, name, self.id_of(name, f"{shown}/{name}"), place)
+                        self.found.append(root, name, self.id_of(name), place)
         except (ArchiveError, OSError) as error:
             raise InputError(f"cannot read the archive {visible(given)}: {reason(error)}") from error
 
@@ -211,7 +209,7 @@ class _Finder:
                 for file in sorted(system.find(path)):
                     name = file[len(path) :].lstrip("/")
                     if not _inside_hidden(name) and self.wanted(name):
-                        self.add_file(given, name, f"{given}/{name}")
+                        self.add_file(given, name)
             elif system.exists(path):
                 self.add_path(given, given)
             elif glob.has_magic(path) and (matches := sorted(system.glob(path))):
@@ -255,7 +253,7 @@ class _Finder:
                         shown = shown or visible(path)
                     source_id = visible(source_id.strip())  # as labels' ids
                     self.listed_ids |= bool(source_id)
-                    self.add_file(root, path, _clean(path), source_id or None)
+                    self.add_file(root, path, source_id or self.id_of(path.removeprefix(folder + os.sep)))
         except (OSError, csv.Error) as error:
             raise InputError(f"cannot read the list {visible(given)}: {reason(error)}") from error
         if missing:
@@ -279,9 +277,10 @@ class _Finder:
                 )
             if first.member is not None and (first.container, first.member) == (second.container, second.member):
                 raise InputError(f"two members of the archive have the name {_where(first)}{more}: repack it")
+            same_path = _without_ending(first.name) == _without_ending(second.name)
             hint = "use --id path"
-            if self.by_path or self.listed_ids:
-                hint = "give each image an id of its own in a list with columns id,path"
+            if same_path or self.by_path or self.listed_ids:
+                hint = "give each image an id of its own in a list (--list) with columns id,path"
             raise InputError(f"two inputs have the id {first.id!r}: {_where(first)} and {_where(second)}{more}; {hint}")
         for number, root in enumerate(found.roots):
             if root in self.streams:
@@ -313,6 +312,10 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _clean(given: str) -> str:
     return given.rstrip("/") if is_url(given) else os.path.normpath(given).replace(os.sep, "/")
+
+
+def _without_ending(name: str) -> str:
+    return name[: len(name) - len(suffix_of(name))]
 
 
 def _hidden(part: str) -> bool:

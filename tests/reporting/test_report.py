@@ -173,10 +173,9 @@ def test_originals_of_one_name_in_two_folders(tmp_path, galaxies):
     for name, image in zip(("a", "b"), galaxies.images, strict=False):
         (tmp_path / name).mkdir()
         Image.fromarray(image).save(tmp_path / name / "same.png")
-    folders = [tmp_path / "a", tmp_path / "b"]
-    scalenorm.convert(folders, tmp_path / "c.h5", views=["normalized"], id_from="path")
+    scalenorm.convert(tmp_path, tmp_path / "c.h5", views=["normalized"], id_from="path")
     cache = scalenorm.open_cache(tmp_path / "c.h5")
-    for images in (None, folders):
+    for images in (None, [tmp_path]):
         for image, original in zip(galaxies.images[:2], read_originals(cache, [0, 1], images), strict=True):
             np.testing.assert_array_equal(original, image)
 

@@ -70,8 +70,12 @@ def test_order_is_that_of_python_strings(tmp_path):
 
 
 def test_ids_from_paths(tree, monkeypatch):
+    """They are those inside what is given, however it is typed."""
     monkeypatch.chdir(tree)
-    assert ids(find(["sub/", "./b.jpg"], id_from="path")) == ["b.jpg", "sub/c d.tif", "sub/deep/e.fits.gz"]
+    for given in (".", tree, "../top/", f"{tree}/sub/.."):
+        assert ids(find([given], id_from="path")) == ["a", "b", "sub/c d", "sub/deep/e"]
+    for given in ("sub", "./sub/", tree / "sub"):
+        assert ids(find([given, "./b.jpg"], id_from="path")) == ["b", "c d", "deep/e"]
     with pytest.raises(InputError, match=r"id_from"):
         find(["sub"], id_from="name")
 
@@ -113,6 +117,22 @@ def test_two_inputs_with_one_id(tree):
     assert len(find([tree], id_from="path")) == 5
     with pytest.raises(InputError, match=r"id,path"):
         find([tree / "b.jpg", tree / "b.jpg"], id_from="path")
+    other = tree.parent / "other"
+    (other / "sub").mkdir(parents=True)
+    (other / "sub" / "b.png").touch()
+    for id_from in ("stem", "path"):  # where --id path would not help it is not said
+        with pytest.raises(InputError, match=r"id '.*b': .*; give each image an id of its own in a list \(--list\)"):
+            find([tree / "sub", other / "sub"], id_from=id_from)
+
+
+def test_ids_from_paths_in_lists_and_stacks(tree, monkeypatch):
+    np.save(tree / "sub" / "stack.npy", np.zeros((2, 5, 6, 3), np.uint8))
+    listed = tree.parent / "list.txt"
+    listed.write_text(f"top/b.jpg\n./top/sub/c d.tif\n{tree}/sub/deep/e.fits.gz\ntop/sub/stack.npy\n")
+    expected = ["top/b", "top/sub/c d", "top/sub/deep/e", "top/sub/stack/000000", "top/sub/stack/000001"]
+    for folder, given in ((tree, "../list.txt"), (tree.parent, "list.txt"), (tree.parent, listed)):
+        monkeypatch.chdir(folder)
+        assert ids(find([], list_file=given, id_from="path")) == expected
 
 
 def test_what_to_do_about_two_inputs_with_one_id(tree, tmp_path):
@@ -159,11 +179,11 @@ def test_names_of_any_bytes(tmp_path):
 
 
 def test_what_is_not_a_regular_file(tmp_path):
-    for name in ("pipe.jpg", "pipe.npy", "pipe.zip"):
+    for name in ("pipe.jpg", "stack.npy", "pipe.zip"):
         os.mkfifo(tmp_path / name)
     with pytest.raises(InputError, match="not a regular file"):
         find([tmp_path / "pipe.zip"])
-    listing = find([tmp_path / "pipe.jpg", tmp_path / "pipe.npy"], id_from="path")
+    listing = find([tmp_path / "pipe.jpg", tmp_path / "stack.npy"])
     outcome = []
 
     def read():
@@ -261,6 +281,13 @@ def test_tar(tmp_path, form, ending):
         wanted.popitem()
     make_tar(path, members, f"w:{mode}", form)
     assert contents(find([path])) == wanted
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_ids_from_paths_in_archives(tmp_path, make):
+    make(tmp_path / "archive", {name: b"1" for name in ("a.jpg", "x/a.jpg", "./x/y/b.fits.gz")})
+    path = (tmp_path / "archive").rename(tmp_path / f"a.{make.__name__[-3:]}")
+    assert ids(find([path], id_from="path")) == ["a", "x/a", "x/y/b"]
 
 
 def test_zip_written_as_a_stream_with_sizes_after_the_data(tmp_path):
