@@ -65,7 +65,7 @@ def test_every_option_reaches_the_settings(images, capsys):
         "side_limits": [4, 20], "fill_holes": True, "deblend": False, "blank": -99.5,
     }  # fmt: skip
     assert {name: settings[name] for name in expected} == expected
-    assert open_cache("out.h5").ids[0] == "images/g0000.png"
+    assert open_cache("out.h5").ids[0] == "g0000"
 
 
 def test_every_option_of_measuring_and_decoding_has_its_argument():
