@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import importlib.util
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -25,6 +26,39 @@ def check_can_train() -> None:
     """Raise `TrainerError` on a backend of Keras that only predicts."""
     if name() not in ("tensorflow", "jax", "torch"):
         raise TrainerError(f"Keras does not train on the backend {name()}: set KERAS_BACKEND=tensorflow, jax or torch")
+
+
+def threads() -> int:
+    """Return over how many threads an operation is split on the CPU."""
+    count = 0
+    if name() == "tensorflow":
+        import tensorflow as tf
+
+        count = tf.config.threading.get_intra_op_parallelism_threads()
+        named = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+        count = count or int(named if named.isdecimal() else 0)
+    elif name() == "torch":
+        import torch
+
+        count = torch.get_num_threads()
+    return count or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
+
+
+@contextlib.contextmanager
+def keras_defaults() -> Iterator[None]:
+    """Set what a user's keras.json may change, such as the type of floats, to Keras' defaults; afterwards as before."""
+    settings = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
+    before = {key: getattr(keras.config, key)() for key in settings}
+    policy = keras.config.dtype_policy()
+    for key, value in settings.items():
+        getattr(keras.config, f"set_{key}")(value)
+    keras.config.set_dtype_policy("float32")
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            getattr(keras.config, f"set_{key}")(value)
+        keras.config.set_dtype_policy(policy)
 
 
 def make_deterministic() -> None:

@@ -38,7 +38,11 @@ def train(argv: Sequence[str] | None = None) -> int:
     parser = _parser("galaxy-train", "Train a network on a cache, or resume an interrupted run.")
     parser.add_argument("cache", nargs="?", metavar="CACHE", help="cache written by scalenorm-batch, with labels")
     parser.add_argument("-o", "--output", metavar="RUN", help="folder to create for the run")
-    parser.add_argument("--resume", metavar="RUN", help="resume this run after its last finished epoch")
+    parser.add_argument(
+        "--resume",
+        metavar="RUN",
+        help="resume this run after its last finished epoch; CACHE is needed only if it moved",
+    )
     data = parser.add_argument_group("data")
     data.add_argument("--view", nargs="+", default=["normalized"], metavar="VIEW",
                       help="view to train on; several are seen at once (default: normalized)")  # fmt: skip
@@ -61,10 +65,10 @@ def train(argv: Sequence[str] | None = None) -> int:
     _add_duplicates(data)
     args = parser.parse_args(argv)
     given = [name for name, value in vars(args).items() if value != parser.get_default(name)]
-    surplus = [name for name in given if name not in ("resume", "quiet")]
+    surplus = [name for name in given if name not in ("cache", "resume", "quiet")]
     if args.resume is not None and surplus:
-        named = ", ".join("CACHE" if name == "cache" else f"--{name.replace('_', '-')}" for name in surplus)
-        parser.error(f"--resume takes the cache and all options from the run: leave out {named}")
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in surplus)
+        parser.error(f"--resume takes all options from the run: leave out {named}")
     if args.resume is None and not (args.cache and args.output):
         parser.error("give a CACHE and a folder for the run (-o), or --resume RUN")
 
@@ -73,7 +77,7 @@ def train(argv: Sequence[str] | None = None) -> int:
             import galaxy_trainer
         report = None if args.quiet else _tell
         if args.resume is not None:
-            run = galaxy_trainer.resume(args.resume, report=report, progress=not args.quiet)
+            run = galaxy_trainer.resume(args.resume, args.cache, report=report, progress=not args.quiet)
         else:
             chosen = _recipe(parser, args)
             run = galaxy_trainer.train(
@@ -116,7 +120,8 @@ def evaluate(argv: Sequence[str] | None = None) -> int:
             from galaxy_trainer.files import write_json
         scores = galaxy_trainer.evaluate(
             args.run, args.cache, labels=args.labels, passes=args.passes, orientations=args.orientations,
-            weights=args.weights, any_settings=args.any_settings, allow_duplicates=args.allow_duplicates,
+            weights=args.weights, clip=args.clip, any_settings=args.any_settings,
+            allow_duplicates=args.allow_duplicates,
         )  # fmt: skip
         if args.json:
             write_json(Path(args.json), scores)
@@ -144,7 +149,7 @@ def predict(argv: Sequence[str] | None = None) -> int:
             from galaxy_trainer.questions import first_few
         result = galaxy_trainer.predict(
             args.run, args.cache, args.output, orientations=args.orientations, weights=args.weights,
-            any_settings=args.any_settings, overwrite=args.overwrite,
+            clip=args.clip, any_settings=args.any_settings, overwrite=args.overwrite,
         )  # fmt: skip
         if not args.quiet:
             say(f"{len(result.ids)} galaxies written to {args.output}")
@@ -256,6 +261,7 @@ def _add_answering(parser: argparse.ArgumentParser) -> None:
                         help="average over K rotations and flips; 1 (default) or an even number")  # fmt: skip
     parser.add_argument("--weights", choices=("best", "last"), default="best",
                         help="of the epoch with the lowest validation loss (default), or of the last")  # fmt: skip
+    parser.add_argument("--clip", action="store_true", help="set answers below 0 to 0, and those above 1 to 1")
     parser.add_argument("--any-settings", action="store_true",
                         help="take a cache that was made with other settings than the run's")  # fmt: skip
 

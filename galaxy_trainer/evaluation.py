@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from galaxy_trainer import backend
 from galaxy_trainer.augmentation import Augmentation, Augmented, Draws, draw, orientations
 from galaxy_trainer.checks import check_settings, check_unit, twins, warn_of_twins
 from galaxy_trainer.data import Batches, Galaxies, open_galaxies
@@ -163,6 +164,7 @@ def _mse(squares: np.ndarray) -> dict[str, float]:
     return {"mse": mse, "rmse": math.sqrt(mse)}
 
 
+@backend.keras_defaults()
 def evaluate(
     run: str | Path | Run,
     cache: str | Path | None = None,
@@ -171,6 +173,7 @@ def evaluate(
     passes: int = 10,
     orientations: int = 1,
     weights: str = "best",
+    clip: bool = False,
     any_settings: bool = False,
     allow_duplicates: bool = False,
 ) -> dict[str, Any]:
@@ -192,6 +195,8 @@ def evaluate(
     weights : {"best", "last"}
         As in `Run.network`. "best" was chosen by the validation loss on the test set, which flatters it a
         little.
+    clip : bool
+        Set answers below 0 to 0 and those above 1 to 1, which the linear head also gives.
     any_settings : bool
         Take a cache that was made with other settings than the run's.
     allow_duplicates : bool
@@ -230,6 +235,7 @@ def evaluate(
         warn_of_twins(twins(galaxies.pictures(rows), trained), len(rows), galaxies.cache.path)
     truth = galaxies.answers(rows)
     network = opened.network(weights)
+    cut = _clipped if clip else np.asarray
     history = opened.history
     result: dict[str, Any] = {
         "cache": str(galaxies.cache.path),
@@ -237,12 +243,13 @@ def evaluate(
         "galaxies": len(rows),
         "weights": weights,
         "epoch": State(history, [], []).best_epoch if weights == "best" else len(history),
-        "deterministic": score(answers_of(network, galaxies, rows), truth),
+        "deterministic": score(cut(answers_of(network, galaxies, rows)), truth),
     }
     if passes:
         total = np.zeros_like(truth)
         scores = []
-        for answers in passes_of(network, galaxies, rows, config.recipe.augmentation, seed=config.seed, count=passes):
+        drawn = passes_of(network, galaxies, rows, config.recipe.augmentation, seed=config.seed, count=passes)
+        for answers in map(cut, drawn):
             scores.append(float(np.mean((answers - truth) ** 2)))
             total += answers
         result["non_deterministic"] = {
@@ -255,7 +262,7 @@ def evaluate(
     if orientations > 1:
         result["orientations"] = {
             "count": orientations,
-            **score(answers_of(network, galaxies, rows, count=orientations), truth),
+            **score(cut(answers_of(network, galaxies, rows, count=orientations)), truth),
         }
     result["baselines"] = {
         "mean_answer": score(np.array(config.mean_answers), truth),
@@ -264,6 +271,7 @@ def evaluate(
     return result
 
 
+@backend.keras_defaults()
 def predict(
     run: str | Path | Run,
     cache: str | Path,
@@ -271,6 +279,7 @@ def predict(
     *,
     orientations: int = 1,
     weights: str = "best",
+    clip: bool = False,
     any_settings: bool = False,
     overwrite: bool = False,
 ) -> Predictions:
@@ -289,6 +298,8 @@ def predict(
         Average over so many rotations and flips; 1, or an even number.
     weights : {"best", "last"}
         As in `Run.network`.
+    clip : bool
+        As in `evaluate`.
     any_settings : bool
         Take a cache that was made with other settings than the run's.
     overwrite : bool
@@ -317,6 +328,8 @@ def predict(
     if not len(rows):
         raise TrainerError(f"{galaxies.cache.path}: no good image to answer for")
     answers = answers_of(opened.network(weights), galaxies, rows, count=orientations).astype(np.float32)
+    if clip:
+        answers = _clipped(answers)
     failed = tuple(galaxies.ids[i] for i in np.flatnonzero(~galaxies.good))
     predictions = Predictions(tuple(galaxies.ids[i] for i in rows), answers, failed)
     if output is not None:
@@ -335,6 +348,10 @@ def write_submission(path: Path, predictions: Predictions) -> None:
                 writer.writerow([name, *(f"{value:.9g}" for value in answers)])
 
     write_whole(path, write)
+
+
+def _clipped(answers: np.ndarray) -> np.ndarray:
+    return np.clip(answers, 0, 1)
 
 
 def _check_orientations(count: int) -> None:

@@ -294,7 +294,7 @@ def run_task(task: Task, folder: Path, settings: Settings, report: Report) -> No
 
     path = folder / "runs" / task.name
     if path.exists():
-        run = galaxy_trainer.resume(path, report=named_report)
+        run = galaxy_trainer.resume(path, task.arm.cache, report=named_report)
     else:
         run = galaxy_trainer.train(
             task.arm.cache, path, view=task.arm.views, recipe=task.arm.recipe, labels=settings.labels,

@@ -143,7 +143,7 @@ def paper_network(
         *TRUNKS[trunk](scaled, seeds, dtype),
         keras.layers.Flatten(name="features", data_format=LAST, dtype=dtype),
     ]
-    inputs = {f"view_{i}": keras.Input((size, size, channels), name=f"view_{i}") for i in range(views)}
+    inputs = {f"view_{i}": keras.Input((size, size, channels), name=f"view_{i}", dtype="float32") for i in range(views)}
     features = []
     for i, image in enumerate(inputs.values()):
         x = Standardise(

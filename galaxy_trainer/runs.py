@@ -78,7 +78,8 @@ class Config:
     backend : str
         Keras backend.
     versions : dict of str to str
-        Of Python and the packages that matter.
+        Of Python and the packages that matter; and "threads" and "oneDNN" (``TF_ENABLE_ONEDNN_OPTS``), as these two
+        decide the order of sums.
     dtype : str
         Of the images. Runs that do not say are from before any but 8-bit ones were told apart.
     cache_settings : dict or None
@@ -247,12 +248,14 @@ class Run:
         path = self.folder / "best.keras"
         if not path.exists():
             raise TrainerError(f"{self.folder} has no finished epoch yet; resume it with --resume {self.folder}")
+        # Built from the configuration: what a version of Keras saves of a model others may not understand, but weights.
+        network = self.config.network()
         if weights == "best":
             try:
-                return keras.saving.load_model(path, compile=False)
-            except (ValueError, zipfile.BadZipFile):
-                raise TrainerError(f"{path} cannot be read: damaged, or of another version of Keras") from None
-        network = self.config.network()
+                network.load_weights(path)
+            except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+                raise TrainerError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+            return network
         state = State.load(self.state_path)
         network.set_weights(state.weights)
         if self.config.recipe.ema is not None:

@@ -6,9 +6,11 @@ and the history after an epoch are the whole state.
 """
 
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import math
+import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +28,7 @@ from galaxy_trainer.checks import twins, warn_of_twins
 from galaxy_trainer.curves import draw_curves
 from galaxy_trainer.data import Batches, Galaxies, epoch_order, open_galaxies, pixel_statistics, read_ids, split
 from galaxy_trainer.drawing import try_to_draw
-from galaxy_trainer.errors import TrainerError
+from galaxy_trainer.errors import TrainerError, warn
 from galaxy_trainer.evaluation import answers_of, evaluate, passes_of, seed_dropout
 from galaxy_trainer.files import write_json, write_whole
 from galaxy_trainer.recipes import Recipe, optimizer_of, recipe_of
@@ -48,6 +50,7 @@ from scalenorm.files.lock import locked
 Report = Callable[[str], object]
 
 
+@backend.keras_defaults()
 def train(
     cache: str | Path,
     run: str | Path,
@@ -197,13 +200,18 @@ def train(
         return _train_epochs(opened, galaxies, report or _silent, progress)
 
 
-def resume(run: str | Path, *, report: Report | None = None, progress: bool = False) -> Run:
+@backend.keras_defaults()
+def resume(
+    run: str | Path, cache: str | Path | None = None, *, report: Report | None = None, progress: bool = False
+) -> Run:
     """Resume an interrupted run after its last finished epoch; on the CPU it ends as if undisturbed.
 
     Parameters
     ----------
     run : str or Path
         The run folder.
+    cache : str or Path, optional
+        Where the run's cache is now, if it moved; the run keeps that. Default: where it was.
     report : callable, optional
         As in `train`.
     progress : bool
@@ -218,13 +226,15 @@ def resume(run: str | Path, *, report: Report | None = None, progress: bool = Fa
     ------
     TrainerError
         If it is not a run, another process trains in it, or cache, labels or Keras backend are not those it began
-        with.
+        with. What may change last digits, such as versions and the number of threads, is a `TrainerWarning`.
 
     Examples
     --------
     >>> resume("run")  # doctest: +SKIP
     """
     opened = load_run(run)
+    if cache is not None:
+        opened = _moved(opened, Path(cache).resolve())
     config = opened.config
     if opened.finished:
         (report or _silent)(f"{run} is complete: {config.recipe.epochs} epochs")
@@ -234,14 +244,36 @@ def resume(run: str | Path, *, report: Report | None = None, progress: bool = Fa
     if backend.name() != config.backend:
         raise TrainerError(f"{run} was started on Keras with {config.backend}: set KERAS_BACKEND={config.backend}")
     galaxies = open_galaxies(config.cache, config.views, labels=config.labels, in_memory=config.in_memory)
-    if galaxies.cache.digest() != config.cache_digest:
-        settings = differences(config.cache_settings, galaxies.cache.settings) if config.cache_settings else []
-        why = "; ".join(["another digest", *settings])
-        raise TrainerError(f"{config.cache} is not the cache that {run} was started with ({why})")
+    _check_cache(galaxies.cache, opened)
     if _labels_digest(galaxies) != config.labels_digest:
         raise TrainerError(f"{config.labels or config.cache}: the labels changed since {run} was started")
+    now = _versions()
+    differing = [f"{name} {was}, now {now[name]}" for name, was in config.versions.items() if now.get(name, was) != was]
+    if differing:
+        warn(f"{run} began with {'; '.join(differing)}: its last digits may differ from those of an undisturbed run")
     with _locked_run(opened):
         return _train_epochs(opened, galaxies, report or _silent, progress)
+
+
+def _moved(run: Run, cache: Path) -> Run:
+    """Let the run keep where its cache is now."""
+    if str(cache) == run.config.cache:
+        return run
+    with _locked_run(run):
+        _check_cache(open_galaxies(cache, run.config.views, in_memory=False).cache, run)
+        config = dataclasses.replace(run.config, cache=str(cache))
+        write_json(run.folder / "config.json", dataclasses.asdict(config))
+    return dataclasses.replace(run, config=config)
+
+
+def _check_cache(cache: Any, run: Run) -> None:
+    config = run.config
+    if cache.digest() == config.cache_digest:
+        return
+    settings = differences(config.cache_settings, cache.settings) if config.cache_settings else []
+    why = "; ".join(["another digest", *settings])
+    before = f", {config.cache}" if str(cache.path) != config.cache else ""
+    raise TrainerError(f"{cache.path} is not the cache that {run.folder} was started with{before} ({why})")
 
 
 @contextlib.contextmanager
@@ -423,4 +455,6 @@ def _versions() -> dict[str, str]:
         "keras": keras.__version__,
         backend.name(): backend.version(),
         "numpy": np.__version__,
+        "threads": str(backend.threads()),
+        "oneDNN": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
     }

@@ -37,6 +37,7 @@ def side_by_side(calls: Sequence[Callable[[], object]], jobs: int) -> None:
     # an interrupted experiment would else not end with the same bits.
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
     context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
     with (
         _environment({name: threads for name in _THREADS}),
         ProcessPoolExecutor(jobs, mp_context=context, initializer=_start) as pool,
@@ -50,8 +51,11 @@ def side_by_side(calls: Sequence[Callable[[], object]], jobs: int) -> None:
                 "a process was ended from outside, by the system if memory ran out: "
                 "run the same command again to resume, with a lower --jobs if memory ran out"
             ) from None
-        except BaseException:
+        except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
+            if not isinstance(error, Exception):  # Ctrl-C reaches the workers too, SIGTERM only this process
+                for process in set(multiprocessing.active_children()) - others:
+                    process.terminate()
             raise
 
 

@@ -55,6 +55,17 @@ def test_deterministic_score_and_baselines(cache, run):
     assert "non_deterministic" not in found
 
 
+def test_clipped_answers(cache, run, tmp_path):
+    images, truth = pixels_and_truth(cache, run, "test")
+    answers = run.network().predict(images, verbose=0)
+    assert answers.min() < 0
+    cut = np.where(answers < 0, 0, np.where(answers > 1, 1, answers))
+    assert evaluate(run, passes=0, clip=True)["deterministic"]["mse"] == pytest.approx(((cut - truth) ** 2).mean())
+    assert predict(run, cache).answers.min() < 0
+    assert cli.predict([str(run.folder), str(cache), "-o", str(tmp_path / "a.csv"), "--clip", "--quiet"]) == 3
+    assert np.loadtxt(tmp_path / "a.csv", delimiter=",", skiprows=1)[:, 1:].min() == 0
+
+
 @pytest.mark.slow
 def test_non_deterministic_score(run):
     found = evaluate(run, passes=6)["non_deterministic"]
@@ -171,7 +182,7 @@ def test_commands(cache, tmp_path, capsys):
     [
         ([], "give a CACHE"),
         (["c.h5"], "give a CACHE"),
-        (["c.h5", "-o", "x", "--resume", "y"], "leave out CACHE, --output"),
+        (["c.h5", "-o", "x", "--resume", "y"], "leave out --output"),
         (["--resume", "y", "--epochs", "50", "--no-augmentation"], "leave out --epochs, --no-augmentation"),
         (["c.h5", "-o", "x", "--test-fraction", "nan"], "expected a number between 0 and 1, got 'nan'"),
         (["c.h5", "-o", "x", "--seed", "-1"], "--seed: expected a whole number of at least 0, got '-1'"),

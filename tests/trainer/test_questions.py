@@ -63,6 +63,16 @@ def test_broken_answers_are_named(column, value, rule):
     assert "first ids: c, e" in str(error.value)
 
 
+def test_answers_rounded_to_four_decimals_pass():
+    answers = np.round(tree_answers(np.random.default_rng(0).random((2000, 37)) + 0.01), 4)
+    check_answers(answers, [str(i) for i in range(2000)])
+    answers[3, 14] += 2e-3
+    with pytest.raises(
+        TrainerError, match=r"question 6 do not sum to 1 \(by up to 0\.002; 0\.0005 is allowed\) in 1 r"
+    ):
+        check_answers(answers, [str(i) for i in range(2000)])
+
+
 def test_labels_by_name(tmp_path):
     _, values = sky_blobs(3, size=8)
     order = np.random.default_rng(1).permutation(37)
