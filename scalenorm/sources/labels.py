@@ -7,8 +7,8 @@ import hashlib
 import math
 import os
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ import numpy as np
 
 from ..files.errors import TableError
 from ..images.options import image_suffix
-from .tables import Block, Table, is_missing, open_table
+from .answers import Answers
+from .tables import Table, is_certainly_table, open_table
+from .text import MOST_EXACT, Block
 
 #: Names that the column of ids is looked for under, in this order; upper and lower case alike.
 ID_COLUMNS = (
@@ -31,8 +33,6 @@ _FLOAT = re.compile(r"\d+\.0*")
 _ROUNDED = re.compile(r"\d\.\d+[eE]\+?\d+|\d[eE]\+\d+")
 
 _SHOWN = 5
-_MOST_EXACT = 1 << 53
-_FEW = 50  # rows of which each may be a class of its own
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ class LabelFile:
     names: tuple[str, ...]  # of the answers
     sha256: str  # of the file and of the choice of columns
     id_map: IdMap | None = None
+    _last: list[tuple[np.ndarray, Labels]] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def path(self) -> Path:
@@ -73,7 +74,7 @@ class LabelFile:
 
     def only(self, names: Sequence[str]) -> LabelFile:
         """Return this file with the answers of some columns only, in the order given."""
-        return replace(self, names=tuple(names))
+        return replace(self, names=tuple(names), _last=[])
 
     def ids(self) -> list[str]:
         """Return all ids, as they are."""
@@ -83,172 +84,81 @@ class LabelFile:
         """Find the labels of images, whose `ids` are in order, UTF-8; if `required`, some must have one.
 
         Answers of other ids are not looked at. Ids are compared as text; one that ends as images do is also looked for
-        without its ending.
+        without its ending. The last result is kept, as a run joins at its start and at its end.
 
         Raises
         ------
         TableError
             If none has a label, ids have lost digits, an id has two different labels, or an answer cannot be used.
         """
-        answers = [_Answers(name) for name in self.names]
-        found: list[np.ndarray] = []
-        kept: list[np.ndarray] = []
+        if not (self._last and np.array_equal(self._last[0][0], ids)):
+            self._last[:] = [(ids, self._join(ids))]
+        labels = self._last[0][1]
+        if required and not labels.joined.matched:
+            theirs = f"ids like {labels.joined.surplus_ids[0]!r}" if labels.joined.surplus_ids else "no ids"
+            through = "" if self.id_map is None else f", nor by way of {self.id_map.path}"
+            raise TableError(
+                f"{self.path}: no id in common with the images{through}: the file has {theirs}, "
+                f"the images have ids like {ids[0].decode()!r}"
+            )
+        return labels
+
+    def _join(self, ids: np.ndarray) -> Labels:
+        keys, key_of = ids, np.arange(len(ids))
+        if self.id_map is not None:  # images may share a label
+            keys, key_of = np.unique(self.id_map.keys(ids), return_inverse=True)
+        values = np.full((len(keys), len(self.names)), np.nan)
+        answers = [Answers(self.table, name) for name in self.names]
+        zeros = _without_zeros(keys)
+        seen = np.zeros(len(keys), bool)
         surplus, surplus_ids = 0, list[str]()
-        stray: set[str] = set()
-        seen = np.zeros(len(ids), bool)
+        block = None
         for block in self.table.blocks([self.id_column, *self.names]):
             names = read_id_column(self.table, block)
-            rows = _find(ids, names if self.id_map is None else self.id_map.apply(names))
+            rows = _find(keys, names)
             others = [name for name, row in zip(names, rows.tolist(), strict=True) if row < 0]
             surplus += len(others)
             surplus_ids += others[: _SHOWN - len(surplus_ids)]
-            stray.update(name for name in others if name.isdecimal())
-            wanted = rows >= 0
-            for answer, column in zip(answers, block.columns[1:], strict=True):
-                answer.add(self.table, column, wanted, block.rows)
-            found.append(rows[wanted])
-            kept.append(block.rows[wanted])
-            seen[rows[wanted]] = True
-        if not found:
+            if zeros and (short := next((name for name in others if name in zeros), None)):
+                raise _zeros_lost(self.path, short, zeros[short])
+            where = np.flatnonzero(rows >= 0)
+            rows, wanted = rows[where], block.take(where)
+            new = ~seen[rows]
+            for number, answer in enumerate(answers):
+                column, found = values[:, number], answer.read(block, wanted, number + 1)
+                column[rows[new][::-1]] = found[new][::-1]  # of twins the first
+                differs = ~((column[rows] == found) | (np.isnan(column[rows]) & np.isnan(found)))
+                if differs.any():
+                    at = int(np.argmax(differs))
+                    raise TableError(
+                        f"{self.path}, {self.table.row} {wanted.rows[at]}: the id {keys[rows[at]].decode()!r} is "
+                        f"there twice, with different answers in {answer.name!r}"
+                    )
+            seen[rows] = True
+        if block is None:
             raise TableError(f"{self.path}: a table without rows")
-        self._check_zeros(ids[~seen], stray)
-        rows = np.concatenate(found)
-        if required and not len(rows):
-            theirs = f"ids like {surplus_ids[0]!r}" if surplus_ids else "no ids"
-            raise TableError(
-                f"{self.path}: no id in common with the images: the file has {theirs}, "
-                f"the images have ids like {ids[0].decode()!r}"
-            )
-        values = np.column_stack([answer.values(self.table) for answer in answers])
-        rows, values = self._once(ids, rows, values, np.concatenate(kept))
-        classes = {answer.name: answer.classes() for answer in answers if answer.is_class}
+        for number, answer in enumerate(answers):
+            answer.sort_classes(values[:, number])
+        seen = seen[key_of]
+        matched = np.flatnonzero(seen)
+        if self.id_map is not None or len(matched) < len(ids):
+            values = values[key_of[matched]]
         missing_ids = [name.decode() for name in ids[~seen][:_SHOWN].tolist()]
-        joined = Joined(len(rows), len(ids) - len(rows), surplus, missing_ids, surplus_ids)
-        return Labels(rows, values, classes, joined)
-
-    def _once(
-        self, ids: np.ndarray, rows: np.ndarray, values: np.ndarray, lines: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return rows in order, each once; twins must be equal."""
-        order = np.argsort(rows, kind="stable")
-        rows, values, lines = rows[order], values[order], lines[order]
-        twin, differs = np.zeros(len(rows), bool), np.zeros(len(rows), bool)
-        twin[1:] = rows[1:] == rows[:-1]
-        differs[1:] = twin[1:] & ~_same(values[1:], values[:-1])
-        if differs.any():
-            at = np.flatnonzero(differs)[np.argmin(lines[differs])]
-            name = ids[rows[at]].decode()
-            raise TableError(
-                f"{self.path}, {self.table.row} {lines[at]}: the id {name!r} is there twice, with different answers"
-            )
-        return rows[~twin], values[~twin]
-
-    def _check_zeros(self, missing: np.ndarray, stray: set[str]) -> None:
-        """Refuse ids that a program took for numbers, so that zeros in front are gone."""
-        if not stray:
-            return
-        for name in missing.tolist():
-            text = name.decode()
-            short = text.lstrip("0")
-            if short != text and text.isdecimal() and short in stray:
-                raise TableError(
-                    f"{self.path}: ids have lost zeros in front: it has {short!r}, the images {text!r}; read and write "
-                    "the column of ids as text"
-                )
+        joined = Joined(len(matched), len(ids) - len(matched), surplus, missing_ids, surplus_ids)
+        return Labels(matched, values, {answer.name: answer.classes for answer in answers if answer.is_class}, joined)
 
 
-def _same(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    return ((one == other) | (np.isnan(one) & np.isnan(other))).all(axis=1)
+def _without_zeros(ids: np.ndarray) -> dict[str, str]:
+    """Return the ids that begin with zeros, by what is left of them in a program that takes them for numbers."""
+    texts = (name.decode() for name in ids.tolist() if name[:1] == b"0")
+    return {text.lstrip("0"): text for text in texts if text.isdecimal()}
 
 
-class _Answers:
-    """The answers of one column, as they are read."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.is_class: bool | None = None  # None while all are missing
-        self._codes: dict[str, int] = {}
-        self._parts: list[np.ndarray] = []
-        self._rows = 0  # of the table that are not missing
-
-    def add(self, table: Table, column: np.ndarray, wanted: np.ndarray, rows: np.ndarray) -> None:
-        """Add a block; only the `wanted` ones are kept, but classes are those of all."""
-        if column.ndim > 1 or column.dtype.kind not in "biufO":
-            raise TableError(f"{table.path}: column {self.name!r} holds {column.dtype} arrays, not a value in each row")
-        if column.dtype.kind != "O":
-            self._parts.append(self._exact(table, column[wanted], rows[wanted]))
-            self.is_class = False
-            return
-        texts = column.tolist()
-        present = [not is_missing(text) for text in texts]
-        self._rows += sum(present)
-        if self.is_class is None and any(present):
-            self.is_class = not any(_is_number(text) for text, there in zip(texts, present, strict=True) if there)
-        if self.is_class:
-            codes = self._codes
-            self._parts.append(np.array([
-                codes.setdefault(text, len(codes)) if there else math.nan
-                for text, there in zip(texts, present, strict=True)
-            ])[wanted])  # fmt: skip
-            if len(codes) > max(_FEW, self._rows / 2):
-                raise TableError(
-                    f"{table.path}: column {self.name!r} holds texts like {texts[0]!r}, nearly all different, so they "
-                    "are no classes; name the answers with scalenorm-batch --label-columns (label_columns=)"
-                )
-            return
-        numbers = np.full(int(wanted.sum()), np.nan)
-        for place, row in enumerate(np.flatnonzero(wanted).tolist()):
-            if present[row]:
-                numbers[place] = self._number(table, texts[row], rows[row])
-        self._parts.append(numbers)
-
-    def _number(self, table: Table, text: str, row: int) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = {"true": 1.0, "false": 0.0}.get(text.lower(), math.inf)
-            if value == math.inf:
-                raise TableError(
-                    f"{table.path}, {table.row} {row}: column {self.name!r} holds {text!r}, not a number; if it is no "
-                    "answer, name those that are with scalenorm-batch --label-columns (label_columns=)"
-                ) from None
-        if math.isinf(value):
-            raise TableError(f"{table.path}, {table.row} {row}: column {self.name!r} holds {text!r}, which is infinite")
-        return value
-
-    def _exact(self, table: Table, values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        numbers = values.astype(np.float64)
-        wrong = np.isinf(numbers)
-        if values.dtype.kind in "iu":
-            wrong |= numbers.astype(values.dtype) != values
-        if wrong.any():
-            at = int(np.argmax(wrong))
-            why = "is infinite" if np.isinf(numbers[at]) else "has more digits than a float64 holds"
-            raise TableError(
-                f"{table.path}, {table.row} {rows[at]}: column {self.name!r} holds {values[at]!r}, which {why}"
-            )
-        return numbers
-
-    def classes(self) -> tuple[str, ...]:
-        """Return the names of the classes, in order."""
-        return tuple(sorted(self._codes))
-
-    def values(self, table: Table) -> np.ndarray:
-        """Return all answers; of classes their place among the sorted names."""
-        values = np.concatenate(self._parts)
-        if not self.is_class:
-            return values
-        place = {name: number for number, name in enumerate(self.classes())}
-        new = np.array([*(place[name] for name in self._codes), math.nan])
-        return new[np.where(np.isnan(values), len(new) - 1, values).astype(int)]
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return text.lower() in ("true", "false")
-    return True
+def _zeros_lost(path: Path, short: str, name: str) -> TableError:
+    return TableError(
+        f"{path}: ids have lost zeros in front: it has {short!r}, the images {name!r}; read and write the column of "
+        "ids as text"
+    )
 
 
 def _find(ids: np.ndarray, names: Sequence[str]) -> np.ndarray:
@@ -256,9 +166,9 @@ def _find(ids: np.ndarray, names: Sequence[str]) -> np.ndarray:
     if not len(ids):
         return np.full(len(names), -1)
     rows = _places(ids, names)
-    for number in np.flatnonzero(rows < 0).tolist():
-        if suffix := image_suffix(names[number]):
-            rows[number] = _places(ids, [names[number][: -len(suffix)]])[0]
+    others = [number for number in np.flatnonzero(rows < 0).tolist() if image_suffix(names[number])]
+    if others:
+        rows[others] = _places(ids, [names[number][: -len(image_suffix(names[number]))] for number in others])
     return rows
 
 
@@ -268,13 +178,13 @@ def _places(ids: np.ndarray, names: Sequence[str]) -> np.ndarray:
     return np.where((ids[at] == wanted) & (wanted != b""), at, -1)
 
 
-def read_id_column(table: Table, block: Block) -> list[str]:
-    """Return ids, the first column of a block, as text; refuse those that have lost digits."""
-    column = block.columns[0]
+def read_id_column(table: Table, block: Block, number: int = 0) -> list[str]:
+    """Return ids, a column of a block, as text; refuse those that have lost digits."""
+    column = block.column(number)
     if column.dtype.kind in "iu":
         return [str(value) for value in column.tolist()]
     if column.dtype.kind == "f":
-        whole = np.isnan(column) | ((column == np.floor(column)) & (np.abs(column) < _MOST_EXACT))
+        whole = np.isnan(column) | ((column == np.floor(column)) & (np.abs(column) < MOST_EXACT))
         if not whole.all():
             at = int(np.argmin(whole))
             raise _digits_lost(table, block.rows[at], repr(float(column[at])))
@@ -288,7 +198,7 @@ def read_id_column(table: Table, block: Block) -> list[str]:
     if all(_FLOAT.fullmatch(name) or not name for name in names) and any(names):  # integers beside gaps, as floats
         names = [name.partition(".")[0] for name in names]
         for number, name in enumerate(names):
-            if name and int(name) >= _MOST_EXACT:
+            if name and int(name) >= MOST_EXACT:
                 raise _digits_lost(table, block.rows[number], name + ".0")
     return names
 
@@ -302,9 +212,10 @@ def _digits_lost(table: Table, row: Any, text: str) -> TableError:
 
 @dataclass(frozen=True)
 class IdMap:
-    """Which id stands for which other one."""
+    """Which ids of labels belong to which ids of images."""
 
-    ids: dict[str, str]
+    path: Path
+    label_ids: dict[str, str]  # by the id of the image
     sha256: str  # of the table and of the choice of columns
 
     @classmethod
@@ -315,15 +226,24 @@ class IdMap:
         table = open_table(path)
         ids: dict[str, str] = {}
         for block in table.blocks(columns):
-            first, second = (read_id_column(table, Block([column], block.rows)) for column in block.columns)
-            for number, (name, other) in enumerate(zip(first, second, strict=True)):
-                if name and ids.setdefault(name, other) != other:
-                    raise TableError(f"{path}, {table.row} {block.rows[number]}: the id {name!r} stands for two others")
-        return cls(ids, hashlib.sha256("\0".join([table.sha256, *columns]).encode()).hexdigest())
+            ours, theirs = (read_id_column(table, block, number) for number in (0, 1))
+            for number, (label, image) in enumerate(zip(ours, theirs, strict=True)):
+                image = image[: len(image) - len(image_suffix(image))]
+                if image and ids.setdefault(image, label) != label:
+                    raise TableError(
+                        f"{path}, {table.row} {block.rows[number]}: {image!r} in {columns[1]!r} has two ids in "
+                        f"{columns[0]!r}: {ids[image]!r} and {label!r}"
+                    )
+        return cls(Path(path), ids, hashlib.sha256("\0".join([table.sha256, *columns]).encode()).hexdigest())
 
-    def apply(self, names: Sequence[str]) -> list[str]:
-        """Return the ids that these stand for, "" for none."""
-        return [self.ids.get(name, "") for name in names]
+    def keys(self, ids: np.ndarray) -> np.ndarray:
+        """Return the ids that images have among the labels, "" for none."""
+        for short, name in _without_zeros(ids).items():
+            if name not in self.label_ids and short in self.label_ids:
+                raise _zeros_lost(self.path, short, name)
+        return np.array(
+            [self.label_ids.get(name.decode(), "").encode("utf-8", "surrogateescape") for name in ids.tolist()]
+        )
 
 
 def read_labels(
@@ -343,10 +263,11 @@ def read_labels(
     ids = find_id_column(table, id_column)
     others = [name for name in table.names if name != ids and not _UNNAMED.fullmatch(name)]
     names = tuple(others if columns is None else _chosen(table, others, columns))
+    if len(set(names)) < len(names) and columns is not None:
+        twice = next(name for name in names if names.count(name) > 1)
+        raise TableError(f"{path}: column {twice!r} is named twice in --label-columns (label_columns=)")
     for name in names:
         table.number(name)
-        if names.count(name) > 1:
-            raise TableError(f"{path}: column {name!r} is named twice in --label-columns (label_columns=)")
     if not names:
         raise TableError(f"{path}: no columns besides the ids")
     about = [table.sha256, ids, *names, *([id_map.sha256] if id_map else [])]
@@ -360,7 +281,8 @@ def _chosen(table: Table, others: Sequence[str], columns: Sequence[str]) -> list
             found = [other for other in others if fnmatch.fnmatch(other.lower(), name.lower())]
             if not found:
                 raise TableError(f"{table.path}: no column matches {name!r}; its columns are {table.some_names()}")
-            names += [other for other in found if other not in names]
+            known = set(names)
+            names += [other for other in found if other not in known]
         else:
             names.append(table.names[table.number(name)])
     return names
@@ -370,8 +292,14 @@ def find_id_column(table: Table, given: str | None = None) -> str:
     """Return the name of the column of ids: the one `given`, or the first of the usual ones that there is."""
     if given is not None:
         return table.names[table.number(given)]
-    if (name := _usual_id_column(table.names)) is not None:
-        return table.names[table.number(name)]
+    if (usual := _usual_id_column(table.names)) is not None:
+        found = [name for name in table.names if name.lower() == usual.lower()]
+        if len(found) > 1:
+            raise TableError(
+                f"{table.path}: ids may be in {found[0]!r} or {found[1]!r}: name the column with scalenorm-batch "
+                "--id-column (id_column=)"
+            )
+        return found[0]
     raise TableError(
         f"{table.path}: no id column ({', '.join(ID_COLUMNS[:4])}, ...) among {table.some_names()}: rename it, or name "
         "it with scalenorm-batch --id-column (id_column=)"
@@ -385,17 +313,14 @@ def _usual_id_column(names: Sequence[str]) -> str | None:
 
 def read_ids(path: str | os.PathLike[str]) -> list[str]:
     """Read a list of ids: one per line, empty lines and ``#`` comments aside, or the ids of a table as of labels."""
-    with open(path, "rb") as file:
-        plain = file.read(4096)
     try:
-        lines = [line.strip() for line in plain.decode("utf-8-sig", "ignore").splitlines()]
-        first = next((line for line in lines if line), "")
-        is_table = b"\0" in plain or plain[:2] in (b"\x1f\x8b", b"PK", b"BZ") or plain.startswith(b"# %ECSV")
-        if not is_table and _usual_id_column([cell.strip('" ') for cell in re.split(r"[,;\t]", first)]) is None:
+        if not is_certainly_table(path):
             text = Path(path).read_text(encoding="utf-8-sig")
-            return [line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")]
+            lines = [line.strip() for line in text.splitlines()]
+            first = next((line for line in lines if line), "")
+            if _usual_id_column([cell.strip('" ') for cell in re.split(r"[,;\t|]", first)]) is None:
+                return [line for line in lines if line and not line.startswith("#")]
     except UnicodeDecodeError:
         raise TableError(f"{path}: not a text in UTF-8; expected one id per line") from None
     table = open_table(path)
-    blocks: Iterator[Block] = table.blocks([find_id_column(table)])
-    return [name for block in blocks for name in read_id_column(table, block) if name]
+    return [name for block in table.blocks([find_id_column(table)]) for name in read_id_column(table, block) if name]

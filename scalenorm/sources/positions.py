@@ -250,7 +250,8 @@ def read_positions(
     parts: dict[str, list[np.ndarray]] = {name: [] for name in ("first", "second", *further)}
     for block in table.blocks([*names, *further.values()]):
         ids += read_id_column(table, block)
-        for what, column in zip(parts, block.columns[1:], strict=True):
+        for number, what in enumerate(parts, 1):
+            column = block.column(number)
             parts[what].append(column if what == "tiles" else to_numbers(table, column, block.rows))
     if not ids:
         raise TableError(f"{path}: a table without rows")

@@ -7,12 +7,10 @@ read by astropy (extra ``fits``), Parquet and Feather by pyarrow (extra ``parque
 
 from __future__ import annotations
 
-import bz2
 import contextlib
 import csv
-import gzip
+import functools
 import hashlib
-import io
 import lzma
 import math
 import os
@@ -20,42 +18,23 @@ import re
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from ..files.errors import TableError, reason
+from .text import BLOCK, Block, TextTable, decompressed, is_compressed, is_utf16
 
-#: What stands for a missing value in text.
-MISSING = frozenset(["", "nan", "na", "n/a", "null", "none", "--"])
+#: What stands for a missing value in text, as pandas and astropy write and read it. ``none`` may be a class.
+MISSING = frozenset(["", "nan", "NaN", "NAN", "NA", "N/A", "n/a", "#N/A", "<NA>", "null", "NULL", "None", "--"])
 
-_BLOCK = 20_000  # rows
-_DELIMITERS = ",\t;|"
 _SHOWN = 8
-_WIDEST = 10_000  # columns of a text file: more are something else
 
-_COMPRESSED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 _SEXTRACTOR = re.compile(rb"#\s+1\s+[A-Z]\w*")
-
-
-@dataclass(frozen=True)
-class Block:
-    """Some rows of some columns.
-
-    Parameters
-    ----------
-    columns : list of ndarray
-        Text is an array of str objects, "" where it is missing; numbers have their own type, with NaN.
-    rows : ndarray of int
-        The line of each row in a text file; its number, from 1, in another one.
-    """
-
-    columns: list[np.ndarray]
-    rows: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -64,7 +43,7 @@ class Table:
 
     path: Path
     names: tuple[str, ...]
-    source: Any  # what reads it: a `_Text` or a `_Columns`
+    source: Any  # what reads it: a `TextTable` or a `_Columns`
     row: str = "row"  # what a row is called: "line" in text
 
     def blocks(self, names: Sequence[str]) -> Iterator[Block]:
@@ -75,13 +54,23 @@ class Table:
 
     def number(self, name: str) -> int:
         """Return the number of a column; another case will do where only one column has the name then."""
-        for candidates in ([n for n, found in enumerate(self.names) if found == name],
-                           [n for n, found in enumerate(self.names) if found.lower() == name.lower()]):  # fmt: skip
-            if len(candidates) > 1:
-                raise TableError(f"{self.path}: more than one column {name!r}")
-            if candidates:
-                return candidates[0]
-        raise TableError(f"{self.path}: no column {name!r}; its columns are {self.some_names()}")
+        found = self._numbers.get(name) or self._numbers.get(name.lower(), [])
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise TableError(f"{self.path}: no column {name!r}; its columns are {self.some_names()}")
+        names = " and ".join(dict.fromkeys(repr(self.names[number]) for number in found))
+        raise TableError(f"{self.path}: more than one column {name!r}" + (f": {names}" if "and" in names else ""))
+
+    @cached_property
+    def _numbers(self) -> dict[str, list[int]]:
+        """Numbers of the columns of a name, and of a name in lower case where that is no column's own."""
+        exact: dict[str, list[int]] = {}
+        lower: dict[str, list[int]] = {}
+        for number, name in enumerate(self.names):
+            exact.setdefault(name, []).append(number)
+            lower.setdefault(name.lower(), []).append(number)
+        return lower | exact
 
     def some_names(self) -> str:
         """Return the first names of columns, for a message."""
@@ -105,22 +94,36 @@ def open_table(path: str | os.PathLike[str]) -> Table:
     """
     path = Path(path)
     with _errors(path):
-        with path.open("rb") as file:
-            begin = file.read(512)
-        for start, reader in _READERS.items():
-            if begin.startswith(start):
-                columns = reader(path)
-                return Table(path, columns.names, columns)
-        if _SEXTRACTOR.match(begin):
-            columns = _by_astropy(path, "ascii.sextractor")
+        begin = _begin(path)
+        if (read := _reader(begin)) is not None:
+            columns = read(path)
             return Table(path, columns.names, columns)
-        text = _Text(path, begin)
+        text = TextTable(path, begin)
         return Table(path, text.names, text, "line")
+
+
+def is_certainly_table(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a table by what it begins with, or compressed; others may be CSV or anything."""
+    path = Path(path)
+    with _errors(path), path.open("rb") as file:
+        begin = file.read(8)
+        return is_compressed(begin) or is_utf16(begin) or _reader(_begin(path)) is not None
+
+
+def _reader(begin: bytes) -> Callable[[Path], _Columns] | None:
+    found = (read for start, read in _READERS.items() if begin.startswith(start))
+    sextractor = functools.partial(_by_astropy, form="ascii.sextractor") if _SEXTRACTOR.match(begin) else None
+    return next(found, sextractor)
+
+
+def _begin(path: Path) -> bytes:
+    with decompressed(path) as file:
+        return file.read(512)
 
 
 def is_missing(text: str) -> bool:
     """Whether a cell of a text file stands for a missing value."""
-    return text.lower() in MISSING
+    return text in MISSING
 
 
 def to_numbers(table: Table, column: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -154,104 +157,6 @@ def _errors(path: Path) -> Iterator[None]:
         raise TableError(f"{path}: not CSV: {error}") from error
 
 
-class _Text:
-    """A text file with a header and a row to a line."""
-
-    def __init__(self, path: Path, begin: bytes) -> None:
-        self.path = path
-        with self._opened() as file:
-            head = file.readline()
-            while head and not head.strip():
-                head = file.readline()
-            self.delimiter = _delimiter(path, head)
-            names = [name.strip() for name in next(csv.reader([head], delimiter=self.delimiter), [])]
-        if head.startswith("#"):  # as numpy.savetxt writes it
-            names[0] = names[0].lstrip("# ")
-        first = "".join(names)
-        if any(sign < " " for sign in first) or "\udc80" <= first[:1] <= "\udcff":
-            raise TableError(f"{path}: not a table: it begins with {begin[:20]!r}")
-        if not names:
-            raise TableError(f"{path}: the file is empty; expected a header line")
-        if any("\ud800" <= sign <= "\udfff" for sign in first):
-            raise TableError(f"{path}: the names of its columns are not in UTF-8: save it as UTF-8")
-        if len(names) > _WIDEST:
-            raise TableError(f"{path}: {len(names)} columns; a table of labels has at most {_WIDEST}")
-        self.names = tuple(names)
-
-    @contextlib.contextmanager
-    def _opened(self) -> Iterator[IO[str]]:
-        with contextlib.ExitStack() as stack:
-            file: Any = stack.enter_context(self.path.open("rb"))
-            begin = file.read(8)
-            file.seek(0)
-            if begin.startswith(b"PK\3\4"):
-                archive = stack.enter_context(zipfile.ZipFile(file))
-                members = [info for info in archive.infolist() if not info.is_dir()]
-                if len(members) != 1:
-                    raise TableError(f"{self.path}: {len(members)} files in the archive: unpack the one that is meant")
-                file = stack.enter_context(archive.open(members[0]))
-            for start, opener in _COMPRESSED.items():
-                if begin.startswith(start):
-                    file = stack.enter_context(opener(file))
-            buffered = io.BufferedReader(file)
-            utf16 = buffered.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff")
-            yield stack.enter_context(
-                io.TextIOWrapper(
-                    buffered, "utf-16" if utf16 else "utf-8-sig", "strict" if utf16 else "surrogateescape", newline=""
-                )
-            )
-
-    def blocks(self, numbers: Sequence[int]) -> Iterator[Block]:
-        """Yield some columns as text."""
-        least, width = max(numbers, default=-1) + 1, len(self.names)
-        with self._opened() as file:
-            reader = csv.reader(file, delimiter=self.delimiter)
-            header = True
-            kept: list[list[str]] = []
-            lines: list[int] = []
-            for cells in _rows(self.path, reader):
-                if not any(cells) or not any(map(str.strip, cells)):
-                    continue
-                if header:
-                    header = False
-                    continue
-                if len(cells) < least or (len(cells) > width and any(map(str.strip, cells[width:]))):
-                    raise TableError(
-                        f"{self.path}, line {reader.line_num}: {len(cells)} columns, the header has {width}"
-                    )
-                kept.append(cells)
-                lines.append(reader.line_num)
-                if len(kept) == _BLOCK:
-                    yield _text_block(kept, lines, numbers)
-                    kept, lines = [], []
-            if kept:
-                yield _text_block(kept, lines, numbers)
-
-
-def _rows(path: Path, reader: Any) -> Iterator[list[str]]:
-    try:
-        yield from reader
-    except csv.Error as error:
-        raise TableError(f"{path}, line {reader.line_num}: not CSV: {error}") from None
-
-
-def _text_block(cells: list[list[str]], lines: list[int], numbers: Sequence[int]) -> Block:
-    columns = []
-    for number in numbers:
-        column = np.empty(len(cells), object)
-        column[:] = [row[number].strip() for row in cells]
-        columns.append(column)
-    return Block(columns, np.array(lines))
-
-
-def _delimiter(path: Path, head: str) -> str:
-    """Return what separates the columns of a header line."""
-    found = [sign for sign in _DELIMITERS if len(next(csv.reader([head], delimiter=sign), [])) > 1]
-    if len(found) > 1:
-        raise TableError(f"{path}: its columns may be separated by {found[0]!r} or {found[1]!r}: quote the names")
-    return found[0] if found else ","
-
-
 class _Columns:
     """A table that a library has opened: arrays by column."""
 
@@ -261,9 +166,9 @@ class _Columns:
     def blocks(self, numbers: Sequence[int]) -> Iterator[Block]:
         """Yield some columns, text as str."""
         columns = [_plain(self._column(self.names[number])) for number in numbers]
-        for start in range(0, self.count, _BLOCK):
-            stop = min(start + _BLOCK, self.count)
-            yield Block([column[start:stop] for column in columns], np.arange(start + 1, stop + 1))
+        for start in range(0, self.count, BLOCK):
+            stop = min(start + BLOCK, self.count)
+            yield Block(np.arange(start + 1, stop + 1), [column[start:stop] for column in columns])
 
 
 def _plain(column: Any) -> np.ndarray:
@@ -280,7 +185,9 @@ def _plain(column: Any) -> np.ndarray:
         return texts
     values = values.astype(values.dtype.newbyteorder("="), copy=False)
     if mask is not None and mask.any():
-        values = np.where(mask, np.nan, values.astype(float))
+        if values.dtype.kind != "f":  # as text every digit of an id stays
+            return _plain(np.where(mask, "", values.astype(str)))
+        values = np.where(mask, np.nan, values)
     return values
 
 
@@ -294,7 +201,7 @@ def _as_text(value: Any) -> Any:
 
 def _fits(path: Path) -> _Columns:
     fits = _package("astropy.io.fits", path, "FITS", "fits")
-    with _reader_errors(path, "FITS"), path.open("rb") as file, fits.open(file, memmap=False) as hdus:
+    with _reader_errors(path, "FITS"), decompressed(path) as file, fits.open(file, memmap=False) as hdus:
         tables = [hdu for hdu in hdus if getattr(hdu, "columns", None) is not None]
         # SExtractor's FITS_LDAC has the header of the image as a first table.
         tables = [hdu for hdu in tables if hdu.name == "LDAC_OBJECTS"] or tables
@@ -315,8 +222,8 @@ def _fits(path: Path) -> _Columns:
 def _by_astropy(path: Path, form: str) -> _Columns:
     name = form.removeprefix("ascii.")
     tables = _package("astropy.table", path, name, "fits")
-    with _reader_errors(path, name):
-        found = tables.Table.read(path, format=form)
+    with _reader_errors(path, name), decompressed(path) as file:
+        found = tables.Table.read(file, format=form)
     return _Columns(found.colnames, len(found), lambda name: found[name])
 
 
@@ -345,8 +252,8 @@ def _by_pyarrow(path: Path, form: str) -> _Columns:
     def column(name: str) -> Any:
         chunked = found.column(name) if found is not None else module.read_table(path, columns=[name]).column(0)
         values = chunked.to_numpy()
-        if chunked.null_count and values.dtype.kind not in "fO":
-            return np.ma.masked_array(values, chunked.is_null().to_numpy())
+        if chunked.null_count and str(chunked.type).startswith(("int", "uint")):  # NumPy's are floats then
+            return np.array(chunked.to_pylist(), object)
         return values
 
     return _Columns(names, count, column)
@@ -362,11 +269,11 @@ def _package(module: str, path: Path, form: str, extra: str) -> Any:
         raise TableError(f"{path}: reading {form} needs {package}: pip install 'scalenorm[{extra}]'") from None
 
 
-_READERS = {
+_READERS: dict[bytes, Callable[[Path], _Columns]] = {
     b"SIMPLE": _fits,
-    b"# %ECSV": lambda path: _by_astropy(path, "ascii.ecsv"),
-    b"<?xml": lambda path: _by_astropy(path, "votable"),
-    b"<VOTABLE": lambda path: _by_astropy(path, "votable"),
-    b"PAR1": lambda path: _by_pyarrow(path, "parquet"),
-    b"ARROW1": lambda path: _by_pyarrow(path, "feather"),
+    b"# %ECSV": functools.partial(_by_astropy, form="ascii.ecsv"),
+    b"<?xml": functools.partial(_by_astropy, form="votable"),
+    b"<VOTABLE": functools.partial(_by_astropy, form="votable"),
+    b"PAR1": functools.partial(_by_pyarrow, form="parquet"),
+    b"ARROW1": functools.partial(_by_pyarrow, form="feather"),
 }

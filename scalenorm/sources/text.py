@@ -1,0 +1,180 @@
+"""Tables in text: a header, and a row to a line; comma, tab, semicolon or bar; UTF-8 or UTF-16; compressed or not."""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import csv
+import gzip
+import io
+import lzma
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from ..files.errors import TableError
+
+#: Whole numbers below it are exact as floats.
+MOST_EXACT = 2.0**53
+
+#: Rows that are read at a time: their cells should fit into the cache of the processor.
+BLOCK = 1_000
+
+_DELIMITERS = ",\t;|"
+_WIDEST = 10_000  # columns of a text file: more are something else
+_ZIP = b"PK\3\4"
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_COMPRESSED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some rows of some columns.
+
+    Parameters
+    ----------
+    rows : ndarray of int
+        The line of each row in a text file; its number, from 1, in another one.
+    cells : list of ndarray, or list of list of str
+        Columns; of a text file the cells of each row as they are.
+    numbers : sequence of int, optional
+        Which cells of a row the columns are.
+    """
+
+    rows: np.ndarray
+    cells: list[Any]
+    numbers: Sequence[int] | None = None
+
+    def take(self, where: np.ndarray) -> Block:
+        """Return some of the rows."""
+        if self.numbers is None:
+            return Block(self.rows[where], [column[where] for column in self.cells])
+        return Block(self.rows[where], [self.cells[row] for row in where.tolist()], self.numbers)
+
+    def column(self, number: int) -> np.ndarray:
+        """Return a column: str objects, "" where text is missing; or numbers, with NaN."""
+        if self.numbers is None:
+            return np.asarray(self.cells[number])
+        texts, at = np.empty(len(self.cells), object), self.numbers[number]
+        texts[:] = [row[at].strip() for row in self.cells]
+        return texts
+
+    def plain_numbers(self, number: int) -> np.ndarray | None:
+        """Return a column of text whose cells are all numbers of less than 2**53, quickly; None for another one."""
+        if self.numbers is None:
+            return None
+        at = self.numbers[number]
+        texts = [row[at] for row in self.cells]
+        try:
+            values = np.array(list(map(float, texts)), float)
+        except ValueError:
+            return None
+        return None if (np.abs(values) >= MOST_EXACT).any() or "_" in "".join(texts) else values
+
+
+def is_compressed(begin: bytes) -> bool:
+    """Whether a file that begins so is compressed."""
+    return begin.startswith((*_COMPRESSED, _ZIP))
+
+
+def is_utf16(begin: bytes) -> bool:
+    """Whether a file that begins so says that it is text in UTF-16."""
+    return begin.startswith(_UTF16)
+
+
+@contextlib.contextmanager
+def decompressed(path: Path) -> Iterator[Any]:
+    """Open a file, or the one file that is compressed in it."""
+    with contextlib.ExitStack() as stack:
+        file: Any = stack.enter_context(path.open("rb"))
+        begin = file.read(8)
+        file.seek(0)
+        if begin.startswith(_ZIP):
+            archive = stack.enter_context(zipfile.ZipFile(file))
+            members = [info for info in archive.infolist() if not info.is_dir() and "__MACOSX" not in info.filename]
+            if len(members) != 1:
+                raise TableError(f"{path}: {len(members)} files in the archive: unpack the one that is meant")
+            file = stack.enter_context(archive.open(members[0]))
+        for start, opener in _COMPRESSED.items():
+            if begin.startswith(start):
+                file = stack.enter_context(opener(file))
+        yield file
+
+
+class TextTable:
+    """A text file with a header and a row to a line."""
+
+    def __init__(self, path: Path, begin: bytes) -> None:
+        self.path = path
+        with self._opened() as file:
+            head = file.readline()
+            while head and not head.strip():
+                head = file.readline()
+            self.delimiter = _delimiter(path, head)
+            names = [name.strip() for name in next(csv.reader([head], delimiter=self.delimiter), [])]
+        if head.startswith("#"):  # as numpy.savetxt writes it
+            names[0] = names[0].lstrip("# ")
+        first = "".join(names)
+        if any(sign < " " for sign in first) or "\udc80" <= first[:1] <= "\udcff":
+            raise TableError(f"{path}: not a table: it begins with {begin[:20]!r}")
+        if not names:
+            raise TableError(f"{path}: the file is empty; expected a header line")
+        if any("\ud800" <= sign <= "\udfff" for sign in first):
+            raise TableError(f"{path}: the names of its columns are not in UTF-8: save it as UTF-8")
+        if len(names) > _WIDEST:
+            raise TableError(f"{path}: {len(names)} columns; a table of labels has at most {_WIDEST}")
+        self.names = tuple(names)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[IO[str]]:
+        with decompressed(self.path) as file:
+            buffered: Any = io.BufferedReader(file)
+            utf16 = is_utf16(buffered.peek(2))
+            code, errors = ("utf-16", "strict") if utf16 else ("utf-8-sig", "surrogateescape")
+            with io.TextIOWrapper(buffered, code, errors, newline="") as text:
+                yield text
+
+    def blocks(self, numbers: Sequence[int]) -> Iterator[Block]:
+        """Yield some columns as text."""
+        least, width = max(numbers, default=-1) + 1, len(self.names)
+        with self._opened() as file:
+            reader = csv.reader(file, delimiter=self.delimiter)
+            header = True
+            kept: list[list[str]] = []
+            lines: list[int] = []
+            for cells in _rows(self.path, reader):
+                if not any(cells) or not any(map(str.strip, cells)):
+                    continue
+                if header:
+                    header = False
+                    continue
+                if len(cells) < least or (len(cells) > width and any(map(str.strip, cells[width:]))):
+                    raise TableError(
+                        f"{self.path}, line {reader.line_num}: {len(cells)} columns, the header has {width}"
+                    )
+                kept.append(cells)
+                lines.append(reader.line_num)
+                if len(kept) == BLOCK:
+                    yield Block(np.array(lines), kept, numbers)
+                    kept, lines = [], []
+            if kept:
+                yield Block(np.array(lines), kept, numbers)
+
+
+def _rows(path: Path, reader: Any) -> Iterator[list[str]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise TableError(f"{path}, line {reader.line_num}: not CSV: {error}") from None
+
+
+def _delimiter(path: Path, head: str) -> str:
+    """Return what separates the columns of a header line."""
+    found = [sign for sign in _DELIMITERS if len(next(csv.reader([head], delimiter=sign), [])) > 1]
+    if len(found) > 1:
+        raise TableError(f"{path}: its columns may be separated by {found[0]!r} or {found[1]!r}: quote the names")
+    return found[0] if found else ","
