@@ -191,7 +191,7 @@ def make_parser() -> argparse.ArgumentParser:
     group.add_argument("--id-column", metavar="NAME", help="its id column (GalaxyID, id, dr7objid, objid, ...)")
     group.add_argument("--label-columns", type=names, metavar="A,B", help="its answer columns or patterns (all others)")
     group.add_argument("--id-map", metavar="TABLE", help="which image has which id in the table of labels")
-    group.add_argument("--id-map-columns", type=names, metavar="A,B", help="its columns: labels' ids, images' ids")
+    group.add_argument("--id-map-columns", type=names, metavar="FROM,TO", help="its columns: labels' ids, images' ids")
 
     group = parser.add_argument_group("output")
     for name, text in {

@@ -43,8 +43,8 @@ class Answers:
         """Note the classes of a block, or that there are none."""
         if column.ndim > 1 or column.dtype.kind not in "biufO":
             raise TableError(
-                f"{self._table.path}: column {self.name!r} holds {column.dtype} arrays, not a number or a class in "
-                f"each row; {_CHOOSE}"
+                f"{self._table.path}: column {self.name!r} holds {column.dtype.name} arrays, not a number or a class "
+                f"in each row; {_CHOOSE}"
             )
         texts = [text for text in column.tolist() if not is_missing(text)] if column.dtype.kind == "O" else []
         if self.is_class is None and (texts or column.dtype.kind != "O"):
@@ -82,8 +82,10 @@ class Answers:
     def _exact(self, values: np.ndarray, rows: np.ndarray) -> np.ndarray:
         numbers = values.astype(np.float64)
         wrong = np.isinf(numbers)
-        if values.dtype.kind in "iu":  # compared below what overflows when it goes back
-            wrong |= (numbers >= 2.0**63) | (numbers.astype(np.int64) != values)
+        if values.dtype.kind in "iu":
+            top = 2.0 ** (8 * values.dtype.itemsize - (values.dtype.kind == "i"))
+            fits = numbers < top  # what was rounded up to it cannot go back
+            wrong |= ~fits | (np.where(fits, numbers, 0).astype(values.dtype) != values)
         if wrong.any():
             at = int(np.argmax(wrong))
             why = "is infinite" if np.isinf(numbers[at]) else "has more digits than a float64 holds"

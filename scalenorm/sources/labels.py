@@ -318,7 +318,7 @@ def read_ids(path: str | os.PathLike[str]) -> list[str]:
             text = Path(path).read_text(encoding="utf-8-sig")
             lines = [line.strip() for line in text.splitlines()]
             first = next((line for line in lines if line), "")
-            if _usual_id_column([cell.strip('" ') for cell in re.split(r"[,;\t|]", first)]) is None:
+            if _usual_id_column([cell.strip('" ') for cell in re.split(r"[,;\t|]", first.lstrip("# "))]) is None:
                 return [line for line in lines if line and not line.startswith("#")]
     except UnicodeDecodeError:
         raise TableError(f"{path}: not a text in UTF-8; expected one id per line") from None

@@ -208,7 +208,7 @@ def _fits(path: Path) -> _Columns:
         if not tables:
             raise TableError(f"{path}: a FITS file without a table")
         data, columns = tables[0].data, tables[0].columns
-        nulls = {name: null for name, null in zip(columns.names, columns.null, strict=True) if null not in (None, "")}
+        nulls = {name: null for name, null in zip(columns.names, columns.nulls, strict=True) if null not in (None, "")}
 
     def column(name: str) -> Any:
         values = np.asarray(data[name])
@@ -252,7 +252,8 @@ def _by_pyarrow(path: Path, form: str) -> _Columns:
     def column(name: str) -> Any:
         chunked = found.column(name) if found is not None else module.read_table(path, columns=[name]).column(0)
         values = chunked.to_numpy()
-        if chunked.null_count and str(chunked.type).startswith(("int", "uint")):  # NumPy's are floats then
+        if chunked.null_count and str(chunked.type).startswith(("int", "uint", "dictionary")):
+            # NumPy has no missing integers, and those of categories are lost.
             return np.array(chunked.to_pylist(), object)
         return values
 

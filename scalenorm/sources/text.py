@@ -8,6 +8,7 @@ import csv
 import gzip
 import io
 import lzma
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ MOST_EXACT = 2.0**53
 BLOCK = 1_000
 
 _DELIMITERS = ",\t;|"
+_LONGEST = 1 << 22  # characters of a header
 _WIDEST = 10_000  # columns of a text file: more are something else
 _ZIP = b"PK\3\4"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -111,9 +113,9 @@ class TextTable:
     def __init__(self, path: Path, begin: bytes) -> None:
         self.path = path
         with self._opened() as file:
-            head = file.readline()
+            head = file.readline(_LONGEST)
             while head and not head.strip():
-                head = file.readline()
+                head = file.readline(_LONGEST)
             self.delimiter = _delimiter(path, head)
             names = [name.strip() for name in next(csv.reader([head], delimiter=self.delimiter), [])]
         if head.startswith("#"):  # as numpy.savetxt writes it
@@ -125,8 +127,6 @@ class TextTable:
             raise TableError(f"{path}: the file is empty; expected a header line")
         if any("\ud800" <= sign <= "\udfff" for sign in first):
             raise TableError(f"{path}: the names of its columns are not in UTF-8: save it as UTF-8")
-        if len(names) > _WIDEST:
-            raise TableError(f"{path}: {len(names)} columns; a table of labels has at most {_WIDEST}")
         self.names = tuple(names)
 
     @contextlib.contextmanager
@@ -174,7 +174,12 @@ def _rows(path: Path, reader: Any) -> Iterator[list[str]]:
 
 def _delimiter(path: Path, head: str) -> str:
     """Return what separates the columns of a header line."""
-    found = [sign for sign in _DELIMITERS if len(next(csv.reader([head], delimiter=sign), [])) > 1]
+    bare = re.sub(r'"[^"]*"', "", head)
+    found = [sign for sign in _DELIMITERS if sign in bare]
     if len(found) > 1:
         raise TableError(f"{path}: its columns may be separated by {found[0]!r} or {found[1]!r}: quote the names")
-    return found[0] if found else ","
+    if not found:
+        return ","
+    if (count := bare.count(found[0]) + 1) > _WIDEST:
+        raise TableError(f"{path}: {count} columns; a table of labels has at most {_WIDEST}")
+    return found[0]
