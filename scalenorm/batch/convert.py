@@ -17,7 +17,7 @@ from ..files.names import visible
 from ..files.output import check_output_path, resolve_output
 from ..files.reading import filesystem, is_url, remote_errors
 from ..sources.finding import find
-from ..sources.labels import IdMap, read_labels
+from ..sources.labels import FolderClasses, IdMap, LabelFile, read_labels
 from ..sources.listing import Root
 from ..sources.positions import UNITS, StampSide, find_stamps, read_positions
 from .engines import BACKENDS
@@ -41,6 +41,7 @@ def convert(
     label_columns: Sequence[str] | None = None,
     id_map: PathLike | None = None,
     id_map_columns: Sequence[str] | None = None,
+    class_from_folder: bool = False,
     list_file: PathLike | None = None,
     id_from: str = "stem",
     positions: PathLike | None = None,
@@ -96,6 +97,8 @@ def convert(
         A table that says which image has which id in `labels`.
     id_map_columns : (str, str), optional
         Its columns: the labels' ids, the images' ids.
+    class_from_folder : bool
+        Take the name of each image's folder as its label ``class``; ids are then paths. Excludes `labels`.
     list_file : path, optional
         A text or CSV file that lists further inputs.
     id_from : {"stem", "path"}
@@ -176,6 +179,10 @@ def convert(
     given = [os.fspath(name) for name in ([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)]
     list_path = None if list_file is None else os.fspath(list_file)
     try:
+        if class_from_folder:
+            if labels is not None or positions is not None:
+                raise ValueError(f"class_from_folder excludes {'positions' if labels is None else 'labels'}")
+            id_from = "path"
         stamps = _stamp_settings(positions, stamp, stamp_from, side_from, side_unit, all_objects)
         recipe = Recipe.checked(views, size, id_from, all_objects, options, stamps)
         _check_choices(part, overwrite, append, retry_failed, jobs, backend, scheduler, part_size)
@@ -189,7 +196,7 @@ def convert(
             raise ValueError("keep_parts needs a local output: a URL gets one whole file")
     except ValueError as error:
         raise OptionError(str(error)) from None
-    label_file = None
+    label_file: LabelFile | FolderClasses | None = FolderClasses(all_objects) if class_from_folder else None
     if labels is not None:
         ids = None if id_map is None else IdMap.read(id_map, id_map_columns or ())
         label_file = read_labels(labels, id_column=id_column, columns=label_columns, id_map=ids)

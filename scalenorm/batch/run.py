@@ -28,7 +28,7 @@ from ..files.errors import BatchError, CacheError, Interrupted, PartError
 from ..files.names import printable
 from ..files.output import explain_write_error, lock_output
 from ..files.writing import TEMPORARY
-from ..sources.labels import Joined, LabelFile
+from ..sources.labels import FolderClasses, Joined, LabelFile
 from ..sources.listing import Sources
 from ..sources.reader import Reader
 from .engines import choose, is_configured, run
@@ -53,7 +53,7 @@ class Run:
     source: str
     inputs: list[str]
     output: Path
-    labels: LabelFile | None
+    labels: LabelFile | FolderClasses | None
     part: tuple[int, int] | None
     overwrite: bool
     append: bool

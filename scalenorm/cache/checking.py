@@ -6,12 +6,14 @@ import contextlib
 import functools
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..files.errors import CacheError
 from ..files.names import visible
 from . import format as fmt
 
@@ -242,7 +244,18 @@ def _labels(file: h5py.File, count: int) -> tuple[tuple[str, ...], dict[str, tup
     if not isinstance(classes, dict) or not set(classes) <= set(names):
         raise ValueError("the attribute classes of its labels does not name classes of labels")
     known = {name: tuple(_text_list(found, f"classes of the label {name}")) for name, found in classes.items()}
+    for name, found in known.items():
+        if len(set(found)) < len(found):
+            raise ValueError(f"the classes of the label {name} are not different: {', '.join(found[:9])}")
     return tuple(names), known, str(plain(labels.attrs.get("sha256", "")))
+
+
+def check_codes(path: Path, labels: np.ndarray, names: Sequence[str], classes: Mapping[str, Sequence[str]]) -> None:
+    """Raise `CacheError` where labels that are classes are no numbers of these."""
+    for name, found in classes.items():
+        codes = labels[:, names.index(name)]
+        if not (np.isnan(codes) | np.isin(codes, np.arange(len(found)))).all():
+            raise CacheError(f"{path}: the labels {name!r} hold other numbers than those of its {len(found)} classes")
 
 
 def _has_inputs(file: h5py.File, count: int) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..files.errors import CacheError, naming
 from ..files.writing import new_file
-from ..sources.labels import LabelFile, Labels
+from ..sources.labels import FolderClasses, LabelFile, Labels
 from . import format as fmt
 from .part import Head, LabelHead, compressed, create, write_at, write_chunks
 from .reader import CATALOG_ROWS, Cache
@@ -78,7 +78,7 @@ def find_ids(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 def write_merged(
     path: Path, folder: Path, head: Head, selection: Selection, *,
-    label_file: LabelFile | None = None, labelled: Sequence[Cache] = (), virtual: bool = False,
+    label_file: LabelFile | FolderClasses | None = None, labelled: Sequence[Cache] = (), virtual: bool = False,
 ) -> None:  # fmt: skip
     """Write the selected rows as one new cache, made in `folder` on the same file system and then renamed to `path`.
 
@@ -132,23 +132,29 @@ def _old_labels(selection: Selection, labelled: Sequence[Cache]) -> Selection:
     return Selection(labelled, np.where(at < 0, -1, known.cache_of[at]), known.row_of[at], selection.ids)
 
 
-def _label_head(label_file: LabelFile | None, found: Labels | None, old: Selection) -> LabelHead | None:
+def _label_head(label_file: LabelFile | FolderClasses | None, found: Labels | None, old: Selection) -> LabelHead | None:
     """Return names, classes and hash; the hash is empty unless all rows were looked up in the same file."""
     caches = list(old.caches)
     if label_file is None and not caches:
         return None
     names = caches[0].label_names if label_file is None else label_file.names
-    known = [*(cache.classes for cache in caches), *([] if found is None else [found.classes])]
+    known: list[Cache | Labels] = [*caches, *([] if found is None else [found])]
     classes = {}
-    for name in names:
-        if of_class := [classes_of[name] for classes_of in known if name in classes_of]:
-            if len(of_class) < len(known):
+    for number, name in enumerate(names):
+        of_class = [labels for labels in known if name in labels.classes]
+        others = [labels for labels in known if name not in labels.classes]
+        if of_class:
+            if any(not np.isnan(_values(labels)[:, number]).all() for labels in others):
                 raise CacheError(f"the labels {name!r} are names of classes in one place and numbers in another")
-            classes[name] = sorted(set().union(*of_class))
+            classes[name] = sorted(set().union(*(labels.classes[name] for labels in of_class)))
     if label_file is not None:
         return LabelHead(names, label_file.sha256, classes)
     hashes = {cache.labels_sha256 for cache in caches}
     return LabelHead(names, hashes.pop() if len(hashes) == 1 and (old.cache_of >= 0).all() else "", classes)
+
+
+def _values(labels: Cache | Labels) -> np.ndarray:
+    return labels.values if isinstance(labels, Labels) else labels.read("labels")
 
 
 def _write_labels(file: Any, place: int, head: LabelHead, found: Labels | None, old: Selection) -> None:

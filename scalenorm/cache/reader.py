@@ -16,7 +16,7 @@ import numpy as np
 from ..files.errors import CacheError, PartError, naming, one_line
 from ..files.names import printable
 from . import format as fmt
-from .checking import Stored, as_column, as_ours, attributes_of, check_file, dataset, plain
+from .checking import Stored, as_column, as_ours, attributes_of, check_codes, check_file, dataset, plain
 from .format import Layout
 from .hdf5 import open_hdf5, reading
 
@@ -291,7 +291,9 @@ class Cache:
         with _opened(self.path) as file:
             rows = file[name][start:stop]
         if name == "labels":
-            return rows.astype(np.float64, copy=False)
+            labels = rows.astype(np.float64, copy=False)
+            check_codes(self.path, labels, self.label_names, self.classes)
+            return labels
         kinds = {column: fmt.INPUTS_DTYPE[column] for column in fmt.INPUTS_DTYPE.names or ()}
         return as_ours(rows, kinds if name == "inputs" else self._columns)
 

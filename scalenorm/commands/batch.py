@@ -192,6 +192,9 @@ def make_parser() -> argparse.ArgumentParser:
     group.add_argument("--label-columns", type=names, metavar="A,B", help="its answer columns or patterns (all others)")
     group.add_argument("--id-map", metavar="TABLE", help="which image has which id in the table of labels")
     group.add_argument("--id-map-columns", type=names, metavar="FROM,TO", help="its columns: labels' ids, images' ids")
+    group.add_argument(
+        "--class-from-folder", action="store_true", help="take the name of each image's folder as its class; --id path"
+    )
 
     group = parser.add_argument_group("output")
     for name, text in {

@@ -17,6 +17,7 @@ import numpy as np
 from ..files.errors import TableError
 from ..images.options import image_suffix
 from .answers import Answers
+from .listing import image_id
 from .tables import Table, is_certainly_table, open_table
 from .text import MOST_EXACT, Block
 
@@ -143,9 +144,40 @@ class LabelFile:
         matched = np.flatnonzero(seen)
         if self.id_map is not None or len(matched) < len(ids):
             values = values[key_of[matched]]
-        missing_ids = [name.decode() for name in ids[~seen][:_SHOWN].tolist()]
+        missing_ids = _texts(ids[~seen][:_SHOWN])
         joined = Joined(len(matched), len(ids) - len(matched), surplus, missing_ids, surplus_ids)
         return Labels(matched, values, {answer.name: answer.classes for answer in answers if answer.is_class}, joined)
+
+
+@dataclass(frozen=True)
+class FolderClasses:
+    """Labels that are the names of the images' folders, which their ids have: paths inside the folder given."""
+
+    all_objects: bool = False  # ids are those of objects, ``<id of the image>/000000``
+    names: tuple[str, ...] = ("class",)
+    path: str = "the images' folders"  # where labels come from, for messages
+    sha256: str = hashlib.sha256(b"class from folder").hexdigest()
+
+    def join(self, ids: np.ndarray, *, required: bool = True) -> Labels:
+        """Find the classes of images, whose `ids` are UTF-8; if `required`, some must have one."""
+        folders = [os.path.dirname(image_id(name) or name if self.all_objects else name) for name in _texts(ids)]
+        found = [os.path.basename(folder) for folder in folders]
+        classes = tuple(sorted(set(found) - {""}))
+        if required and not classes:
+            raise TableError(
+                "no image lies in a folder inside those given, so there are no classes: give the folder that holds the "
+                "folders of the classes"
+            )
+        rows = np.flatnonzero([bool(name) for name in found])
+        code = {name: number for number, name in enumerate(classes)}
+        values = np.array([[code[found[row]]] for row in rows.tolist()], float).reshape(-1, 1)
+        missing_ids = [name for name, of_class in zip(_texts(ids), found, strict=True) if not of_class]
+        joined = Joined(len(rows), len(missing_ids), 0, missing_ids[:_SHOWN], [])
+        return Labels(rows, values, {"class": classes}, joined)
+
+
+def _texts(ids: np.ndarray) -> list[str]:
+    return [name.decode() for name in ids.tolist()]
 
 
 def _without_zeros(ids: np.ndarray) -> dict[str, str]:

@@ -11,6 +11,7 @@ PAGE = (ROOT / "docs" / "robustness.rst").read_text()
 #: Sections of the page, and where their tests are unless a row says otherwise.
 FOLDERS = {
     "Caches that other programs wrote": "tests/cache/test_foreign.py",
+    "Tables": "tests/sources/test_tables.py",
     "Machines": "",
     "The trainer": "tests/trainer",
 }
