@@ -142,6 +142,18 @@ def memory_growth(result: Result) -> list[str]:
     return [*ratios(result), *table(header, rows)]
 
 
+def positions(result: Result) -> list[str]:
+    """Stamps at positions, and how they grow with the number of tiles."""
+    few_and_all = {name.removeprefix("all "): found for name, found in result["times"].items() if name[:4] == "all "}
+    header = ("tiles", "rows", "rows a second", "peak memory, main process")
+    rows = [
+        (name, f"{found['rows']:,}", number(found["rows per second"]),
+         f"{found['peak memory of the main process'] / 1e6:,.0f} MB")
+        for name, found in result["growth"].items()
+    ]  # fmt: skip
+    return [*times("whole runs", few_and_all), *ratios(result), *(table(header, rows) if rows else [])]
+
+
 def training(result: Result) -> list[str]:
     """Input, augmentation and training step."""
     what = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in result["settings"].items())
@@ -189,6 +201,7 @@ WRITERS: dict[str, Callable[[Result], list[str]]] = {
     "loading": loading,
     "growth": growth,
     "memory_growth": memory_growth,
+    "positions": positions,
     "training": training,
     "gpu": gpu,
 }
