@@ -1,10 +1,10 @@
 """Stamps at the positions of a catalogue: scalenorm-batch, crop_at, a loop by hand, and ESA's Cutana.
 
 One simulated FITS tile in one band, stamps of 128 pixels to 64. By hand: slices of the mapped tile, cropped one by one,
-without and with a measurement; nothing is written. Cutana (``pip install cutana`` in an environment of its own, named with ``--cutana``) cuts and
-resizes, it does not measure. Each contender runs in a process of its own, round after round; what starting it costs is
-taken from a run over few positions and subtracted. With ``--growth`` also: 100,000 positions over 25 tiles, rows per
-second and peak memory of the first and of all tiles.
+without and with a measurement; nothing is written. Cutana (``pip install cutana`` in an environment of its own, named
+with ``--cutana``) cuts and resizes, it does not measure. Each contender runs in a process of its own, round after
+round; what starting it costs is taken from a run over few positions and subtracted. With ``--growth`` also: 100,000
+positions over 25 tiles, rows per second and peak memory of one and of all tiles.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From the bytes of a file to an array: JPEG, PNG, TIFF, BMP, FITS and .npy.
+"""From the bytes of a file to an array: pictures, FITS and .npy.
 
 Neighbours call `decode` and `decode_masked` with `DecodeOptions`; what cannot be decoded is an `ImageError`.
 """

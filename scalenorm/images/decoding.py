@@ -9,18 +9,18 @@ from __future__ import annotations
 import numpy as np
 
 from ..files.errors import ImageError
-from .fits import decode_fits
+from .fits import COMPRESSED, decode_fits
 from .npy import decode_npy
 from .options import DecodeOptions
-from .pictures import decode_bmp, decode_jpeg, decode_png, decode_tiff
+from .pictures import OTHERS, decode_jpeg, decode_other, decode_png, decode_tiff
 
 #: Decoders by what their files begin with; FITS files have masks too.
 _DECODERS = {
     b"\xff\xd8": decode_jpeg,
     b"\x89PNG\r\n\x1a\n": decode_png,
     **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), decode_tiff),
-    b"BM": decode_bmp,
     b"\x93NUMPY": decode_npy,
+    **dict.fromkeys(OTHERS, decode_other),
 }
 
 
@@ -72,8 +72,10 @@ def decode_masked(data: bytes | np.ndarray, name: str, options: DecodeOptions) -
     for start, decoder in _DECODERS.items():
         if data.startswith(start):
             return decoder(data, options), None
-    if data.startswith((b"SIMPLE", b"\x1f\x8b")):
+    if data.startswith((b"SIMPLE", *COMPRESSED)):
         return decode_fits(data, options)
     if not data:
         raise ImageError("the file is empty")
-    raise ImageError(f"not a JPEG, PNG, TIFF, BMP, FITS or .npy file (it begins with {bytes(data[:8])!r})")
+    raise ImageError(
+        f"not a JPEG, PNG, TIFF, FITS or .npy file, nor another image that is read (it begins with {bytes(data[:8])!r})"
+    )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
 import gzip
 import io
+import lzma
 import math
 import threading
 import zlib
@@ -19,6 +21,13 @@ from ..files.errors import ImageError, reason
 from .decoder_warnings import data_warnings_raise
 from .options import DecodeOptions, blank_to_nan, check_size
 
+#: How files begin that are compressed as a whole.
+COMPRESSED: dict[bytes, tuple[str, Any]] = {
+    b"\x1f\x8b": ("gzip", gzip.open),
+    b"BZh": ("bzip2", bz2.open),
+    b"\xfd7zXZ": ("xz", lzma.open),
+}
+
 # What astropy says about lost or changed data; its many remarks on header style are no failure.
 _DAMAGE = "truncated|verification failed|[Ee]rror|corrupt|not enough|missing"
 
@@ -27,7 +36,7 @@ _lock = threading.Lock()
 
 
 def decode_fits(data: bytes, options: DecodeOptions) -> tuple[np.ndarray, np.ndarray | None]:
-    """Decode the image and the mask that `options` name, of a file that may be gzipped.
+    """Decode the image and the mask that `options` name, of a file that may be compressed as a whole.
 
     The image has the type of the file (after BSCALE and BZERO). Three axes are taken as bands first, the custom of
     FITS, unless the last has at most 4 and no more than the first. Leading axes of length 1 are dropped. The mask,
@@ -44,7 +53,7 @@ class FitsImage:
     Parameters
     ----------
     file : str or bytes
-        A path on this machine, of a file that is not compressed as a whole; or the bytes of one that may be gzipped.
+        A path on this machine, of a file that is not compressed as a whole; or the bytes of any.
         Of a path check sums are not verified.
     options : DecodeOptions
 
@@ -142,8 +151,8 @@ def _opened(data: bytes | str, options: DecodeOptions) -> Iterator[Any]:
     except ImportError:
         raise ImageError("reading FITS needs astropy: pip install 'scalenorm[fits]'") from None
     mapped = isinstance(data, str)
-    if isinstance(data, bytes) and data[:2] == b"\x1f\x8b":
-        data = _gunzip(data, options)
+    if isinstance(data, bytes) and data.startswith(tuple(COMPRESSED)):
+        data = _decompressed(data, options)
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(open(data, "rb") if isinstance(data, str) else io.BytesIO(data))  # noqa: SIM115
         with _errors():
@@ -163,17 +172,19 @@ def _errors() -> Iterator[None]:
         raise ImageError(f"damaged or unsupported FITS: {reason(error)}") from error
 
 
-def _gunzip(data: bytes, options: DecodeOptions) -> bytes:
+def _decompressed(data: bytes, options: DecodeOptions) -> bytes:
+    """Return the FITS file in a file that is compressed as a whole."""
+    name, opener = next(found for start, found in COMPRESSED.items() if data.startswith(start))
     limit = 4 * options.max_pixels + (1 << 24)
     try:
-        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-            plain = file.read(limit + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise ImageError(f"damaged gzip file: {reason(error)}") from error
+        with opener(io.BytesIO(data)) as file:
+            plain: bytes = file.read(limit + 1)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise ImageError(f"damaged {name} file: {reason(error)}") from error
     if len(plain) > limit:
-        raise ImageError(f"a gzip file of more than {limit} bytes (raise max_pixels)")
+        raise ImageError(f"a {name} file of more than {limit} bytes (raise max_pixels)")
     if plain[:6] != b"SIMPLE":
-        raise ImageError("a gzip file that holds no FITS file")
+        raise ImageError(f"a {name} file that holds no FITS file")
     return plain
 
 

@@ -10,8 +10,12 @@ import numpy as np
 
 from ..files.errors import ImageError
 
-_FITS_SUFFIXES = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz", ".fits.fz")
-IMAGE_SUFFIXES = frozenset([".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".npy", *_FITS_SUFFIXES])
+_PICTURES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".jp2", ".j2k", ".ppm", ".pgm",
+    ".qoi",
+)  # fmt: skip
+_FITS = [name + ending for name in (".fits", ".fit", ".fts") for ending in ("", ".gz", ".bz2", ".xz")]
+IMAGE_SUFFIXES = frozenset([*_PICTURES, ".npy", *_FITS, ".fits.fz"])
 """Endings (lower case) that folders and archives contribute."""
 
 

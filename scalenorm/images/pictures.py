@@ -1,4 +1,4 @@
-"""Pictures: JPEG through simplejpeg; PNG, TIFF and BMP through Pillow."""
+"""Pictures: JPEG through simplejpeg; all others through Pillow."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import io
 import re
 import struct
 import zlib
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..files.errors import ImageError, reason
 from .decoder_warnings import data_warnings_raise, tiff_errors_raise
-from .options import DecodeOptions, check_size
+from .options import DecodeOptions, blank_to_nan, check_size
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFile
@@ -107,14 +108,37 @@ def decode_tiff(data: bytes, options: DecodeOptions) -> np.ndarray:
     from PIL.TiffImagePlugin import TiffImageFile
 
     # Pillow turns TIFFs itself.
-    return _finish(_decode_pillow(TiffImageFile, "TIFF", data, options), 1, options)
+    image = _decode_pillow(TiffImageFile, "TIFF", data, options)
+    if image.dtype.kind == "f":  # no picture, but fluxes
+        return blank_to_nan(np.require(image, requirements=("C", "W")), options)
+    return _finish(image, 1, options)
 
 
-def decode_bmp(data: bytes, options: DecodeOptions) -> np.ndarray:
-    """Decode a BMP file."""
-    from PIL.BmpImagePlugin import BmpImageFile
+#: What other formats begin with, and Pillow's plugins for them.
+OTHERS = {
+    b"BM": "Bmp",
+    b"GIF87a": "Gif",
+    b"GIF89a": "Gif",
+    b"RIFF": "WebP",
+    b"\0\0\0\x0cjP  \r\n\x87\n": "Jpeg2K",
+    b"\xff\x4f\xff\x51": "Jpeg2K",
+    **dict.fromkeys((b"P1", b"P2", b"P3", b"P4", b"P5", b"P6"), "Ppm"),
+    b"qoif": "Qoi",
+    b"\x01\xda": "Sgi",
+}
 
-    return _finish(_decode_pillow(BmpImageFile, "BMP", data, options), 1, options)
+
+def decode_other(data: bytes, options: DecodeOptions) -> np.ndarray:
+    """Decode the first frame of a picture in one of the formats of `OTHERS`."""
+    name = next(name for start, name in OTHERS.items() if data.startswith(start))
+    module = import_module(f"PIL.{name}ImagePlugin")
+    plugin = getattr(module, {"Jpeg2K": "Jpeg2KImageFile"}.get(name, f"{name}ImageFile"))
+    kind = _KINDS.get(name, name.upper())
+    image = _decode_pillow(plugin, kind, data, options)
+    return _finish(image, 1, options)
+
+
+_KINDS = {"Jpeg2K": "JPEG 2000", "WebP": "WebP", "Ppm": "PNM"}
 
 
 def _check_png(data: bytes) -> bytes:
@@ -148,8 +172,12 @@ def _decode_pillow(plugin: type[ImageFile.ImageFile], kind: str, data: bytes, op
             if kind == "TIFF" and image.tag_v2.get(284) == 2 and max(image.tag_v2.get(258, (1,))) > 8:
                 # Pillow takes their bytes for 8-bit samples.
                 raise ImageError("16-bit samples in separate planes are not supported; convert it to FITS or .npy")
-            if kind != "BMP" and any(";16" in raw for raw in _raw_modes(image)):
+            if kind in ("PNG", "TIFF") and any(";16" in raw for raw in _raw_modes(image)):
                 return _wide_pixels(plugin, image, data)
+            if kind == "TIFF" and image.mode == "F":
+                return np.asarray(image)
+            if image.mode.startswith("I") and kind in ("JPEG 2000", "PNM"):
+                return np.asarray(image).astype(np.uint16)
             return _narrow_pixels(image, kind)
     except ImageError:
         raise

@@ -11,7 +11,7 @@ import numpy as np
 from ..files.errors import ImageError, reason
 from ..files.reading import is_url, open_file, read_file
 from ..images.decoding import decode_masked
-from ..images.fits import FitsImage
+from ..images.fits import COMPRESSED, FitsImage
 from ..images.options import DecodeOptions, blank_to_nan
 
 
@@ -37,7 +37,7 @@ class Tile:
             self._plain = _mapped(path), None
         else:
             data = read_file(path, options.max_bytes)
-            if data.startswith((b"SIMPLE", b"\x1f\x8b")):
+            if data.startswith((b"SIMPLE", *COMPRESSED)):
                 self._fits = FitsImage(data, options)
             else:
                 self._plain = decode_masked(data, path, options)

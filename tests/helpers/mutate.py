@@ -104,6 +104,12 @@ def _pictures():
     yield "bilevel.tif", saved(rgb.convert("1"), "TIFF", compression="group4")
     yield "rgb.bmp", saved(rgb, "BMP")
     yield "palette.bmp", saved(rgb.convert("P"), "BMP")
+    yield "palette.gif", saved(rgb.convert("P"), "GIF")
+    yield "lossless.webp", saved(rgb, "WEBP", lossless=True)
+    yield "lossy.webp", saved(rgb, "WEBP")
+    yield "colour.jp2", saved(rgb, "JPEG2000")
+    yield "colour.ppm", saved(rgb, "PPM")
+    yield "colour.qoi", saved(rgb, "QOI")
 
 
 def _fits():

@@ -336,9 +336,8 @@ def test_jpeg_markers():
         decode(data[:at] + data[data.index(b"\xff\xda") :], "a", RGB)
 
 
-@pytest.mark.parametrize("dtype", ["i4", "f4"])
-def test_samples_that_are_no_picture(dtype):
-    data = saved(Image.fromarray(np.zeros((4, 5), dtype)), "TIFF")
+def test_samples_that_are_no_picture():
+    data = saved(Image.fromarray(np.zeros((4, 5), "i4")), "TIFF")
     with pytest.raises(ImageError, match=r"convert it to FITS or \.npy"):
         decode(data, "a", RGB)
 
