@@ -87,7 +87,7 @@ def convert(
         A row for each object of an image, as `scalenorm.crop_all` gives them, with the ids ``<id>/000000``, ...;
         an image without any is a failed row. Excludes ``center``; give ``min_area``, or noise counts as objects.
     labels : path, optional
-        A table of answers: CSV, FITS, Parquet, ..., see :doc:`tables`. Columns of text are classes.
+        A table of answers: CSV, FITS, Parquet, ..., see :doc:`/tables`. Columns of text are classes.
     id_column : str, optional
         The column of ids in it, or in `positions`; without it the first of GalaxyID, id, dr7objid, objid, ... that
         there is.
@@ -191,7 +191,7 @@ def convert(
         if labels is None and positions is None and id_column is not None:
             raise ValueError("id_column needs labels")
         if (id_map is None) != (id_map_columns is None) or (id_map is not None and labels is None):
-            raise ValueError("id_map needs labels and id_map_columns, the labels' ids first")
+            raise ValueError("id_map needs labels, and the names of its two columns, the labels' ids first")
         if is_url(os.fspath(output)) and keep_parts:
             raise ValueError("keep_parts needs a local output: a URL gets one whole file")
     except ValueError as error:
