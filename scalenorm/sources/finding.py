@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import dataclasses
 import glob
@@ -14,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files.errors import ArchiveError, InputError, reason
+from ..files.errors import ArchiveError, ImageError, InputError, reason
 from ..files.names import visible
 from ..files.reading import filesystem, is_url, join, open_file
 from ..images.options import IMAGE_SUFFIXES
 from .archives import ARCHIVE_SUFFIXES, open_archive
 from .listing import Root, Source, Sources, SourcesBuilder
-from .stacks import stack_length
+from .stacks import STACK_SUFFIXES, stack_length
 
 # In a compressed tar every step back in the file means decompressing from its start again.
 _MAX_STEPS_BACK = 8
@@ -32,8 +31,8 @@ def find(inputs: Sequence[str | Path], *, list_file: str | Path | None = None, i
     Parameters
     ----------
     inputs : sequence of path-like or str
-        Folders (searched recursively), files, .zip and .tar archives (read in place), .npy stacks, glob patterns
-        and fsspec URLs. Folders and archives contribute files with a known ending that are not hidden; a file
+        Folders (searched recursively), files, .zip and .tar archives (read in place), stacks (.npy, HDF5), glob
+        patterns and fsspec URLs. Folders and archives contribute files with a known ending that are not hidden; a file
         named here is always tried.
     list_file : path-like, optional
         A text file with one path a line, or a .csv file with the paths in the column ``path``, else in the
@@ -120,13 +119,16 @@ class _Finder:
         return False
 
     def add_file(self, folder: str, name: str, source_id: str = "") -> None:
-        """Add the file `name` in `folder`; a .npy stack adds all its images."""
+        """Add the file `name` in `folder`; a stack adds all its images."""
         source_id = source_id or self.id_of(name)
         path, count = join(folder, name), None
-        if name[-4:].lower() == ".npy" and (is_url(path) or os.path.isfile(path)):
-            # A file that cannot be read is tried later, fails and is recorded like any other.
-            with contextlib.suppress(OSError):
+        if name.lower().endswith(STACK_SUFFIXES) and (is_url(path) or os.path.isfile(path)):
+            try:
                 count = stack_length(path)
+            except ImageError as error:
+                raise InputError(f"{visible(path)}: {error}") from error
+            except OSError:  # it is tried later, fails and is recorded like any other
+                pass
         if count is None:
             self.found.append(Root("folder", folder), name, source_id)
             return

@@ -16,7 +16,7 @@ from ..images.npy import npy_header
 from ..images.options import MAX_BYTES, DecodeOptions
 from .archives import open_archive
 from .listing import Source
-from .stacks import Stack, is_stack
+from .stacks import Hdf5Stack, Stack, is_stack, open_stack
 from .tiles import Tile
 
 _MAX_HANDLES = 8
@@ -57,7 +57,7 @@ class Reader:
                 raise ImageError("a .npy stack inside an archive; unpack it")
             return data
         if source.index is not None:
-            stack: Stack = self._handle(source.container, Stack)
+            stack: Stack | Hdf5Stack = self._handle(source.container, open_stack)
             return stack.read(source.index, self.max_bytes)
         return read_file(source.container, self.max_bytes)
 
@@ -86,7 +86,7 @@ class Reader:
         """Close all open files."""
         self._close_tile()
         while self._handles:
-            self._handles.popitem()[1][0].close()
+            _close(*self._handles.popitem()[1])
 
     def __enter__(self) -> Reader:
         return self
@@ -99,7 +99,7 @@ class Reader:
             self._handles.move_to_end(container)
             return self._handles[container][1]
         while len(self._handles) >= _MAX_HANDLES:
-            self._handles.popitem(last=False)[1][0].close()
+            _close(*self._handles.popitem(last=False)[1])
         file = open_file(container)
         try:
             opened = opener(file)
@@ -111,3 +111,9 @@ class Reader:
             raise
         self._handles[container] = (file, opened)
         return opened
+
+
+def _close(file: IO[bytes], opened: Any) -> None:
+    if isinstance(opened, Hdf5Stack):
+        opened.close()
+    file.close()

@@ -1,15 +1,23 @@
-"""Stacks of images in one .npy file."""
+"""Stacks of images in one file: .npy, or HDF5 with one dataset of images, such as Galaxy10."""
 
 from __future__ import annotations
 
 import io
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
-from ..files.errors import ImageError
+from ..files.errors import ImageError, reason
 from ..files.reading import check_bytes, open_file
 from ..images.npy import npy_header
+
+FORMAT = "scalenorm-cache"  # as `cache.format.FORMAT`, which lies above
+
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
+#: Endings of files that may be stacks.
+STACK_SUFFIXES = (".npy", ".h5", ".hdf5")
 
 
 class Stack:
@@ -38,14 +46,81 @@ class Stack:
         return self.header + data
 
 
+class Hdf5Stack:
+    """An open HDF5 file whose images are the rows of one dataset, of any name."""
+
+    def __init__(self, file: IO[bytes]):
+        import h5py
+
+        self.file = h5py.File(file, "r")
+        self.images = image_dataset(self.file)
+        self.shape = self.images.shape
+
+    def read(self, index: int, limit: int) -> bytes:
+        """Give image `index` as a .npy file of its own, of at most `limit` bytes."""
+        check_bytes(int(np.prod(self.shape[1:], dtype=object)) * self.images.dtype.itemsize, limit)
+        if index >= self.shape[0]:
+            raise ImageError("the HDF5 file has changed since it was listed")
+        data = io.BytesIO()
+        np.save(data, self.images[index], allow_pickle=False)
+        return data.getvalue()
+
+    def close(self) -> None:
+        """Close the HDF5 file."""
+        self.file.close()
+
+
+def image_dataset(file: Any) -> Any:
+    """Return the one dataset of an open HDF5 file that is a stack of images; `ImageError` says why there is none."""
+    import h5py
+
+    if file.attrs.get("format") == FORMAT:
+        raise ImageError("it is a scalenorm cache, not images: give the images it was made from, or scalenorm-merge it")
+    found = [item for item in file.values() if isinstance(item, h5py.Dataset) and item.dtype.kind in "uif"]
+    stacks = [item for item in found if is_stack(item.shape) and len(item)]
+    if len(stacks) != 1:
+        names = ", ".join(item.name.lstrip("/") for item in stacks)
+        raise ImageError(
+            f"an HDF5 file with several stacks of images ({names}): write the one that is meant to a file of its own"
+            if stacks
+            else "an HDF5 file without a dataset of images (N, H, W) or (N, H, W, C)"
+        )
+    return stacks[0]
+
+
+def open_stack(file: IO[bytes]) -> Stack | Hdf5Stack:
+    """Open a file of several images; `ImageError` if it is none."""
+    begin = file.read(len(_HDF5))
+    file.seek(0)
+    try:
+        return Hdf5Stack(file) if begin == _HDF5 else Stack(file)
+    except OSError as error:  # h5py has no other words for damage
+        if error.errno is not None:
+            raise
+        raise ImageError(f"damaged HDF5 file: {reason(error)}") from error
+
+
 def is_stack(shape: tuple[int, ...]) -> bool:
     """Whether an array is (N, H, W, C), or (N, H, W): of three axes with a last one of at most 4 it is an image."""
     return len(shape) == 4 or (len(shape) == 3 and shape[2] > 4)
 
 
 def stack_length(path: str) -> int | None:
-    """Give the number of images in a .npy stack; None where the file is no stack."""
+    """Give the number of images in a stack; None for a .npy file that is none, or is damaged.
+
+    Raises
+    ------
+    ImageError
+        An HDF5 file that is no stack of images.
+    """
     with open_file(path) as file:
+        if file.read(len(_HDF5)) == _HDF5:
+            file.seek(0)
+            stack = open_stack(file)
+            if isinstance(stack, Hdf5Stack):
+                stack.close()
+            return int(stack.shape[0])
+        file.seek(0)
         try:
             shape = npy_header(file.read(1 << 16))[0]
         except ImageError:

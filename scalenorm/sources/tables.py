@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from ..files.errors import TableError, reason
+from .stacks import image_dataset
 from .text import BLOCK, Block, TextTable, decompressed, is_compressed, is_utf16
 
 #: What stands for a missing value in text, as pandas and astropy write and read it. ``none`` may be a class.
@@ -260,6 +261,17 @@ def _by_pyarrow(path: Path, form: str) -> _Columns:
     return _Columns(names, count, column)
 
 
+def _hdf5(path: Path) -> _Columns:
+    """The columns of a stack of images: the datasets of one value an image; ids are those of the images."""
+    import h5py
+
+    with _reader_errors(path, "HDF5"), h5py.File(path, "r") as file:
+        count = len(image_dataset(file))
+        columns = {name: item[:] for name, item in file.items() if getattr(item, "shape", None) == (count,)}
+    columns.setdefault("id", np.array([f"{path.stem}/{number:06d}" for number in range(count)]))
+    return _Columns(list(columns), count, columns.__getitem__)
+
+
 def _package(module: str, path: Path, form: str, extra: str) -> Any:
     from importlib import import_module
 
@@ -275,6 +287,7 @@ _READERS: dict[bytes, Callable[[Path], _Columns]] = {
     b"# %ECSV": functools.partial(_by_astropy, form="ascii.ecsv"),
     b"<?xml": functools.partial(_by_astropy, form="votable"),
     b"<VOTABLE": functools.partial(_by_astropy, form="votable"),
+    b"\x89HDF": _hdf5,
     b"PAR1": functools.partial(_by_pyarrow, form="parquet"),
     b"ARROW1": functools.partial(_by_pyarrow, form="feather"),
 }
