@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from galaxy_trainer.networks import paper_network
     from galaxy_trainer.recipes import RECIPES, Recipe, recipe_of
     from galaxy_trainer.runs import Run, load_run
+    from galaxy_trainer.targets import Choice
     from galaxy_trainer.training import resume, train
 
 _HOMES = {
     "Augmentation": "augmentation",
+    "Choice": "targets",
     "Predictions": "evaluation",
     "RECIPES": "recipes",
     "Recipe": "recipes",
@@ -34,6 +36,7 @@ _HOMES = {
 __all__ = [
     "RECIPES",
     "Augmentation",
+    "Choice",
     "Predictions",
     "Recipe",
     "Run",

@@ -10,6 +10,7 @@ import scalenorm
 from galaxy_trainer.augmentation import NO_AUGMENTATION, Augmentation
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.recipes import Recipe, recipe_of
+from galaxy_trainer.targets import Choice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,8 @@ class Settings:
         As in `galaxy_trainer.train`.
     passes : int
         Passes of the non-deterministic score.
+    target : Choice or None
+        What is answered. Default: the decision tree of Galaxy Zoo 2.
     """
 
     test_candidates: str | None = None
@@ -61,6 +64,7 @@ class Settings:
     labels: str | None = None
     precision: str = "float32"
     passes: int = 10
+    target: Choice | None = None
 
 
 def arms_of(path: str | Path, *, views: Sequence[str] | None, recipe: Recipe) -> list[Arm]:

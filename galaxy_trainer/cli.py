@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from galaxy_trainer.errors import TrainerError, TrainerWarning
 from galaxy_trainer.files import check_new
+from galaxy_trainer.questions import SHIPPED
 from galaxy_trainer.start import silent_start
 from scalenorm.commands.common import DONE, DONE_WITH_FAILED, Parser, add_common, run_guarded, say
 
 if TYPE_CHECKING:
     from galaxy_trainer.recipes import Recipe
+    from galaxy_trainer.targets import Choice
 
 #: Lines about progress; it is picklable.
 _tell = functools.partial(say, error=True)
@@ -54,6 +56,10 @@ def train(argv: Sequence[str] | None = None) -> int:
     data.add_argument("--split-seed", type=int, default=0, metavar="N", help="another one, another test set (0)")
     data.add_argument("--in-memory", action=argparse.BooleanOptionalAction, default=None,
                       help="read the view into memory first (default: if it takes less than 1 GiB)")  # fmt: skip
+    _add_target(parser)
+    data.add_argument("--group", metavar="COLUMN",
+                      help="galaxies with the same value here are never on both sides of the split")  # fmt: skip
+    data.add_argument("--split-column", metavar="COLUMN", help="column that says train or test")
     _add_recipe(parser)
     computing = parser.add_argument_group("computing")
     computing.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="of weights, order and draws (0)")
@@ -81,7 +87,8 @@ def train(argv: Sequence[str] | None = None) -> int:
         else:
             chosen = _recipe(parser, args)
             run = galaxy_trainer.train(
-                args.cache, args.output, view=args.view, recipe=chosen, labels=args.labels, test_ids=args.test_ids,
+                args.cache, args.output, view=args.view, recipe=chosen, labels=args.labels,
+                target=_target(parser, args), group=args.group, split_column=args.split_column, test_ids=args.test_ids,
                 test_fraction=args.test_fraction, finish_ids=args.finish_ids, split_seed=args.split_seed,
                 seed=args.seed, precision=args.precision, devices=args.devices, in_memory=args.in_memory,
                 tensorboard=args.tensorboard, augmented_validation=args.augmented_validation,
@@ -182,6 +189,7 @@ def compare(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--passes", type=_at_least(1), default=10, metavar="N",
                         help="passes with dropout and augmentation on (10)")  # fmt: skip
     _add_duplicates(parser)
+    _add_target(parser)
     _add_recipe(parser)
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="(float32)")
     parser.add_argument("--jobs", type=_at_least(1), default=1, metavar="N", help="trainings side by side (1)")
@@ -193,6 +201,7 @@ def compare(argv: Sequence[str] | None = None) -> int:
         settings = arms.Settings(
             test_candidates=args.test_candidates, test_fraction=args.test_fraction, split_seed=args.split_seed,
             labels=args.labels, precision=args.precision, passes=args.passes,
+            target=_target(parser, args),
         )  # fmt: skip
         compared = arms.arms_of(args.cache, views=args.views, recipe=_recipe(parser, args))
         table = experiment.compare(
@@ -240,6 +249,31 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
     for name, kind, text in _CHANGES:
         recipe.add_argument(f"--{name}", type=kind, metavar="X", help=f"{text} (default: the recipe's)")
     recipe.add_argument("--no-augmentation", action="store_true", help="train on the images as they are")
+
+
+def _add_target(parser: argparse.ArgumentParser) -> None:
+    target = parser.add_argument_group("what is answered")
+    target.add_argument("--target", choices=("tree", "values", "classes"), default="tree",
+                        help="a decision tree (default), numbers, or classes")  # fmt: skip
+    target.add_argument("--tree", default="galaxy_zoo_2", metavar="FILE",
+                        help="galaxy_zoo_2 (default), galaxy_zoo_decals, or a TOML file of a tree")  # fmt: skip
+    target.add_argument("--columns", nargs="+", metavar="COLUMN", help="columns of the labels to answer (default: all)")
+    target.add_argument("--ignore-columns", nargs="+", default=[], metavar="COLUMN", help="columns to leave out")
+    target.add_argument("--class-weights", action="store_true", help="let every class count the same")
+
+
+def _target(parser: argparse.ArgumentParser, args: argparse.Namespace) -> "Choice | None":
+    from galaxy_trainer.targets import DEFAULT, Choice
+
+    tree = args.tree if args.tree in SHIPPED else str(Path(args.tree).resolve())
+    try:
+        choice = Choice(
+            kind=args.target, tree=tree, columns=args.columns, ignore_columns=args.ignore_columns,
+            balanced=args.class_weights,
+        )  # fmt: skip
+    except TrainerError as error:
+        parser.error(str(error))
+    return None if choice == DEFAULT else choice
 
 
 def _recipe(parser: argparse.ArgumentParser, args: argparse.Namespace) -> "Recipe":
@@ -298,19 +332,37 @@ def _orientations(text: str) -> int:
 def _summary(scores: dict[str, Any]) -> list[str]:
     galaxies = "galaxy" if scores["galaxies"] == 1 else "galaxies"
     title = f"{scores['galaxies']} test {galaxies}, weights of epoch {scores['epoch']}"
-    lines = [f"{title:<44}{'MSE':>9} {'RMSE':>9}"]
-    rows = [("deterministic", scores["deterministic"])]
+    rows = {"deterministic": scores["deterministic"]}
     if "non_deterministic" in scores:
         part = scores["non_deterministic"]
-        rows.append((f"non-deterministic ({part['passes']} passes, +- {part['mse_std']:.5f})", part))
+        spread = next(value for key, value in part.items() if key.endswith("_std"))
+        rows[f"non-deterministic ({part['passes']} passes, +- {spread:.5f})"] = part
     if "orientations" in scores:
-        rows.append((f"mean of {scores['orientations']['count']} orientations", scores["orientations"]))
-    rows += [("mean answer", scores["baselines"]["mean_answer"]), ("all zero", scores["baselines"]["zero"])]
-    return lines + [f"{name:<44}{part['mse']:9.5f} {part['rmse']:9.5f}" for name, part in rows]
+        rows[f"mean of {scores['orientations']['count']} orientations"] = scores["orientations"]
+    names = {"mean_answer": "mean answer", "zero": "all zero"}
+    return _score_lines(title, rows | {names[name]: part for name, part in scores["baselines"].items()})
 
 
 def _questions(scores: dict[str, Any]) -> list[str]:
-    return [
-        f"{name:<44}{part['mse']:9.5f} {part['rmse']:9.5f}"
-        for name, part in scores["deterministic"]["questions"].items()
-    ]
+    rows = scores["deterministic"]
+    if any(len(part) > 2 for part in rows["questions"].values()):
+        return ["", *_score_lines("", rows["questions"])]
+    more = {name: part for name, part in rows["answers"].items() if len(part) > 2}
+    return ["", *_score_lines("", more)] if more else _score_lines("", rows["questions"])[1:]
+
+
+def _score_lines(title: str, rows: dict[str, Any]) -> list[str]:
+    """Return a table of what the first row has single numbers of."""
+    first = next(iter(rows.values()))
+    columns = [name for name, value in first.items() if isinstance(value, int | float)]
+    heads = [name.upper() if name in ("mse", "rmse", "mae", "r2") else name.replace("_", " ") for name in columns]
+    widths = [max(9, len(head)) for head in heads]
+    lines = [f"{title:<44}" + " ".join(f"{head:>{width}}" for head, width in zip(heads, widths, strict=True))]
+    for name, part in rows.items():
+        cells = [
+            " " * width if column not in part
+            else f"{part[column]:{width}d}" if isinstance(part[column], int) else f"{part[column]:{width}.5f}"
+            for column, width in zip(columns, widths, strict=True)
+        ]  # fmt: skip
+        lines.append((f"{name:<44}" + " ".join(cells)).rstrip())
+    return lines

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from galaxy_trainer.files import write_whole
 
@@ -13,7 +14,15 @@ _CURVES = (
 )
 
 
-def draw_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
+def draw_figure(figure: Any, path: Path) -> None:
+    """Draw a figure into a PNG file, whole or not at all."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    write_whole(path, lambda part: canvas.print_figure(part, dpi=120))
+
+
+def draw_curves(history: Sequence[Mapping[str, float]], path: Path, measure: str = "mean squared error") -> None:
     """Draw losses and learning rate by epoch into a PNG file.
 
     Parameters
@@ -22,13 +31,13 @@ def draw_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
         Rows as in `galaxy_trainer.runs.Run.history`.
     path : Path
         The file.
+    measure : str
+        What the losses are.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(7, 5), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     losses, rates = figure.subplots(2, sharex=True, height_ratios=(4, 1))
     epochs = [row["epoch"] for row in history]
     marker = "o" if len(epochs) <= 40 else ""
@@ -41,7 +50,7 @@ def draw_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
         [best["epoch"]], [best["val_loss"]], "o", color="#D55E00", markersize=9, fillstyle="none",
         label=f"best: {best['val_loss']:.5f} in epoch {best['epoch']:.0f}",
     )  # fmt: skip
-    losses.set_ylabel("mean squared error")
+    losses.set_ylabel(measure)
     losses.legend(frameon=False)
     losses.grid(alpha=0.3)
     rate = [row["learning_rate"] for row in history]
@@ -52,4 +61,4 @@ def draw_curves(history: Sequence[Mapping[str, float]], path: Path) -> None:
     rates.set_xlabel("epoch")
     rates.grid(alpha=0.3)
     rates.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    write_whole(path, lambda part: canvas.print_figure(part, dpi=120))
+    draw_figure(figure, path)

@@ -12,8 +12,9 @@ import numpy as np
 import scalenorm
 from galaxy_trainer.augmentation import Draws
 from galaxy_trainer.errors import TrainerError
-from galaxy_trainer.labels import Labels, align_labels, columns_of, read_labels
-from galaxy_trainer.questions import check_answers, first_few
+from galaxy_trainer.labels import Columns, cache_columns, read_columns
+from galaxy_trainer.questions import first_few
+from galaxy_trainer.targets import DEFAULT, Choice, Target
 from scalenorm.files.errors import TableError
 from scalenorm.sources import labels as tables
 
@@ -43,8 +44,12 @@ class Galaxies:
         The N ids.
     good : ndarray of bool, shape (N,)
         False for failed images.
-    labels : ndarray of float64, shape (N, 37), or None
-        Answers in the order of `ANSWER_NAMES`, NaN where there are none.
+    target : Target or None
+        What is answered; None where no labels were asked for, or there are none.
+    labels : ndarray of float64, shape (N, answers), or None
+        What ought to be answered, in the order of the target's names, NaN where it is not known.
+    aside : Columns or None
+        Columns of the labels with another use, such as to group galaxies by.
     sky : ndarray of float32, shape (N, channels)
         Sky of each image and band, in the cache's units.
     """
@@ -54,7 +59,9 @@ class Galaxies:
     arrays: tuple[np.ndarray, ...] | None
     ids: tuple[str, ...]
     good: np.ndarray
+    target: Target | None
     labels: np.ndarray | None
+    aside: Columns | None
     sky: np.ndarray
 
     @property
@@ -74,11 +81,11 @@ class Galaxies:
 
     @property
     def labelled(self) -> np.ndarray:
-        """Rows of good images with all answers."""
-        return np.flatnonzero(self.good & np.isfinite(self._known()).all(axis=1))
+        """Rows of good images with an answer."""
+        return np.flatnonzero(self.good & np.isfinite(self._known()).any(axis=1))
 
     def answers(self, rows: np.ndarray) -> np.ndarray:
-        """Return the answers of some rows, shape (n, 37); `TrainerError` if the cache has none."""
+        """Return the answers of some rows, shape (n, answers); `TrainerError` if the cache has none."""
         return self._known()[rows]
 
     def pictures(self, rows: np.ndarray) -> dict[str, str]:
@@ -111,6 +118,8 @@ def open_galaxies(
     views: Sequence[str],
     *,
     labels: str | Path | None = None,
+    target: Choice | Target | None = DEFAULT,
+    aside: Sequence[str] = (),
     in_memory: bool | None = None,
 ) -> Galaxies:
     """Open the views of a cache, with their labels where there are any.
@@ -122,7 +131,11 @@ def open_galaxies(
     views : sequence of str
         Names of views.
     labels : str or Path, optional
-        A CSV file of answers, in place of those in the cache.
+        A table of answers, in place of those in the cache.
+    target : Choice, Target or None
+        What to read from the labels: as a user chooses it, or as a run has it. None: nothing.
+    aside : sequence of str
+        Columns of the labels with another use.
     in_memory : bool, optional
         Read the views into memory. Default: if they take less than `SMALL` bytes.
 
@@ -147,12 +160,21 @@ def open_galaxies(
     ids = tuple(opened.ids)
     catalog = opened.catalog
     sky_names = [name for name in catalog.dtype.names or () if name.startswith("sky_")]
-    if labels is not None:
-        answers = align_labels(read_labels(labels, ids), ids, source=str(labels))
-    elif opened.labels is None:
-        answers = None
-    else:
-        answers = _cache_answers(opened, ids)
+    known: Target | None = None
+
+    def wanted(names: Sequence[str], source: str) -> tuple[str, ...]:
+        assert target is not None
+        found = target.target(None, names, source, aside) if isinstance(target, Choice) else target
+        missing = [name for name in (*found.columns, *aside) if name not in names]
+        if missing:
+            raise TrainerError(f"{source}: columns are missing: {first_few(missing)}; it has: {first_few(names, 8)}")
+        return tuple(dict.fromkeys((*found.columns, *aside)))
+
+    answers = others = None
+    if target is not None and (labels is not None or opened.labels is not None):
+        read = cache_columns(opened, ids, wanted) if labels is None else read_columns(labels, ids, wanted)
+        known = target.target(read, read.names, read.source, aside) if isinstance(target, Choice) else target
+        answers, others = known.truth(read.only(known.columns)), read.only(aside)
     shapes = [opened.shape(name) for name in views]
     total = sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in shapes)
     keep = total <= SMALL if in_memory is None else in_memory
@@ -162,63 +184,11 @@ def open_galaxies(
         arrays=tuple(np.ascontiguousarray(opened.view(name)[:]) for name in views) if keep else None,
         ids=ids,
         good=np.asarray(catalog["status"]) == b"ok",
+        target=known,
         labels=answers,
+        aside=others,
         sky=np.stack([catalog[name] for name in sky_names], axis=1).astype(np.float32),
     )
-
-
-def _cache_answers(cache: Any, ids: tuple[str, ...]) -> np.ndarray:
-    values = np.asarray(cache.labels)[:, columns_of(cache.label_names, source=str(cache.path))]
-    known = np.flatnonzero(np.isfinite(values).any(axis=1))
-    known_ids = tuple(ids[i] for i in known)
-    check_answers(values[known], known_ids, source=str(cache.path))
-    return align_labels(Labels(known_ids, values[known]), ids, source=f"the labels of {cache.path}")
-
-
-def split(
-    ids: Sequence[str], *, fraction: float = 0.1, seed: int = 0, test_ids: Sequence[str] | None = None
-) -> np.ndarray:
-    """Choose the test set: the round(fraction * n) ids with the smallest seeded hash, or those named.
-
-    The choice depends on the ids and the seed only, so it is the same for every view and every cache of
-    these ids.
-
-    Parameters
-    ----------
-    ids : sequence of str
-        The n ids with image and labels.
-    fraction : float in (0, 1)
-        Size of the test set.
-    seed : int
-        Another seed chooses another test set.
-    test_ids : sequence of str, optional
-        The test set, in place of the hash.
-
-    Returns
-    -------
-    ndarray of bool, shape (n,)
-        True for the test set.
-
-    Raises
-    ------
-    TrainerError
-        If the training or the test set would be empty.
-
-    Examples
-    --------
-    >>> int(split([str(i) for i in range(61578)]).sum())
-    6158
-    """
-    test = np.zeros(len(ids), bool)
-    if test_ids is not None:
-        wanted = set(test_ids)
-        test[:] = [name in wanted for name in ids]
-    else:
-        hashes = [hashlib.sha256(f"{seed}/{name}".encode()).digest() for name in ids]
-        test[sorted(range(len(ids)), key=hashes.__getitem__)[: round(fraction * len(ids))]] = True
-    if test.all() or not test.any():
-        raise TrainerError(f"{test.sum()} of {len(ids)} labelled galaxies would be tested on: both sets need some")
-    return test
 
 
 def read_ids(path: str | Path, known: Sequence[str]) -> list[str]:

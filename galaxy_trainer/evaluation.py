@@ -1,7 +1,6 @@
 """Scores and predictions of trained networks."""
 
 import csv
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,8 @@ from galaxy_trainer.data import Batches, Galaxies, open_galaxies
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.files import check_new, write_whole
 from galaxy_trainer.networks import derived_seed
-from galaxy_trainer.questions import ANSWER_NAMES, QUESTIONS
 from galaxy_trainer.runs import Run, State, load_run
+from galaxy_trainer.targets import GALAXY_ZOO_2, Target
 
 BATCH = 128
 """Images per batch where nothing is learned."""
@@ -32,15 +31,18 @@ class Predictions:
     ----------
     ids : tuple of str
         The n galaxies with an image, in the cache's order.
-    answers : ndarray of float32, shape (n, 37)
-        In the order of `ANSWER_NAMES`.
+    answers : ndarray of float32, shape (n, answers)
+        In the order of the target's names.
     failed : tuple of str
         Ids of failed images, which have no answers.
+    target : Target
+        What was answered.
     """
 
     ids: tuple[str, ...]
     answers: np.ndarray
     failed: tuple[str, ...]
+    target: Target = GALAXY_ZOO_2
 
 
 def answers_of(
@@ -63,7 +65,7 @@ def answers_of(
 
     Returns
     -------
-    ndarray of float64, shape (n, 37)
+    ndarray of float64, shape (n, answers)
     """
     batch_size = min(batch_size, len(rows))
     if count == 1:
@@ -113,7 +115,7 @@ def passes_of(
 
     Yields
     ------
-    ndarray of float64, shape (n, 37)
+    ndarray of float64, shape (n, answers)
     """
     model = Augmented(network, stochastic=True)
     for number in range(first, first + count):
@@ -131,37 +133,6 @@ def seed_dropout(network: keras.Model, *keys: int) -> None:
     for i, layer in enumerate(network.layers):
         if isinstance(layer, keras.layers.Dropout) and layer.rate > 0:
             layer.seed_generator.state.assign([derived_seed(*keys, i), 0])
-
-
-def score(answers: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-    """Return mean squared error and its root over all answers, per question and per answer.
-
-    Parameters
-    ----------
-    answers, truth : ndarray of float, shape (n, 37)
-        In the order of `ANSWER_NAMES`.
-
-    Returns
-    -------
-    dict
-        ``mse``, ``rmse``, ``questions`` and ``answers``, the last two by name.
-
-    Examples
-    --------
-    >>> score(np.zeros((2, 37)), np.ones((2, 37)))["mse"]
-    1.0
-    """
-    squares = np.mean((answers - truth) ** 2, axis=0)
-    return {
-        **_mse(squares),
-        "questions": {f"Class{q.number}": _mse(squares[q.columns]) for q in QUESTIONS},
-        "answers": {name: _mse(squares[i]) for i, name in enumerate(ANSWER_NAMES)},
-    }
-
-
-def _mse(squares: np.ndarray) -> dict[str, float]:
-    mse = float(np.mean(squares))
-    return {"mse": mse, "rmse": math.sqrt(mse)}
 
 
 @backend.keras_defaults()
@@ -205,10 +176,10 @@ def evaluate(
     Returns
     -------
     dict
-        ``deterministic``: dropout and augmentation off, as from `score`. ``non_deterministic``: both on, the
-        mean of the passes' scores, with ``mse_std`` their standard deviation, ``mse_of_mean`` the error of
-        the mean answers. ``orientations``: as from `score`, with ``count``. ``baselines``: the training
-        set's mean answers, and zeros.
+        ``deterministic``: dropout and augmentation off, as from `galaxy_trainer.targets.Target.score`.
+        ``non_deterministic``: both on, the mean of the passes' scores (``mse``, or what the target has),
+        with ``mse_std`` their standard deviation, ``mse_of_mean`` the error of the mean answers. ``orientations``: as
+        ``deterministic``, with ``count``. ``baselines``: the training set's mean answers, and zeros for trees.
 
     Raises
     ------
@@ -223,10 +194,13 @@ def evaluate(
     if passes < 0:
         raise TrainerError(f"passes must not be negative, got {passes}")
     _check_orientations(orientations)
-    config = opened.config
+    config, target = opened.config, opened.config.target
+    if clip:
+        _check_clip(target)
+    score = target.score
     if cache is None and labels is None:
         labels = config.labels
-    galaxies = _galaxies_for(opened, cache, labels, any_settings=any_settings)
+    galaxies = _galaxies_for(opened, cache, labels, target, any_settings=any_settings)
     trained = opened.trained
     rows = np.array([i for i in galaxies.labelled if galaxies.ids[i] not in trained], int)
     if not len(rows):
@@ -250,24 +224,22 @@ def evaluate(
         scores = []
         drawn = passes_of(network, galaxies, rows, config.recipe.augmentation, seed=config.seed, count=passes)
         for answers in map(cut, drawn):
-            scores.append(float(np.mean((answers - truth) ** 2)))
+            scores.append(target.error(answers, truth))
             total += answers
         result["non_deterministic"] = {
             "passes": passes,
-            "mse": float(np.mean(scores)),
-            "mse_std": float(np.std(scores)),
-            "rmse": float(np.sqrt(np.mean(scores))),
-            "mse_of_mean": float(np.mean((total / passes - truth) ** 2)),
+            target.main: float(np.mean(scores)),
+            f"{target.main}_std": float(np.std(scores)),
+            **target.derived(float(np.mean(scores))),
+            f"{target.main}_of_mean": target.error(total / passes, truth),
         }
     if orientations > 1:
         result["orientations"] = {
             "count": orientations,
             **score(cut(answers_of(network, galaxies, rows, count=orientations)), truth),
         }
-    result["baselines"] = {
-        "mean_answer": score(np.array(config.mean_answers), truth),
-        "zero": score(np.zeros_like(truth), truth),
-    }
+    baselines = target.baselines(config.mean_answers, truth)
+    result["baselines"] = {name: score(answers, truth) for name, answers in baselines.items()}
     return result
 
 
@@ -323,15 +295,16 @@ def predict(
         check_new(Path(output), overwrite=overwrite)
     opened = run if isinstance(run, Run) else load_run(run)
     _check_orientations(orientations)
-    galaxies = _galaxies_for(opened, cache, None, any_settings=any_settings)
+    galaxies = _galaxies_for(opened, cache, None, None, any_settings=any_settings)
     rows = np.flatnonzero(galaxies.good)
     if not len(rows):
         raise TrainerError(f"{galaxies.cache.path}: no good image to answer for")
     answers = answers_of(opened.network(weights), galaxies, rows, count=orientations).astype(np.float32)
     if clip:
+        _check_clip(opened.config.target)
         answers = _clipped(answers)
     failed = tuple(galaxies.ids[i] for i in np.flatnonzero(~galaxies.good))
-    predictions = Predictions(tuple(galaxies.ids[i] for i in rows), answers, failed)
+    predictions = Predictions(tuple(galaxies.ids[i] for i in rows), answers, failed, opened.config.target)
     if output is not None:
         write_submission(Path(output), predictions)
     return predictions
@@ -343,11 +316,17 @@ def write_submission(path: Path, predictions: Predictions) -> None:
     def write(part: Path) -> None:
         with open(part, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["GalaxyID", *ANSWER_NAMES])
-            for name, answers in zip(predictions.ids, predictions.answers, strict=True):
-                writer.writerow([name, *(f"{value:.9g}" for value in answers)])
+            columns = predictions.target.table(predictions.answers)
+            writer.writerow(["GalaxyID", *columns])
+            for name, *values in zip(predictions.ids, *columns.values(), strict=True):
+                writer.writerow([name, *(value if isinstance(value, str) else f"{value:.9g}" for value in values)])
 
     write_whole(path, write)
+
+
+def _check_clip(target: Target) -> None:
+    if not target.bounded:
+        raise TrainerError(f"--clip (clip=True) is for answers between 0 and 1, this run answers {target.kind}")
 
 
 def _clipped(answers: np.ndarray) -> np.ndarray:
@@ -361,10 +340,16 @@ def _check_orientations(count: int) -> None:
         raise TrainerError(str(error)) from None
 
 
-def _galaxies_for(run: Run, cache: str | Path | None, labels: str | Path | None, *, any_settings: bool) -> Galaxies:
+def _galaxies_for(
+    run: Run, cache: str | Path | None, labels: str | Path | None, target: Target | None, *, any_settings: bool
+) -> Galaxies:
     config = run.config
     galaxies = open_galaxies(
-        config.cache if cache is None else cache, config.views, labels=labels, in_memory=config.in_memory
+        config.cache if cache is None else cache,
+        config.views,
+        labels=labels,
+        target=target,
+        in_memory=config.in_memory,
     )
     found, expected = (
         f"{images.size} x {images.size} with {images.channels} bands of {images.dtype}" for images in (galaxies, config)

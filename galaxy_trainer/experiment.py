@@ -28,6 +28,7 @@ from galaxy_trainer.arms import Arm, Settings
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.files import write_json, write_text, write_whole
 from galaxy_trainer.recipes import recipe_from_json
+from galaxy_trainer.targets import DEFAULT
 from galaxy_trainer.workers import side_by_side
 
 Report = Callable[[str], object]
@@ -156,10 +157,14 @@ def compare(
     from galaxy_trainer.drawing import try_to_draw
     from galaxy_trainer.runs import load_run
 
-    results = [statistics.Result.load(folder, task.arm.name, task.seed, task.fold, task.name) for task in tasks]
+    every = {task: load_run(folder / "runs" / task.name) for task in tasks}
+    results = [
+        statistics.Result.load(folder, task.arm.name, task.seed, task.fold, task.name, run.config.target)
+        for task, run in every.items()
+    ]
     table = statistics.summary(results)
     statistics.write_tables(table, folder)
-    runs = [load_run(folder / "runs" / task.name) for task in tasks[: len(arms)]]
+    runs = list(every.values())[: len(arms)]
 
     def draw() -> None:
         from galaxy_trainer.page import write_page
@@ -195,7 +200,9 @@ def _prepare(
     digests: dict[str, str] = {}
     pictures: dict[str, dict[str, str]] = {}
     for arm in arms:
-        galaxies = open_galaxies(arm.cache, arm.views, labels=settings.labels, in_memory=False)
+        galaxies = open_galaxies(
+            arm.cache, arm.views, labels=settings.labels, target=settings.target or DEFAULT, in_memory=False
+        )
         digests[arm.cache] = galaxies.cache.digest()
         pictures[arm.cache] = galaxies.pictures(galaxies.labelled)
         labelled.append(tuple(galaxies.ids[i] for i in galaxies.labelled))
@@ -298,8 +305,9 @@ def run_task(task: Task, folder: Path, settings: Settings, report: Report) -> No
     else:
         run = galaxy_trainer.train(
             task.arm.cache, path, view=task.arm.views, recipe=task.arm.recipe, labels=settings.labels,
-            test_ids=folder / f"test-{task.fold}.txt", finish_ids=settings.test_candidates, seed=task.seed,
-            precision=settings.precision, augmented_validation=True, allow_duplicates=True, report=named_report,
+            target=settings.target, test_ids=folder / f"test-{task.fold}.txt", finish_ids=settings.test_candidates,
+            seed=task.seed, precision=settings.precision, augmented_validation=True,
+            allow_duplicates=True, report=named_report,
         )  # fmt: skip
     arrays: dict[str, Any] = answers(run, passes=settings.passes)
     write_whole(_answers_path(folder, task), lambda part: np.savez(part, **arrays))
@@ -318,21 +326,21 @@ def answers(run: Any, *, passes: int) -> dict[str, np.ndarray]:
     Returns
     -------
     dict of ndarray
-        ``ids`` (n,), ``truth`` (n, 37), ``mean_answers`` (37,) of the training set; answers (n, 37)
+        ``ids`` (n,), ``truth`` (n, answers), ``mean_answers`` of the training set; answers (n, answers)
         ``deterministic`` and, averaged over `ORIENTATIONS`, ``oriented``, both with the weights after the last
         epoch; ``best``: with the weights of the lowest validation loss; ``non_deterministic`` (n, passes): mean
-        squared error of each galaxy in each pass, weights after the last epoch.
+        error of each galaxy in each pass, weights after the last epoch.
     """
     from galaxy_trainer.data import open_galaxies
     from galaxy_trainer.evaluation import answers_of, passes_of
 
     config = run.config
-    galaxies = open_galaxies(config.cache, config.views, labels=config.labels)
+    galaxies = open_galaxies(config.cache, config.views, labels=config.labels, target=config.target)
     rows = np.array([i for i, name in enumerate(galaxies.ids) if run.parts.get(name) == "test"])
     truth = galaxies.answers(rows)
     network = run.network("last")
     drawn = passes_of(network, galaxies, rows, config.recipe.augmentation, seed=config.seed, count=passes)
-    errors = [np.mean((given - truth) ** 2, axis=1) for given in drawn]
+    errors = [config.target.errors(given, truth) for given in drawn]
     return {
         "ids": np.array([galaxies.ids[i] for i in rows]),
         "truth": truth,

@@ -1,7 +1,7 @@
 """The figures of an experiment, numbered as in Kabani & El-Sakka (2016) where the paper has them.
 
 Every function draws one matplotlib figure from data that this package holds anyway: the decision tree and the
-network are drawn from `QUESTIONS` and from the model, so they cannot differ from what is trained.
+network are drawn from the tree and the model in use, so they cannot differ from what is trained.
 """
 
 import itertools
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import MaxNLocator
 
-from galaxy_trainer.questions import QUESTIONS, Question, from_root
+from galaxy_trainer.questions import Question, Tree, shipped
 from galaxy_trainer.statistics import Result
 
 # Okabe & Ito 2008: told apart by colour-blind people; in order of contrast on white.
@@ -71,7 +71,7 @@ def loss_curves(results: Sequence[Result], names: Sequence[str]) -> Figure:
         panel.set_title(name, fontsize=11)
         _epoch_axis(panel)
     for panel in panels[::columns]:
-        panel.set_ylabel("mean squared error")
+        panel.set_ylabel(results[0].target.measure)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     _robust_limit(panels[0], [row[key] for r in results for row in r.history for key, *_ in curves if key in row])
@@ -92,7 +92,7 @@ def validation_curves(results: Sequence[Result], names: Sequence[str]) -> Figure
             _seed_curves(panel, _of(results, name), key, colour(i), "-", name)
         panel.set_title(title, fontsize=11)
         _epoch_axis(panel)
-    panels[0].set_ylabel("validation loss (mean squared error)")
+    panels[0].set_ylabel(f"validation loss ({results[0].target.measure})")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(names)), frameon=False)
     keys = ("val_loss", "val_loss_augmented")
@@ -152,16 +152,22 @@ def score_figure(table: dict[str, Any], score: str) -> Figure:
     panel = figure.subplots()
     for i, arm in enumerate(arms.values()):
         value = arm[score]
+        main = value[table["main"]]
         panel.plot([value["low"], value["high"]], [i, i], color=colour(i), linewidth=3, solid_capstyle="round")
         panel.plot(value["per_seed"], [i + 0.2] * len(value["per_seed"]), "o", color=colour(i), markersize=4, alpha=0.6)
-        panel.plot(value["mse"], i, "o", color=colour(i), markersize=11, markeredgecolor="white")
+        panel.plot(main, i, "o", color=colour(i), markersize=11, markeredgecolor="white")
         panel.annotate(
-            f"{value['mse']:.5f}", (value["mse"], i), (0, 9), textcoords="offset points", ha="center", fontsize=10
+            f"{main:.5f}",
+            (main, i),
+            (0, 9),
+            textcoords="offset points",
+            ha="center",
+            fontsize=10,
         )
     panel.set_yticks(range(len(arms)), list(arms))
     panel.set_ylim(len(arms) - 0.5, -0.7)
     panel.set_xlabel(
-        "mean squared error on the test galaxies (bar: 95% interval over galaxies; small dots below: one per seed)"
+        f"{table['measure']} on the test galaxies (bar: 95% interval over galaxies; small dots below: one per seed)"
     )
     panel.grid(axis="x", alpha=0.3)
     return figure
@@ -198,18 +204,20 @@ def ratio_figure(table: dict[str, Any]) -> Figure:
 def question_figure(table: dict[str, Any]) -> Figure:
     """Draw the deterministic score of every arm question by question."""
     arms = table["arms"]
-    figure = new_figure(5.6)
+    questions = table["questions"]
+    figure = new_figure(1.2 + 0.4 * len(questions))
     panel = figure.subplots()
     step = 0.5 / max(1, len(arms) - 1)
     for i, (name, arm) in enumerate(arms.items()):
-        values = [arm["questions"][f"Class{q.number}"] for q in QUESTIONS]
-        places = [k + i * step - 0.25 for k in range(len(QUESTIONS))]
+        values = [arm["questions"][name] for name in questions]
+        places = [k + i * step - 0.25 for k in range(len(questions))]
         panel.hlines(places, 0, values, color=colour(i), linewidth=1, alpha=0.5)
         panel.plot(values, places, "o", color=colour(i), markersize=5, label=name)
-    panel.set_yticks(range(len(QUESTIONS)), [f"{q.number}  {textwrap.shorten(q.text, 52)}" for q in QUESTIONS])
-    panel.set_ylim(len(QUESTIONS) - 0.4, -0.6)
+    texts = [f"{k + 1}  {textwrap.shorten(text, 52)}" for k, text in enumerate(questions.values())]
+    panel.set_yticks(range(len(questions)), texts)
+    panel.set_ylim(len(questions) - 0.4, -0.6)
     panel.set_xlim(left=0)
-    panel.set_xlabel("mean squared error over the answers of a question")
+    panel.set_xlabel(f"{table['measure']}, each line by itself")
     panel.grid(axis="x", alpha=0.3)
     panel.legend(frameon=False, loc="lower right")
     return figure
@@ -304,16 +312,35 @@ def sample_sheet(crops: np.ndarray, *, columns: int = 12) -> Figure:
     return figure
 
 
-def tree_figure() -> Figure:
-    """Draw the decision tree (the paper's figure 1) from `QUESTIONS`."""
+def confusion_figure(confusion: np.ndarray, classes: Sequence[str]) -> Figure:
+    """Draw how often each class (rows) was taken for each (columns); shades are shares of a row."""
+    side = 2.5 + 0.5 * len(classes)
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    panel = figure.subplots()
+    shares = confusion / np.maximum(1, confusion.sum(axis=1, keepdims=True))
+    panel.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(confusion):
+        tone = "white" if shares[row, column] > 0.5 else "black"
+        panel.text(column, row, f"{count}", ha="center", va="center", color=tone)
+    names = [textwrap.shorten(name, 24) for name in classes]
+    panel.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    panel.set_yticks(range(len(names)), names)
+    panel.set_xlabel("answered")
+    panel.set_ylabel("true")
+    return figure
+
+
+def tree_figure(tree: Tree | None = None) -> Figure:
+    """Draw a decision tree, by default Galaxy Zoo 2's (the paper's figure 1)."""
+    tree = tree or shipped("galaxy_zoo_2")
     figure = new_figure(8.2)
     panel = figure.subplots()
     panel.set_axis_off()
-    depth, top = _layout()
-    tall = max(place + _lines(q) for q, place in ((q, top[q.number]) for q in QUESTIONS))
+    depth, top = _layout(tree)
+    tall = max(place + _lines(q) for q, place in ((q, top[q.number]) for q in tree.questions))
     anchors: dict[int, tuple[float, float]] = {}
     wide = 1.0 / (1 + max(depth.values()))
-    for question in from_root():
+    for question in tree.from_root():
         left, line = depth[question.number] * wide, top[question.number]
         text = textwrap.wrap(f"{question.number}. {question.text}", 25)
         height = _lines(question)
@@ -325,7 +352,7 @@ def tree_figure() -> Figure:
             panel.text(left + 0.012, line + 0.75 + k, part, fontsize=8.5, weight="bold", va="center")
         for k, answer in enumerate(question.answers):
             place = line + 0.75 + len(text) + k
-            leads = any(q.parent == question.first + k for q in QUESTIONS)
+            leads = any(q.parent == question.first + k for q in tree.questions)
             panel.text(left + 0.022, place, f"{question.number}.{k + 1} {answer}", fontsize=8.5, va="center",
                        color=COLOURS[1] if leads else "black")  # fmt: skip
             anchors[question.first + k] = (left + 0.82 * wide, place)
@@ -343,16 +370,16 @@ def _lines(question: Question) -> float:
     return len(textwrap.wrap(f"{question.number}. {question.text}", 25)) + len(question.answers) + 0.9
 
 
-def _layout() -> tuple[dict[int, int], dict[int, float]]:
+def _layout(tree: Tree) -> tuple[dict[int, int], dict[int, float]]:
     """Return column and first line of every question: children right of their parent, below one another."""
     depth: dict[int, int] = {}
-    for question in from_root():
-        parents = [q for q in QUESTIONS if question.parent in range(q.first, q.first + len(q.answers))]
+    for question in tree.from_root():
+        parents = [q for q in tree.questions if question.parent in range(q.first, q.first + len(q.answers))]
         depth[question.number] = 1 + depth[parents[0].number] if parents else 0
     top: dict[int, float] = {}
     for column in range(1 + max(depth.values())):
         line = 0.0
-        members = [q for q in from_root() if depth[q.number] == column]
+        members = [q for q in tree.from_root() if depth[q.number] == column]
         for question in sorted(members, key=lambda q: (-1 if q.parent is None else q.parent, q.number)):
             top[question.number] = line
             line += _lines(question)
@@ -431,6 +458,8 @@ _SHOWN: Mapping[str, Callable[[Any], tuple[str, str]]] = {
     "Maxout": lambda layer: (f"maxout {layer.pieces}", "#D9F0E7"),
     "Dropout": lambda layer: (f"dropout {layer.rate:g}", "#F7E1EE"),
     "Dense": lambda layer: ("linear", "#D9F0E7"),
+    "Softmax": lambda layer: ("softmax", "#F7E1EE"),
+    "Unstandardise": lambda layer: ("units", "#F2F2F2"),
     "TreeHead": lambda layer: ("tree", "#F7E1EE"),
 }
 """Layers that are drawn as blocks of their own: from a layer to title and colour."""

@@ -4,13 +4,13 @@ They use ``keras.ops`` only, so they run on every Keras backend, and are registe
 ``galaxy_trainer``: saved models name it, so it must never change.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from galaxy_trainer.questions import ANSWER_NAMES, from_root
+from galaxy_trainer.questions import Tree, shipped
 
 _register = keras.saving.register_keras_serializable(package="galaxy_trainer")
 
@@ -199,12 +199,19 @@ class MeanOfTurns(keras.layers.Layer):
 
 @_register
 class TreeHead(keras.layers.Layer):
-    """Turn 37 numbers into 37 answers that obey the Galaxy Zoo decision tree.
+    """Turn numbers into answers that obey a decision tree.
 
-    The numbers of each question go through a softmax, which is multiplied by the probability of the answer
-    that leads to the question. So all answers are non-negative and those of a question sum to their parent,
-    by construction and from the first step on: with all inputs zero every question is answered evenly.
-    Shapes (n, 37) to (n, 37).
+    The numbers of each question go through a softmax, which is multiplied by the probability of the answer that leads
+    to the question, unless the tree's answers are among those who were asked. So all answers are non-negative and those
+    of a question sum to their parent, by construction and from the first step on: with all inputs zero every question
+    is answered evenly.
+
+    Shapes (n, answers) to (n, answers).
+
+    Parameters
+    ----------
+    tree : mapping, optional
+        As from `galaxy_trainer.questions.Tree.described`. Default: that of Galaxy Zoo 2, with 37 answers.
 
     Examples
     --------
@@ -215,18 +222,23 @@ class TreeHead(keras.layers.Layer):
     (0.3333, 0.1667)
     """
 
+    def __init__(self, tree: Mapping[str, Any] | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.described = tree
+        self.tree = shipped("galaxy_zoo_2") if tree is None else Tree.parse(tree)
+
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Check the number of inputs."""
-        if input_shape[-1] != len(ANSWER_NAMES):
-            raise ValueError(f"TreeHead needs {len(ANSWER_NAMES)} inputs, got shape {tuple(input_shape)}")
+        if input_shape[-1] != len(self.tree.names):
+            raise ValueError(f"TreeHead needs {len(self.tree.names)} inputs, got shape {tuple(input_shape)}")
 
     def call(self, inputs: Any) -> Any:
         """Return the answers."""
         columns: dict[int, Any] = {}
         parts: dict[int, Any] = {}
-        for question in from_root():
+        for question in self.tree.from_root():
             share = ops.softmax(inputs[:, question.columns], axis=-1)
-            if question.parent is not None:
+            if question.parent is not None and not self.tree.conditional:
                 share = share * columns[question.parent]
             parts[question.number] = share
             for i in range(len(question.answers)):
@@ -236,3 +248,35 @@ class TreeHead(keras.layers.Layer):
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the input shape."""
         return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what is needed to make the layer again."""
+        return {**super().get_config(), "tree": self.described}
+
+
+@_register
+class Unstandardise(keras.layers.Layer):
+    """Multiply each answer by the standard deviation of its column and add the mean, so that units do not matter.
+
+    Parameters
+    ----------
+    mean, std : sequence of float, shape (answers,)
+        Of the columns.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], **kwargs: Any):
+        super().__init__(**kwargs)
+        self.mean, self.std = list(map(float, mean)), list(map(float, std))
+
+    def call(self, inputs: Any) -> Any:
+        """Return ``inputs * std + mean``."""
+        mean, std = (ops.convert_to_tensor(values, "float32") for values in (self.mean, self.std))
+        return inputs * std + mean
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the input shape."""
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what is needed to make the layer again."""
+        return {**super().get_config(), "mean": self.mean, "std": self.std}

@@ -1,4 +1,4 @@
-"""The network, as a function that returns a ``keras.Model`` from raw images to the 37 answers."""
+"""The network, as a function that returns a ``keras.Model`` from raw images to the answers."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -7,7 +7,6 @@ import keras
 import numpy as np
 
 from galaxy_trainer.layers import Maxout, MeanOfTurns, Standardise, TreeHead, Turns, UntiedBias
-from galaxy_trainer.questions import ANSWER_NAMES
 
 CONVOLUTIONS: tuple[tuple[int, ...], ...] = ((32, 32, 32), (64, 64), (128, 128), (128, 128))
 """Filters of the paper's nine convolutions at width 1; a 2 x 2 maximum stands between the groups."""
@@ -52,8 +51,8 @@ def paper_network(
     width: float = 1.0,
     pieces: int = 2,
     dropout: float = 0.5,
-    head: str = "linear",
-    answers: int = len(ANSWER_NAMES),
+    head: str | Callable[[Any], Any] = "linear",
+    answers: int = 37,
     mean: Sequence[Sequence[float]] | None = None,
     std: Sequence[Sequence[float]] | None = None,
     seed: int = 0,
@@ -90,10 +89,10 @@ def paper_network(
         Linear pieces of a maxout unit.
     dropout : float
         Fraction dropped behind each maxout layer, in [0, 1).
-    head : {"linear", "tree"}
-        "tree" puts a `TreeHead` behind the linear layer.
+    head : {"linear", "tree"} or callable
+        "tree" puts the `TreeHead` of Galaxy Zoo 2 behind the linear layer; another layer can be given itself.
     answers : int
-        Number of outputs; the tree needs 37.
+        Number of outputs; the tree of Galaxy Zoo 2 needs 37.
     mean, std : sequence of sequences of float, shape (views, channels), optional
         Standardisation of each view, part of the model. Default: mean 0, standard deviation 1.
     seed : int
@@ -128,7 +127,7 @@ def paper_network(
         raise ValueError(f"rotations must be 1 or 4, got {rotations}")
     if trunk not in TRUNKS:
         raise ValueError(f"unknown trunk {trunk!r}; known: {', '.join(TRUNKS)}")
-    if head not in HEADS:
+    if isinstance(head, str) and head not in HEADS:
         raise ValueError(f"unknown head {head!r}; known: {', '.join(HEADS)}")
     # In the order of use: weights must not change where the recipe does not.
     seeds = (derived_seed(seed, i) for i in range(1000))
@@ -164,7 +163,7 @@ def paper_network(
         if i == 1 and rotations > 1:
             x = MeanOfTurns(name="mean_of_turns", dtype=dtype)(x)
     x = keras.layers.Dense(answers, kernel_initializer=glorot(), name="linear", dtype="float32")(x)
-    outputs = HEADS[head](x)
+    outputs = HEADS[head](x) if isinstance(head, str) else head(x)
     return keras.Model(inputs["view_0"] if views == 1 else inputs, outputs, name="paper_network")
 
 

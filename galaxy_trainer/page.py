@@ -19,7 +19,6 @@ from galaxy_trainer import figures
 from galaxy_trainer.arms import Arm, Settings
 from galaxy_trainer.drawing import try_to_draw
 from galaxy_trainer.files import write_bytes, write_text
-from galaxy_trainer.questions import QUESTIONS
 from galaxy_trainer.runs import Run
 from galaxy_trainer.statistics import SCORES, Result
 from scalenorm.files.names import as_html
@@ -80,12 +79,11 @@ def write_page(
             lambda: figures.validation_curves(results, names),
             "The validation losses of all arms together.",
         ),
-        "questions": (lambda: figures.question_figure(table), "Deterministic score by question of the decision tree."),
-        "tree": (
-            figures.tree_figure,
-            "The decision tree (the paper's figure 1). An orange answer leads to another question; the answers of "
-            "that question sum to it. Questions 1 and 6 are always asked.",
+        "questions": (
+            lambda: figures.question_figure(table),
+            "Deterministic score by question, column or class.",
         ),
+        **results[0].target.figures(),
         "network": (
             lambda: figures.network_figure(runs[0].config.network()),
             f"The network (the paper's figure 4) as trained for {names[0]}: "
@@ -111,7 +109,7 @@ def write_page(
         "Learning": pictures["losses"] + pictures["validation"],
         "Questions": _question_table(table) + pictures["questions"],
         "Galaxies": "".join(pictures[name] for name in ("views", "sheet") if name in pictures),
-        "Tree and network": pictures["tree"] + pictures["network"],
+        "Tree and network": pictures.get("tree", "") + pictures["network"],
         "How it was made": _settings(folder, arms, settings, runs, table),
     }
     template = Template(resources.files("galaxy_trainer").joinpath("templates/experiment.html").read_text("utf-8"))
@@ -205,21 +203,21 @@ def _table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> 
 
 def _score_table(table: dict[str, Any]) -> str:
     arms = table["arms"]
-    lowest = {score: min(arm[score]["mse"] for arm in arms.values()) for score in SCORES}
+    lowest = {score: min(arm[score][table["main"]] for arm in arms.values()) for score in SCORES}
 
     def cell(arm: dict[str, Any], score: str) -> str:
         value = arm[score]
-        mark = ' class="low"' if value["mse"] == lowest[score] else ""
+        mark = ' class="low"' if value[table["main"]] == lowest[score] else ""
         std = value.get("seed_std", math.nan)  # neither an ensemble nor one seed has any
         spread = "" if math.isnan(std) else f"<br><small>seeds {_spread(std, 5)}</small>"
         interval = f"[{value['low']:.5f}, {value['high']:.5f}]"
-        return f"<span{mark}>{value['mse']:.5f}</span><br><small>{interval}</small>{spread}"
+        return f"<span{mark}>{value[table['main']]:.5f}</span><br><small>{interval}</small>{spread}"
 
     head = ["", *(score.replace("_", " ") for score in SCORES)]
     rows = [[as_html(name), *(cell(arm, score) for score in SCORES)] for name, arm in arms.items()]
     meaning = "; ".join(f"{score.replace('_', ' ')}: {text}" for score, text in SCORES.items())
     caption = (
-        f"Mean squared error over 37 answers of {table['galaxies']:,} galaxies never trained on "
+        f"{table['measure'].capitalize()} over all answers of {table['galaxies']:,} galaxies never trained on "
         f"(test sets: {table['folds']}, seeds: {table['seeds']}), its 95% interval "
         "over galaxies, and the standard deviation from seed to seed. The lowest of each column is bold. The training "
         f"set's mean answers give {table['mean_answer']:.5f}."
@@ -247,11 +245,11 @@ def _question_table(table: dict[str, Any]) -> str:
     arms = table["arms"]
     head = ["question", *(as_html(name) for name in arms)]
     rows = []
-    for question in QUESTIONS:
-        values = [arm["questions"][f"Class{question.number}"] for arm in arms.values()]
+    for i, (name, text) in enumerate(table["questions"].items()):
+        values = [arm["questions"][name] for arm in arms.values()]
         marks = [f'<span class="low">{v:.5f}</span>' if v == min(values) else f"{v:.5f}" for v in values]
-        rows.append([f"{question.number} {as_html(question.text)}", *marks])
-    return _table("Deterministic mean squared error over the answers of each question.", head, rows)
+        rows.append([f"{i + 1} {as_html(text)}", *marks])
+    return _table(f"Deterministic score of each question, column or class: {table['measure']}.", head, rows)
 
 
 def _settings(folder: Path, arms: Sequence[Arm], settings: Settings, runs: Sequence[Run], table: dict[str, Any]) -> str:

@@ -32,6 +32,7 @@ from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.files import write_json, write_whole
 from galaxy_trainer.networks import paper_network
 from galaxy_trainer.recipes import Recipe, optimizer_of, recipe_from_json
+from galaxy_trainer.targets import Target, target_from_json
 from scalenorm.files.writing import flush
 
 POLICIES: Mapping[str, str] = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
@@ -84,6 +85,8 @@ class Config:
         Of the images. Runs that do not say are from before any but 8-bit ones were told apart.
     cache_settings : dict or None
         The settings of the cache; None in runs of earlier versions.
+    answered : dict or None
+        What is answered, as from `galaxy_trainer.targets.Target.described`; None: the tree of Galaxy Zoo 2.
     """
 
     cache: str
@@ -107,10 +110,16 @@ class Config:
     versions: dict[str, str]
     dtype: str = "uint8"
     cache_settings: dict[str, Any] | None = None
+    answered: dict[str, Any] | None = None
+
+    @property
+    def target(self) -> Target:
+        """What is answered."""
+        return target_from_json(self.answered)
 
     def network(self) -> keras.Model:
         """Return the network with its initial weights."""
-        recipe = self.recipe
+        recipe, target = self.recipe, self.target
         return paper_network(
             self.size,
             trunk=recipe.network,
@@ -120,7 +129,8 @@ class Config:
             width=recipe.width,
             pieces=recipe.pieces,
             dropout=recipe.dropout,
-            head=recipe.head,
+            head=target.head(recipe.head),
+            answers=len(target.names),
             mean=self.mean,
             std=self.std,
             seed=self.seed,
@@ -235,7 +245,7 @@ class Run:
         Returns
         -------
         keras.Model
-            From raw images (n, size, size, channels) to answers (n, 37); with several views from a dict of
+            From raw images (n, size, size, channels) to answers (n, answers); with several views from a dict of
             them.
 
         Raises

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from galaxy_trainer.files import write_json, write_text
-from galaxy_trainer.questions import QUESTIONS
+from galaxy_trainer.targets import GALAXY_ZOO_2, Target
 
 RESAMPLES = 2000
 """Bootstrap samples of the galaxies behind every interval."""
@@ -25,7 +25,7 @@ SCORES: Mapping[str, str] = {
     "ensemble": "as deterministic, answers averaged over the seeds",
     "oriented_ensemble": "answers averaged over the seeds and 8 rotations and flips",
 }
-"""The scores of an arm, all mean squared errors over answers and test galaxies."""
+"""The scores of an arm, all mean errors over answers and test galaxies."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class Result:
         One row per epoch.
     answers : dict of ndarray
         As from `galaxy_trainer.experiment.answers`.
+    target : Target
+        What was answered.
     """
 
     arm: str
@@ -49,29 +51,25 @@ class Result:
     fold: int
     history: list[dict[str, float]]
     answers: dict[str, np.ndarray]
+    target: Target = GALAXY_ZOO_2
 
     @classmethod
-    def load(cls, folder: Path, arm: str, seed: int, fold: int, name: str) -> "Result":
+    def load(cls, folder: Path, arm: str, seed: int, fold: int, name: str, target: Target) -> "Result":
         """Read the result of the run `name` of an experiment folder."""
         with open(folder / "runs" / name / "history.csv", newline="", encoding="utf-8") as file:
             history = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
         with np.load(folder / "answers" / f"{name}.npz") as file:
-            return cls(arm, seed, fold, history, {key: file[key] for key in file.files})
+            return cls(arm, seed, fold, history, {key: file[key] for key in file.files}, target)
 
     def errors(self, score: str) -> np.ndarray:
-        """Return the mean squared error of every test galaxy, shape (n,)."""
+        """Return the mean error of every test galaxy, shape (n,)."""
         if score == "non_deterministic":
             return np.asarray(self.answers[score].mean(axis=1))
-        return galaxy_errors(self.answers[score], self.answers["truth"])
-
-
-def galaxy_errors(answers: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Return the mean squared error of each galaxy over its answers, shape (n,)."""
-    return np.asarray(np.mean((answers - truth) ** 2, axis=1))
+        return self.target.errors(self.answers[score], self.answers["truth"])
 
 
 def errors_of(results: Sequence[Result], score: str) -> np.ndarray:
-    """Return the mean squared error of every test galaxy of one arm.
+    """Return the mean error of every test galaxy of one arm.
 
     Parameters
     ----------
@@ -91,7 +89,7 @@ def errors_of(results: Sequence[Result], score: str) -> np.ndarray:
         if score.endswith("ensemble"):
             single = "oriented" if score.startswith("oriented") else "deterministic"
             mean = np.mean([run.answers[single] for run in runs], axis=0)
-            folds.append(galaxy_errors(mean, runs[0].answers["truth"])[:, None])
+            folds.append(runs[0].target.errors(mean, runs[0].answers["truth"])[:, None])
         else:
             folds.append(np.stack([run.errors(score) for run in runs], axis=1))
     return np.concatenate(folds)
@@ -154,6 +152,7 @@ def summary(results: Sequence[Result]) -> dict[str, Any]:
     Returns
     -------
     dict
+        ``main``, ``measure``, ``questions``: what the target is measured by, and the names of its parts in words.
         ``galaxies``: how many were tested on; ``seeds``, ``folds``: how many; ``mean_answer``: error of the
         training set's mean answers. ``arms``: for every arm and score of `SCORES` ``mse``, ``low`` and ``high``
         (95%, bootstrap over galaxies), ``per_seed`` and ``seed_std``; ``questions``, the deterministic error per
@@ -163,16 +162,22 @@ def summary(results: Sequence[Result]) -> dict[str, Any]:
     names = list(dict.fromkeys(result.arm for result in results))
     by_arm = {name: [result for result in results if result.arm == name] for name in names}
     first = by_arm[names[0]]
-    baseline = [galaxy_errors(r.answers["mean_answers"], r.answers["truth"]) for r in first if r.seed == first[0].seed]
+    baseline = [
+        r.target.errors(r.answers["mean_answers"], r.answers["truth"]) for r in first if r.seed == first[0].seed
+    ]
     errors = {name: {score: errors_of(by_arm[name], score) for score in SCORES} for name in names}
+    target = first[0].target
     return {
+        "main": target.main,
+        "measure": target.measure,
+        "questions": {name: text for name, (text, _) in target.parts.items()},
         "galaxies": sum(map(len, baseline)),
         "seeds": len({result.seed for result in results}),
         "folds": len(baseline),
         "mean_answer": float(np.concatenate(baseline).mean()),
         "arms": {
             name: {
-                **{score: _score(errors[name][score]) for score in SCORES},
+                **{score: _score(errors[name][score], target.main) for score in SCORES},
                 "questions": _questions(by_arm[name]),
                 "epochs": _epochs(by_arm[name]),
             }
@@ -186,11 +191,11 @@ def summary(results: Sequence[Result]) -> dict[str, Any]:
     }
 
 
-def _score(errors: np.ndarray) -> dict[str, Any]:
+def _score(errors: np.ndarray, main: str) -> dict[str, Any]:
     low, high = interval(resamples(len(errors)) @ errors.mean(axis=1) / len(errors))
     per_seed = errors.mean(axis=0)
     return {
-        "mse": float(errors.mean()),
+        main: float(errors.mean()),
         "low": low,
         "high": high,
         "seed_std": _std(per_seed),
@@ -199,8 +204,11 @@ def _score(errors: np.ndarray) -> dict[str, Any]:
 
 
 def _questions(results: Sequence[Result]) -> dict[str, float]:
-    squares = np.concatenate([(r.answers["deterministic"] - r.answers["truth"]) ** 2 for r in results])
-    return {f"Class{q.number}": float(squares[:, q.columns].mean()) for q in QUESTIONS}
+    pairs = [(r.answers["deterministic"], r.answers["truth"]) for r in results]
+    answers, truth = (np.concatenate(both) for both in zip(*pairs, strict=True))
+    target = results[0].target
+    scores = target.score(answers, truth)["questions"]
+    return {name: scores[name][target.main] for name in target.parts}
 
 
 def _epochs(results: Sequence[Result]) -> list[dict[str, float]]:
@@ -211,7 +219,7 @@ def _epochs(results: Sequence[Result]) -> list[dict[str, float]]:
 def write_tables(table: dict[str, Any], folder: Path) -> None:
     """Write ``table.json`` with everything, and ``table.csv``, ``ratios.csv`` and ``questions.csv``."""
     write_json(folder / "table.json", _finite(table))
-    columns = ("mse", "low", "high", "seed_std")
+    columns = (table["main"], "low", "high", "seed_std")
     scores = [
         {"arm": name, "score": score, **{key: arm[score][key] for key in columns}}
         for name, arm in table["arms"].items()
@@ -248,15 +256,16 @@ def as_text(table: dict[str, Any]) -> str:
     str
     """
     width = max(12, *(len(name) for name in table["arms"]))
+    main = table["main"]
     lines = [
         f"{table['galaxies']} test galaxies, {table['folds']} test set(s), {table['seeds']} seed(s); "
-        f"MSE [95% interval]; mean answer {table['mean_answer']:.5f}",
+        f"{main.replace('mse', 'MSE').replace('_', '-')} [95% interval]; mean answer {table['mean_answer']:.5f}",
         f"{'':<{width}}  {'deterministic':<28}{'non-deterministic':<28}{'ensemble, 8 orientations':<28}",
     ]
     for name, arm in table["arms"].items():
         cells = (arm[score] for score in ("deterministic", "non_deterministic", "oriented_ensemble"))
         lines.append(
-            f"{name:<{width}}  " + "".join(f"{c['mse']:.5f} [{c['low']:.5f}, {c['high']:.5f}]".ljust(28) for c in cells)
+            f"{name:<{width}}  " + "".join(f"{c[main]:.5f} [{c['low']:.5f}, {c['high']:.5f}]".ljust(28) for c in cells)
         )
     lines += [
         f"{r['score'].replace('_', '-')}: {r['arm']} / {r['to']} = {r['ratio']:.3f} [{r['low']:.3f}, {r['high']:.3f}]"

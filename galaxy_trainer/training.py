@@ -25,8 +25,8 @@ import scalenorm
 from galaxy_trainer import backend
 from galaxy_trainer.augmentation import Augmentation, Augmented, Draws, draw
 from galaxy_trainer.checks import twins, warn_of_twins
-from galaxy_trainer.curves import draw_curves
-from galaxy_trainer.data import Batches, Galaxies, epoch_order, open_galaxies, pixel_statistics, read_ids, split
+from galaxy_trainer.curves import draw_curves, draw_figure
+from galaxy_trainer.data import Batches, Galaxies, epoch_order, open_galaxies, pixel_statistics, read_ids
 from galaxy_trainer.drawing import try_to_draw
 from galaxy_trainer.errors import TrainerError, warn
 from galaxy_trainer.evaluation import answers_of, evaluate, passes_of, seed_dropout
@@ -43,6 +43,8 @@ from galaxy_trainer.runs import (
     set_average,
     write_table,
 )
+from galaxy_trainer.splitting import split_galaxies
+from galaxy_trainer.targets import GALAXY_ZOO_2, Choice, nanmean
 from scalenorm.cache.format import differences
 from scalenorm.files.errors import LockedError
 from scalenorm.files.lock import locked
@@ -58,6 +60,9 @@ def train(
     view: str | Sequence[str] = "normalized",
     recipe: str | Recipe = "paper",
     labels: str | Path | None = None,
+    target: Choice | None = None,
+    group: str | None = None,
+    split_column: str | None = None,
     test_ids: str | Path | None = None,
     test_fraction: float = 0.1,
     finish_ids: str | Path | None = None,
@@ -86,7 +91,13 @@ def train(
     recipe : str or Recipe
         "paper", "long", another name in `galaxy_trainer.RECIPES`, or a recipe.
     labels : str or Path, optional
-        CSV file of answers. Default: those in the cache.
+        Table of answers. Default: those in the cache.
+    target : galaxy_trainer.Choice, optional
+        What to answer. Default: the decision tree of Galaxy Zoo 2.
+    group : str, optional
+        Column of the labels; galaxies with the same value there are on one side of the split.
+    split_column : str, optional
+        Column of the labels that says "train" or "test"; galaxies that say neither are left out.
     test_ids : str or Path, optional
         File with one id per line: the test set. Default: by hash, see `galaxy_trainer.data.split`.
     test_fraction : float
@@ -145,10 +156,13 @@ def train(
     if tensorboard:
         backend.check_can_log()
     views = (view,) if isinstance(view, str) else tuple(view)
-    galaxies = open_galaxies(cache, views, labels=labels, in_memory=in_memory)
+    aside = [name for name in (group, split_column) if name is not None]
+    galaxies = open_galaxies(cache, views, labels=labels, target=target or Choice(), aside=aside, in_memory=in_memory)
     rows = galaxies.labelled
     named = None if test_ids is None else read_ids(test_ids, galaxies.ids)
-    test = split([galaxies.ids[i] for i in rows], fraction=test_fraction, seed=split_seed, test_ids=named)
+    rows, test = split_galaxies(
+        galaxies, rows, fraction=test_fraction, seed=split_seed, test_ids=named, group=group, column=split_column
+    )
     if (~test).sum() < chosen.batch_size:
         raise TrainerError(f"{(~test).sum()} training images are less than a batch of {chosen.batch_size}")
     finish = np.zeros(len(test), bool)
@@ -164,6 +178,9 @@ def train(
         sides = [{galaxies.ids[i]: pictures[galaxies.ids[i]] for i in rows[side]} for side in (test, ~test)]
         warn_of_twins(twins(*sides), int(test.sum()), cache)
     mean, std = pixel_statistics(galaxies, rows[~test])
+    truth = galaxies.answers(rows[~test])
+    assert galaxies.target is not None
+    answered = galaxies.target.fitted(truth)
     config = Config(
         cache=str(Path(cache).resolve()),
         cache_digest=galaxies.cache.digest(),
@@ -181,11 +198,12 @@ def train(
         channels=galaxies.channels,
         mean=mean,
         std=std,
-        mean_answers=galaxies.answers(rows[~test]).mean(axis=0).tolist(),
+        mean_answers=nanmean(truth).tolist(),
         backend=backend.name(),
         versions=_versions(),
         dtype=galaxies.dtype,
         cache_settings=galaxies.cache.settings,
+        answered=None if answered == GALAXY_ZOO_2 else answered.described(),
     )
     # Building once here shows what does not fit before the folder is made.
     try:
@@ -243,7 +261,9 @@ def resume(
         return opened
     if backend.name() != config.backend:
         raise TrainerError(f"{run} was started on Keras with {config.backend}: set KERAS_BACKEND={config.backend}")
-    galaxies = open_galaxies(config.cache, config.views, labels=config.labels, in_memory=config.in_memory)
+    galaxies = open_galaxies(
+        config.cache, config.views, labels=config.labels, target=config.target, in_memory=config.in_memory
+    )
     _check_cache(galaxies.cache, opened)
     if _labels_digest(galaxies) != config.labels_digest:
         raise TrainerError(f"{config.labels or config.cache}: the labels changed since {run} was started")
@@ -260,7 +280,7 @@ def _moved(run: Run, cache: Path) -> Run:
     if str(cache) == run.config.cache:
         return run
     with _locked_run(run):
-        _check_cache(open_galaxies(cache, run.config.views, in_memory=False).cache, run)
+        _check_cache(open_galaxies(cache, run.config.views, target=None, in_memory=False).cache, run)
         config = dataclasses.replace(run.config, cache=str(cache))
         write_json(run.folder / "config.json", dataclasses.asdict(config))
     return dataclasses.replace(run, config=config)
@@ -307,7 +327,7 @@ def _train_epochs(run: Run, galaxies: Galaxies, report: Report, progress: bool) 
         model = Augmented(network)
         optimizer = optimizer_of(recipe, steps)
         optimizer.build(network.trainable_variables)
-        model.compile(optimizer=optimizer, loss="mse", jit_compile=backend.compile_step())
+        model.compile(optimizer=optimizer, loss=config.target.loss, jit_compile=backend.compile_step())
         history: list[dict[str, float]] = []
         if run.state_path.exists():
             state = State.load(run.state_path)
@@ -343,14 +363,18 @@ def _train_epochs(run: Run, galaxies: Galaxies, report: Report, progress: bool) 
                 f"{' (best)' if state.best_epoch == epoch + 1 else ''}, "
                 f"{steps[epoch] * recipe.batch_size / seconds:.0f} images/s"
             )
-    write_json(run.folder / "metrics.json", evaluate(run, any_settings=True, allow_duplicates=True))
+    metrics = evaluate(run, any_settings=True, allow_duplicates=True)
+    write_json(run.folder / "metrics.json", metrics)
     _draw_curves(run, history)
+    for name, figure in config.target.score_figures(metrics["deterministic"]).items():
+        path = run.folder / f"{name}.png"
+        try_to_draw(path, lambda path=path, figure=figure: draw_figure(figure(), path))  # type: ignore[misc]
     return run
 
 
 def _draw_curves(run: Run, history: Sequence[Mapping[str, float]]) -> None:
     path = run.folder / "curves.png"
-    try_to_draw(path, lambda: draw_curves(history, path))
+    try_to_draw(path, lambda: draw_curves(history, path, run.config.target.measure))
 
 
 def _train_epoch(model: Augmented, galaxies: Galaxies, rows: np.ndarray, run: Run, epoch: int, progress: bool) -> float:
@@ -422,13 +446,13 @@ def _averaged(network: keras.Model, state: State, recipe: Recipe) -> Iterator[No
 def _validate(
     network: keras.Model, galaxies: Galaxies, rows: np.ndarray, config: Config, epoch: int
 ) -> dict[str, float]:
-    truth = galaxies.answers(rows)
-    values = {"val_loss": float(np.mean((answers_of(network, galaxies, rows) - truth) ** 2))}
+    truth, target = galaxies.answers(rows), config.target
+    values = {"val_loss": target.error(answers_of(network, galaxies, rows), truth)}
     if config.augmented_validation:
         answers = next(
             passes_of(network, galaxies, rows, config.recipe.augmentation, seed=config.seed, first=epoch, count=1)
         )
-        values["val_loss_augmented"] = float(np.mean((answers - truth) ** 2))
+        values["val_loss_augmented"] = target.error(answers, truth)
     return values
 
 

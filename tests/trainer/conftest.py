@@ -7,7 +7,10 @@ import h5py
 import numpy as np
 import pytest
 
-from galaxy_trainer.questions import ANSWER_NAMES, QUESTIONS
+from galaxy_trainer.questions import shipped
+
+ANSWER_NAMES = shipped("galaxy_zoo_2").names
+QUESTIONS = shipped("galaxy_zoo_2").questions
 
 
 def tree_answers(shares):
@@ -46,7 +49,7 @@ def sky_blobs(n, size=64, channels=3, seed=0):
 
 
 def write_cache(path, views, *, labels=None, ids=None, sky=20.0, failed=(), version=1, names=ANSWER_NAMES,
-                pictures=None, places=None, settings=None):  # fmt: skip
+                pictures=None, places=None, settings=None, classes=None):  # fmt: skip
     """Write a cache; `views` is a dict of name to (N, size, size, C), `pictures` are texts whose hashes are stored."""
     first = next(iter(views.values()))
     n, size, _, channels = first.shape
@@ -84,6 +87,8 @@ def write_cache(path, views, *, labels=None, ids=None, sky=20.0, failed=(), vers
             data = file.create_dataset("labels", data=np.asarray(labels, "f8"))
             data.attrs["names"] = json.dumps(list(names))
             data.attrs["sha256"] = "0"
+            if classes is not None:
+                data.attrs["classes"] = json.dumps(classes)
     return path
 
 

@@ -11,8 +11,9 @@ from conftest import sky_blobs, write_cache
 
 from galaxy_trainer import data
 from galaxy_trainer.augmentation import Augmentation
-from galaxy_trainer.data import Batches, epoch_order, open_galaxies, pixel_statistics, read_ids, split
+from galaxy_trainer.data import Batches, epoch_order, open_galaxies, pixel_statistics, read_ids
 from galaxy_trainer.errors import TrainerError
+from galaxy_trainer.splitting import split
 from galaxy_trainer.training import epoch_draws
 
 IDS = [str(i) for i in range(61578)]
@@ -201,7 +202,7 @@ def test_caches_that_do_not_fit(tmp_path, cache):
         open_galaxies(newer, ["normalized"])
     labels[3, 0] *= 0.5
     wrong = write_cache(tmp_path / "wrong.h5", {"normalized": images}, labels=labels)
-    with pytest.raises(TrainerError, match=r"question 1 do not sum to 1 in 1 rows; first ids: 000003"):
+    with pytest.raises(TrainerError, match=r"question Class1 do not sum to 1 \(.*\) in 1 rows; first ids: 000003"):
         open_galaxies(wrong, ["normalized"])
     (tmp_path / "text.h5").write_text("no")
     with pytest.raises(TrainerError, match=r"text\.h5"):

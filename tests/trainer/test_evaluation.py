@@ -13,8 +13,10 @@ from conftest import sky_blobs, write_cache
 
 import galaxy_trainer
 from galaxy_trainer import TrainerError, cli, evaluate, predict, train
-from galaxy_trainer.evaluation import score
-from galaxy_trainer.questions import ANSWER_NAMES
+from galaxy_trainer.questions import shipped
+from galaxy_trainer.targets import GALAXY_ZOO_2
+
+ANSWER_NAMES = shipped("galaxy_zoo_2").names
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def pixels_and_truth(cache, run, part):
 def test_score_is_mean_squared_error():
     rng = np.random.default_rng(0)
     answers, truth = rng.random((5, 37)), rng.random((5, 37))
-    found = score(answers, truth)
+    found = GALAXY_ZOO_2.score(answers, truth)
     assert found["mse"] == pytest.approx(sum((a - t) ** 2 for a, t in zip(answers.flat, truth.flat, strict=True)) / 185)
     assert found["rmse"] == pytest.approx(found["mse"] ** 0.5)
     assert found["questions"]["Class2"]["mse"] == pytest.approx(((answers - truth)[:, 3:5] ** 2).mean())

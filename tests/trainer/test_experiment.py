@@ -20,9 +20,11 @@ import scalenorm
 from galaxy_trainer import TrainerError, cli, experiment, statistics
 from galaxy_trainer.arms import Arm, Settings, arms_of
 from galaxy_trainer.experiment import compare
-from galaxy_trainer.questions import ANSWER_NAMES
+from galaxy_trainer.questions import shipped
 from galaxy_trainer.recipes import Recipe
 from galaxy_trainer.workers import side_by_side
+
+ANSWER_NAMES = shipped("galaxy_zoo_2").names
 
 TINY = Recipe(width=0.05, epochs=3, batch_size=32, learning_rate=0.05)
 RUN = "import sys; from galaxy_trainer.cli import compare; sys.exit(compare(sys.argv[1:]))"
@@ -194,7 +196,7 @@ def test_arms_and_seeds_may_join(undisturbed, arguments, galaxies, tmp_path):
 
 
 def test_test_sets_are_disjoint_and_the_first_is_that_of_training():
-    from galaxy_trainer.data import split
+    from galaxy_trainer.splitting import split
 
     ids = [f"{i}" for i in range(103)]
     settings = Settings(test_fraction=0.2, split_seed=4)

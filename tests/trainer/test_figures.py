@@ -8,7 +8,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from galaxy_trainer import figures, statistics
 from galaxy_trainer.networks import paper_network
-from galaxy_trainer.questions import ANSWER_NAMES, QUESTIONS
+from galaxy_trainer.questions import shipped
+
+ANSWER_NAMES = shipped("galaxy_zoo_2").names
+QUESTIONS = shipped("galaxy_zoo_2").questions
 
 
 def result(arm, seed, error):

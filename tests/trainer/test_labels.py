@@ -10,8 +10,10 @@ from conftest import sky_blobs, write_cache
 import scalenorm
 from galaxy_trainer import TrainerError
 from galaxy_trainer.data import open_galaxies, read_ids
-from galaxy_trainer.questions import ANSWER_NAMES
+from galaxy_trainer.questions import shipped
 from scalenorm.files.errors import TableError
+
+ANSWER_NAMES = shipped("galaxy_zoo_2").names
 
 IDS = [str(i) for i in range(6)]
 
