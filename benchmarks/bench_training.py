@@ -24,7 +24,7 @@ from galaxy_trainer import backend
 from galaxy_trainer.augmentation import Augmentation, Augmented
 from galaxy_trainer.data import Batches, open_galaxies
 from galaxy_trainer.networks import CONVOLUTIONS, DENSE_UNITS, paper_network
-from galaxy_trainer.training import epoch_draws
+from galaxy_trainer.epochs import epoch_draws
 
 
 def plain_network(size, channels, width):

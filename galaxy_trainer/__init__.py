@@ -10,16 +10,16 @@ from galaxy_trainer.errors import TrainerError, TrainerWarning
 
 if TYPE_CHECKING:
     from galaxy_trainer.augmentation import Augmentation
+    from galaxy_trainer.choices import Choice
     from galaxy_trainer.evaluation import Predictions, evaluate, predict
     from galaxy_trainer.networks import paper_network
     from galaxy_trainer.recipes import RECIPES, Recipe, recipe_of
     from galaxy_trainer.runs import Run, load_run
-    from galaxy_trainer.targets import Choice
     from galaxy_trainer.training import resume, train
 
 _HOMES = {
     "Augmentation": "augmentation",
-    "Choice": "targets",
+    "Choice": "choices",
     "Predictions": "evaluation",
     "RECIPES": "recipes",
     "Recipe": "recipes",

@@ -8,9 +8,9 @@ from typing import Any
 
 import scalenorm
 from galaxy_trainer.augmentation import NO_AUGMENTATION, Augmentation
+from galaxy_trainer.choices import Choice
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.recipes import Recipe, recipe_of
-from galaxy_trainer.targets import Choice
 
 
 @dataclass(frozen=True, kw_only=True)

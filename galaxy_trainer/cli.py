@@ -15,8 +15,8 @@ from galaxy_trainer.start import silent_start
 from scalenorm.commands.common import DONE, DONE_WITH_FAILED, Parser, add_common, run_guarded, say
 
 if TYPE_CHECKING:
+    from galaxy_trainer.choices import Choice
     from galaxy_trainer.recipes import Recipe
-    from galaxy_trainer.targets import Choice
 
 #: Lines about progress; it is picklable.
 _tell = functools.partial(say, error=True)
@@ -263,7 +263,7 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
 
 
 def _target(parser: argparse.ArgumentParser, args: argparse.Namespace) -> "Choice | None":
-    from galaxy_trainer.targets import DEFAULT, Choice
+    from galaxy_trainer.choices import DEFAULT, Choice
 
     tree = args.tree if args.tree in SHIPPED else str(Path(args.tree).resolve())
     try:

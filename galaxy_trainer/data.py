@@ -11,10 +11,11 @@ import numpy as np
 
 import scalenorm
 from galaxy_trainer.augmentation import Draws
+from galaxy_trainer.choices import DEFAULT, Choice
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.labels import Columns, cache_columns, read_columns
 from galaxy_trainer.questions import first_few
-from galaxy_trainer.targets import DEFAULT, Choice, Target
+from galaxy_trainer.targets import Target
 from scalenorm.files.errors import TableError
 from scalenorm.sources import labels as tables
 

@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 
 from galaxy_trainer.arms import Arm, Settings
+from galaxy_trainer.choices import DEFAULT
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.files import write_json, write_text, write_whole
 from galaxy_trainer.recipes import recipe_from_json
-from galaxy_trainer.targets import DEFAULT
 from galaxy_trainer.workers import side_by_side
 
 Report = Callable[[str], object]

@@ -28,11 +28,12 @@ import keras
 import numpy as np
 
 import galaxy_trainer.layers  # noqa: F401  (registers the layers that saved networks name)
+from galaxy_trainer.choices import target_from_json
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.files import write_json, write_whole
 from galaxy_trainer.networks import paper_network
 from galaxy_trainer.recipes import Recipe, optimizer_of, recipe_from_json
-from galaxy_trainer.targets import Target, target_from_json
+from galaxy_trainer.targets import Target
 from scalenorm.files.writing import flush
 
 POLICIES: Mapping[str, str] = {"float32": "float32", "bfloat16": "mixed_bfloat16"}

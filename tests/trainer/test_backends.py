@@ -84,3 +84,14 @@ def test_two_devices_give_the_loss_of_one(backend, tmp_path):
         assert a["val_loss"] == pytest.approx(b["val_loss"], rel=1e-4)
     assert error.startswith("3 devices asked for, there are 2")
     assert not (tmp_path / "run3").exists()
+
+
+@pytest.mark.slow
+def test_commands_are_quiet_under_jax(cache, tmp_path):
+    """Keras imports TensorFlow for its batches there too, whose C++ parts write to the file descriptor."""
+    if importlib.util.find_spec("jax") is None:
+        pytest.skip("jax is not installed")
+    code = "import sys; from galaxy_trainer import cli; sys.exit(cli.train(sys.argv[1:]))"
+    options = [str(cache), "-o", str(tmp_path / "run"), "--width", "0.05", "--epochs", "1", "--quiet"]
+    result = python(["-c", code, *options], KERAS_BACKEND="jax", TF_CPP_MIN_LOG_LEVEL="")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")

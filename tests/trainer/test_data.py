@@ -14,7 +14,7 @@ from galaxy_trainer.augmentation import Augmentation
 from galaxy_trainer.data import Batches, epoch_order, open_galaxies, pixel_statistics, read_ids
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.splitting import split
-from galaxy_trainer.training import epoch_draws
+from galaxy_trainer.epochs import epoch_draws
 
 IDS = [str(i) for i in range(61578)]
 

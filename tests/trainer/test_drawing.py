@@ -8,7 +8,7 @@ import matplotlib
 import pytest
 from conftest import sky_blobs, write_cache
 
-from galaxy_trainer import TrainerError, TrainerWarning, cli, load_run, resume, train, training
+from galaxy_trainer import TrainerError, TrainerWarning, cli, epochs, load_run, resume, train
 from galaxy_trainer.curves import draw_curves
 from galaxy_trainer.drawing import default_settings, try_to_draw
 
@@ -76,7 +76,7 @@ def test_a_training_ends_with_its_scores_when_the_curves_fail(tmp_path, capsys, 
 
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(training, "draw_curves", fail)
+        patch.setattr(epochs, "draw_curves", fail)
         assert cli.train([str(path), "-o", str(folder), "--width", "0.05", "--epochs", "1"]) == 0
     said = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
     assert said == [
@@ -97,7 +97,7 @@ def test_scores_are_written_before_the_picture(tmp_path, monkeypatch):
         assert (tmp_path / "run" / "metrics.json").exists()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "draw_curves", kill)
+    monkeypatch.setattr(epochs, "draw_curves", kill)
     with pytest.raises(KeyboardInterrupt):
         train(path, tmp_path / "run", width=0.05, epochs=1)
     assert load_run(tmp_path / "run").finished

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from conftest import sky_blobs, tree_answers
 
+from galaxy_trainer.choices import Choice
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.labels import read_columns
 from galaxy_trainer.questions import Tree, read_tree, shipped
-from galaxy_trainer.targets import GALAXY_ZOO_2, Choice
+from galaxy_trainer.targets import GALAXY_ZOO_2
 
 TREE = shipped("galaxy_zoo_2")
 ANSWER_NAMES, QUESTIONS = TREE.names, TREE.questions

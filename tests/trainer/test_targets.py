@@ -11,11 +11,12 @@ from conftest import sky_blobs, write_cache
 from typed import run as typed
 
 from galaxy_trainer import Choice, TrainerError, evaluate, load_run, predict, resume, train, training
+from galaxy_trainer.choices import target_from_json
 from galaxy_trainer.data import open_galaxies
 from galaxy_trainer.labels import Columns
 from galaxy_trainer.questions import shipped
 from galaxy_trainer.runs import State
-from galaxy_trainer.targets import GALAXY_ZOO_2, TreeTarget, ValuesTarget, target_from_json
+from galaxy_trainer.targets import GALAXY_ZOO_2, TreeTarget, ValuesTarget
 
 TINY = {"width": 0.05, "epochs": 2, "learning_rate": 0.01, "seed": 4}
 COUNT = 90

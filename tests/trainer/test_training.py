@@ -17,7 +17,7 @@ import pytest
 from conftest import sky_blobs, write_cache
 
 import galaxy_trainer
-from galaxy_trainer import Augmentation, Recipe, TrainerError, load_run, resume, train, training
+from galaxy_trainer import Augmentation, Recipe, TrainerError, epochs, load_run, resume, train, training
 from galaxy_trainer.data import epoch_order
 from galaxy_trainer.recipes import optimizer_of
 from galaxy_trainer.runs import State, set_average
@@ -366,7 +366,7 @@ def test_the_last_epochs_see_the_ids_to_finish_on_alone(cache, tmp_path, monkeyp
         seen.append(sorted(rows.tolist()))
         return epoch_order(rows, seed=seed, epoch=epoch)
 
-    monkeypatch.setattr(training, "epoch_order", recorded)
+    monkeypatch.setattr(epochs, "epoch_order", recorded)
     lines = []
     run = train(
         cache, tmp_path / "run", **{**TINY, "epochs": 4}, finish=0.5, schedule="cosine", optimizer="adam",

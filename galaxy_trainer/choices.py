@@ -1,0 +1,108 @@
+"""Which target a user asks for, and which one a run has."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from galaxy_trainer.classes import ClassesTarget, as_classes
+from galaxy_trainer.errors import TrainerError
+from galaxy_trainer.labels import Columns
+from galaxy_trainer.questions import Tree, first_few, read_tree
+from galaxy_trainer.targets import GALAXY_ZOO_2, Target, TreeTarget, ValuesTarget
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What a user says of the target; the labels decide the rest.
+
+    Parameters
+    ----------
+    kind : {"tree", "values", "classes"}
+        What is answered.
+    tree : str or Path
+        Name in `galaxy_trainer.questions.SHIPPED`, or a TOML file of a tree.
+    columns : sequence of str, optional
+        Columns of the labels to answer. Default: all, or those of the tree.
+    ignore_columns : sequence of str
+        Columns to leave out.
+    balanced : bool
+        Of classes: every class counts the same.
+    """
+
+    kind: str = "tree"
+    tree: str | Path = "galaxy_zoo_2"
+    columns: Sequence[str] | None = None
+    ignore_columns: Sequence[str] = ()
+    balanced: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what does not go together."""
+        if self.kind not in KINDS:
+            raise TrainerError(f"unknown target {self.kind!r}; known: {', '.join(KINDS)}")
+        if self.kind == "tree" and (self.columns is not None or self.ignore_columns):
+            raise TrainerError("the columns of a decision tree are named by its file: leave out --columns")
+        if self.kind != "tree" and self.tree != "galaxy_zoo_2":
+            raise TrainerError(f"--tree goes with --target tree, not {self.kind}")
+        if self.balanced and self.kind != "classes":
+            raise TrainerError(f"--class-weights goes with --target classes, not {self.kind}")
+
+    def target(self, labels: "Columns | None", names: Sequence[str], source: str, aside: Sequence[str]) -> Target:
+        """Return the target that labels with columns `names` hold; `aside` are columns with another use.
+
+        Called first without `labels`, to know which columns to read, then with them.
+        """
+        if self.kind == "tree":
+            tree = read_tree(self.tree)
+            missing = [name for name in tree.names if name not in names]
+            if missing:
+                raise TrainerError(
+                    f"{source}: columns of the decision tree are missing: {first_few(missing)}; for other labels use "
+                    "--target values or classes, or --tree FILE"
+                )
+            return TreeTarget(tree.names, tree)
+        chosen = [name for name in names if name not in aside] if self.columns is None else list(self.columns)
+        unknown = [name for name in [*chosen, *self.ignore_columns] if name not in names]
+        if unknown:
+            raise TrainerError(f"{source}: no column {unknown[0]!r}; it has: {first_few(names, 8)}")
+        chosen = [name for name in chosen if name not in self.ignore_columns]
+        if not chosen:
+            raise TrainerError(f"{source}: no columns are left to answer")
+        if self.kind == "values":
+            return ValuesTarget(tuple(chosen))
+        if len(chosen) > 1:
+            raise TrainerError(
+                f"{source}: classes are in one column, here are {len(chosen)}: {first_few(chosen)}; use --columns"
+            )
+        if labels is None:
+            return ClassesTarget((chosen[0],), ())
+        codes, classes = as_classes(labels, chosen[0])
+        there = {int(code) for code in codes[np.isfinite(codes)]}
+        found = tuple(name for code, name in enumerate(classes) if code in there)
+        if len(found) < 2:
+            raise TrainerError(f"{source}: column {chosen[0]!r} needs two classes or more, has: {first_few(found)}")
+        return ClassesTarget((chosen[0],), found, balanced=self.balanced)
+
+
+KINDS: Mapping[str, type[Target]] = {"tree": TreeTarget, "values": ValuesTarget, "classes": ClassesTarget}
+"""Targets by name."""
+
+DEFAULT = Choice()
+"""The decision tree of Galaxy Zoo 2."""
+
+
+def target_from_json(values: Mapping[str, Any] | None) -> Target:
+    """Return the target that `Target.described` turned into `values`; None is that of runs of earlier versions."""
+    if values is None:
+        return GALAXY_ZOO_2
+    rest = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in values.items()
+        if key not in ("kind", "tree")
+    }
+    if values["kind"] == "tree":
+        tree = Tree.parse(values["tree"])
+        return TreeTarget(tree.names, tree)
+    return KINDS[values["kind"]](**rest)
