@@ -32,9 +32,9 @@ import scalenorm
 from galaxy_trainer import backend
 from galaxy_trainer.augmentation import Augmentation, Augmented
 from galaxy_trainer.data import Batches, open_galaxies
+from galaxy_trainer.epochs import epoch_draws
 from galaxy_trainer.networks import paper_network
 from galaxy_trainer.runs import POLICIES
-from galaxy_trainer.epochs import epoch_draws
 
 VIEWS = ("normalized", "center-64", "center-96")
 

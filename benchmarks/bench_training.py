@@ -23,8 +23,8 @@ import numpy as np
 from galaxy_trainer import backend
 from galaxy_trainer.augmentation import Augmentation, Augmented
 from galaxy_trainer.data import Batches, open_galaxies
-from galaxy_trainer.networks import CONVOLUTIONS, DENSE_UNITS, paper_network
 from galaxy_trainer.epochs import epoch_draws
+from galaxy_trainer.networks import CONVOLUTIONS, DENSE_UNITS, paper_network
 
 
 def plain_network(size, channels, width):

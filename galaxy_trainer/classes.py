@@ -135,7 +135,7 @@ class ClassesTarget(Target):
 
     def score_figures(self, score: dict[str, Any]) -> dict[str, Callable[[], Any]]:
         """Return the confusion matrix."""
-        from galaxy_trainer.figures import confusion_figure
+        from galaxy_trainer.target_figures import confusion_figure
 
         return {"confusion": lambda: confusion_figure(np.array(score["confusion"]), self.classes)}
 

@@ -27,9 +27,9 @@ def silent_start() -> Iterator[None]:
             keras.ops.zeros(())
         except (ImportError, ValueError) as error:
             raise TrainerError(_no_keras(error)) from None
-        # Keras imports it for its batches on other backends too, but only when it trains.
-        with contextlib.suppress(ImportError):
-            import tensorflow  # noqa: F401
+        from galaxy_trainer import backend
+
+        backend.import_tensorflow()
         yield
     finally:
         os.dup2(kept, 2)

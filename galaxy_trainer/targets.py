@@ -177,7 +177,7 @@ class TreeTarget(Target):
 
     def figures(self) -> dict[str, tuple[Callable[[], Any], str]]:
         """Return the tree."""
-        from galaxy_trainer.figures import tree_figure
+        from galaxy_trainer.target_figures import tree_figure
 
         always = [str(q.number) for q in self.tree.questions if q.parent is None]
         asked = f"Questions {' and '.join(always)} are" if len(always) > 1 else f"Question {always[0]} is"

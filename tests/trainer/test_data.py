@@ -12,9 +12,9 @@ from conftest import sky_blobs, write_cache
 from galaxy_trainer import data
 from galaxy_trainer.augmentation import Augmentation
 from galaxy_trainer.data import Batches, epoch_order, open_galaxies, pixel_statistics, read_ids
+from galaxy_trainer.epochs import epoch_draws
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.splitting import split
-from galaxy_trainer.epochs import epoch_draws
 
 IDS = [str(i) for i in range(61578)]
 

@@ -94,7 +94,7 @@ def test_a_picture_that_fails_is_left_out(undisturbed, arguments, tmp_path, monk
         raise RuntimeError("latex could not be found")
 
     folder = shutil.copytree(undisturbed, tmp_path / "experiment")
-    monkeypatch.setattr("galaxy_trainer.figures.tree_figure", fail)
+    monkeypatch.setattr("galaxy_trainer.target_figures.tree_figure", fail)
     assert cli.compare([*arguments, "-o", str(folder)]) == 0
     said = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
     assert said == [

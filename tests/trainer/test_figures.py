@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from galaxy_trainer import figures, statistics
+from galaxy_trainer import figures, statistics, target_figures
 from galaxy_trainer.networks import paper_network
 from galaxy_trainer.questions import shipped
 
@@ -88,7 +88,7 @@ def test_scores_and_ratios_say_their_numbers(results, count):
 
 
 def test_tree_shows_every_answer_inside_its_box():
-    figure = figures.tree_figure()
+    figure = target_figures.tree_figure()
     texts = texts_of(figure)
     for question in QUESTIONS:
         for i, answer in enumerate(question.answers):

@@ -175,7 +175,7 @@ def test_another_tree_with_gaps(shapes, tmp_path):
     first = rows_of(tmp_path / "answers.csv")[0]
     assert first["leading"].startswith("smooth-or-featured: ")
     assert load_run(run.folder).config.target == TreeTarget(tree.names, tree)
-    with pytest.raises(TrainerError, match="columns of the decision tree are missing: Class1.1"):
+    with pytest.raises(TrainerError, match=r"columns of the decision tree are missing: Class1\.1"):
         train(cache, tmp_path / "other", **TINY)
 
 
@@ -260,6 +260,14 @@ def columns(values, names=("a",), **classes):
     return Columns("labels.csv", tuple(map(str, range(len(values)))), names, values, classes)
 
 
+def begun(choice, labels):
+    """What happens to a target before a training."""
+    target = choice.target(labels, labels.names, labels.source, ())
+    truth = target.truth(labels)
+    target.strata(truth)
+    return target.fitted(truth)
+
+
 @pytest.mark.parametrize(
     ("choice", "labels", "error"),
     [
@@ -277,10 +285,7 @@ def columns(values, names=("a",), **classes):
 )  # fmt: skip
 def test_labels_that_do_not_fit_the_target(choice, labels, error):
     with pytest.raises(TrainerError, match=error) as caught:
-        target = Choice(**choice).target(labels, labels.names, labels.source, ())
-        truth = target.truth(labels)
-        target.strata(truth)
-        target.fitted(truth)
+        begun(Choice(**choice), labels)
     assert "\n" not in str(caught.value)
 
 
