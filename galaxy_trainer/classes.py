@@ -128,6 +128,11 @@ class ClassesTarget(Target):
             "confusion": confusion.tolist(),
         }
 
+    def part_errors(self, answers: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+        """Return the cross-entropy of the members of each class."""
+        per_class = self.score(answers, truth)["questions"]
+        return {name: per_class[name][self.main] for name in self.classes}
+
     def table(self, answers: np.ndarray) -> dict[str, Any]:
         """Return the most probable class under the name of its column, and the probability of each."""
         named = np.array(self.classes)[np.argmax(answers, axis=1)]

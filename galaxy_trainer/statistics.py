@@ -206,9 +206,7 @@ def _score(errors: np.ndarray, main: str) -> dict[str, Any]:
 def _questions(results: Sequence[Result]) -> dict[str, float]:
     pairs = [(r.answers["deterministic"], r.answers["truth"]) for r in results]
     answers, truth = (np.concatenate(both) for both in zip(*pairs, strict=True))
-    target = results[0].target
-    scores = target.score(answers, truth)["questions"]
-    return {name: scores[name][target.main] for name in target.parts}
+    return results[0].target.part_errors(answers, truth)
 
 
 def _epochs(results: Sequence[Result]) -> list[dict[str, float]]:

@@ -111,6 +111,15 @@ class Target:
             "answers": {name: over(slice(i, i + 1)) for i, name in enumerate(self.names)},
         }
 
+    def part_errors(self, answers: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+        """Return the mean error over the known answers of each part."""
+        squares = self.squares(answers, truth)
+        means = {}
+        for name, (_, at) in self.parts.items():
+            part = squares[:, at]
+            means[name] = float(part.mean()) if np.isfinite(part).all() else float(nanmean(part.reshape(-1, 1))[0])
+        return means
+
     def baselines(self, mean_answers: Sequence[float], truth: np.ndarray) -> dict[str, np.ndarray]:
         """Return answers that need no network, to compare with."""
         return {"mean_answer": np.array(mean_answers)}

@@ -90,7 +90,7 @@ def test_writes_everything(undisturbed):
 
 @pytest.mark.slow
 def test_a_picture_that_fails_is_left_out(undisturbed, arguments, tmp_path, monkeypatch, capsys):
-    def fail():
+    def fail(_tree):
         raise RuntimeError("latex could not be found")
 
     folder = shutil.copytree(undisturbed, tmp_path / "experiment")
