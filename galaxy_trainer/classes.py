@@ -91,6 +91,10 @@ class ClassesTarget(Target):
         """Return the cross-entropy of each galaxy, shape (n, 1)."""
         return np.asarray(-np.log(np.maximum((answers * truth).sum(axis=1, keepdims=True), 1e-7)))
 
+    def known(self, truth: np.ndarray) -> np.ndarray:
+        """Return which galaxies have a class, shape (n, 1)."""
+        return ~np.isnan(truth[:, :1])
+
     def derived(self, error: float) -> dict[str, float]:
         """Return nothing."""
         return {}

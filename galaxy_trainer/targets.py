@@ -70,16 +70,20 @@ class Target:
         return differences
 
     def squares(self, answers: np.ndarray, truth: np.ndarray) -> np.ndarray:
-        """Return the error of each answer, NaN where it is not known; their mean is `main`."""
+        """Return the error of each answer, where it is known; their mean is `main`."""
         return (answers - truth) ** 2
+
+    def known(self, truth: np.ndarray) -> np.ndarray:
+        """Return which of the `squares` are of known answers. Those of a network that answers NaN are among them."""
+        return ~np.isnan(truth)
 
     def errors(self, answers: np.ndarray, truth: np.ndarray) -> np.ndarray:
         """Return the mean error of each galaxy over its known answers, shape (n,)."""
-        return np.asarray(np.nanmean(self.squares(answers, truth), axis=1))
+        return np.asarray(_mean_of(self.squares(answers, truth), self.known(truth), 1))
 
     def error(self, answers: np.ndarray, truth: np.ndarray) -> float:
         """Return the mean error over all known answers."""
-        return float(np.nanmean(self.squares(answers, truth)))
+        return float(_mean_of(self.squares(answers, truth), self.known(truth)))
 
     def derived(self, error: float) -> dict[str, float]:
         """Return what follows from a mean error."""
@@ -97,7 +101,8 @@ class Target:
         -------
         dict
         """
-        errors, count = nanmean(self.squares(answers, truth)), (~np.isnan(truth)).sum(axis=0)
+        known = self.known(truth)
+        errors, count = _column_means(self.squares(answers, truth), known), known.sum(axis=0)
 
         def over(at: slice) -> dict[str, float]:
             # Weights are exactly 1 where all is known.
@@ -113,12 +118,8 @@ class Target:
 
     def part_errors(self, answers: np.ndarray, truth: np.ndarray) -> dict[str, float]:
         """Return the mean error over the known answers of each part."""
-        squares = self.squares(answers, truth)
-        means = {}
-        for name, (_, at) in self.parts.items():
-            part = squares[:, at]
-            means[name] = float(part.mean()) if np.isfinite(part).all() else float(nanmean(part.reshape(-1, 1))[0])
-        return means
+        squares, known = self.squares(answers, truth), self.known(truth)
+        return {name: float(_mean_of(squares[:, at], known[:, at])) for name, (_, at) in self.parts.items()}
 
     def baselines(self, mean_answers: Sequence[float], truth: np.ndarray) -> dict[str, np.ndarray]:
         """Return answers that need no network, to compare with."""
@@ -235,6 +236,11 @@ class ValuesTarget(Target):
                 raise TrainerError(
                     f"column {name!r} {what} among the galaxies to train on: leave it out (--ignore-columns)"
                 )
+            if not (1e-35 < deviation < 1e35 and abs(middle) < 1e35):
+                raise TrainerError(
+                    f"column {name!r} has a mean of {middle:g} and a deviation of {deviation:g}; a network calculates "
+                    "in 32 bits, between 1e-35 and 1e35: use another unit"
+                )
         return replace(self, mean=tuple(mean.tolist()), std=tuple(std.tolist()))
 
     def head(self, name: str) -> Any:
@@ -257,11 +263,13 @@ class ValuesTarget(Target):
         result = super().score(answers, truth)
         answers = np.broadcast_to(answers, truth.shape)
         variance = nanmean((truth - nanmean(truth)) ** 2)
-        squares = nanmean((answers - truth) ** 2)
+        known = self.known(truth)
+        squares = _column_means((answers - truth) ** 2, known)
+        absolute = _column_means(np.abs(answers - truth), known)
         for i, name in enumerate(self.names):
             varies = variance[i] > 0
             result["answers"][name] |= {
-                "mae": float(nanmean(np.abs(answers - truth)[:, i : i + 1])[0]),
+                "mae": float(absolute[i]),
                 "r2": float(1 - squares[i] / variance[i]) if varies else math.nan,
             }
         return result
@@ -285,7 +293,19 @@ def _share(known: Any) -> Any:
 
 def nanmean(values: np.ndarray) -> np.ndarray:
     """Return means over rows of what is not NaN; NaN where nothing is."""
-    known = ~np.isnan(values)
+    return _column_means(values, ~np.isnan(values))
+
+
+def _mean_of(values: np.ndarray, known: np.ndarray, axis: int | None = None) -> Any:
+    """Return the mean of what is known, as NumPy sums it where all is; NaN where nothing is."""
+    if known.all():
+        return np.mean(values, axis=axis)
+    if axis is None:
+        return _column_means(values.reshape(-1, 1), known.reshape(-1, 1))[0]
+    return _column_means(values.T, known.T)
+
+
+def _column_means(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     count = known.sum(axis=0)
     total = np.where(known, values, 0.0).sum(axis=0)
     return np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)

@@ -278,6 +278,7 @@ def begun(choice, labels):
         ({"kind": "classes"}, columns(np.ones((2, 2)), ("a", "b")), "classes are in one column, here are 2: a, b; use"),
         ({"kind": "values"}, columns([0, 1, 0], a=("x", "y")), "the answers a are text, not numbers: leave them out"),
         ({"kind": "values"}, columns([2, 2, 2]), "column 'a' is always 2 among the galaxies to train on: leave it out"),
+        ({"kind": "values"}, columns([1e39, 2e39]), "column 'a' has a mean of 1.5e.39 and a dev.*another unit"),
         ({"kind": "values", "columns": ["c"]}, columns([2, 1]), "labels.csv: no column 'c'; it has: a"),
         ({"kind": "values", "ignore_columns": ["a"]}, columns([2, 1]), "no columns are left to answer"),
         ({}, columns([2, 1]), "columns of the decision tree are missing: Class1.1.*use --target values or classes, or"),
@@ -339,3 +340,13 @@ def test_a_class_cache(shapes, tmp_path):
     assert galaxies.target.names == ("a", "b", "c")
     np.testing.assert_array_equal(galaxies.answers(np.arange(2)), np.eye(3)[:2])
     assert 2 not in galaxies.labelled
+
+
+def test_a_network_that_answers_nan_is_not_scored_on_the_rest():
+    truth = np.full((3, 37), 0.5)
+    truth[0, 1] = np.nan
+    answers = truth.copy()
+    answers[1, 2] = np.nan
+    assert np.isnan(GALAXY_ZOO_2.error(answers, truth))
+    assert np.isnan(GALAXY_ZOO_2.score(answers, truth)["mse"])
+    np.testing.assert_array_equal(GALAXY_ZOO_2.errors(answers, truth), [0, np.nan, 0])
