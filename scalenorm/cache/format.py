@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-FORMAT = "scalenorm-cache"
+from ..files.names import CACHE_FORMAT
+
+FORMAT = CACHE_FORMAT
 FORMAT_VERSION = 1
 
 #: Raised by one whenever the same image and options give other values than before: rows made by two

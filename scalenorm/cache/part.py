@@ -71,9 +71,8 @@ class Rows:
     def __init__(self, head: Head, room: int) -> None:
         self.head = head
         self.views = [np.zeros((room, *head.crop_shape), head.layout.dtype) for _ in head.view_names]
-        self.numbers = np.zeros(
-            room, fmt.number_columns(head.layout.bands, stamps=head.stamps)
-        )  # all columns that are not text
+        # All columns that are not text.
+        self.numbers = np.zeros(room, fmt.number_columns(head.layout.bands, stamps=head.stamps))
         self._inputs = np.zeros(room, fmt.INPUTS_DTYPE)
         self._text: list[tuple[str, str, str, str]] = []  # id, source, status, message
 

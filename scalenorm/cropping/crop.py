@@ -124,9 +124,14 @@ def measure_and_crop(
     else:
         found, crops = done
         measurement = describe_galaxy(frame, found.galaxy(frame), found.inspection())
+    return measurement, into(crops, out)
+
+
+def into(crops: Any, out: Sequence[NDArray[Any]] | None) -> Any:
+    """Copy crops to where they are to go, if anywhere; return them there."""
     for target, crop in zip(out or (), crops, strict=out is not None):
         target[...] = crop
-    return measurement, crops if out is None else out
+    return crops if out is None else out
 
 
 def find_and_crop(frame: Frame, names: Sequence[str], size: int, options: MeasureOptions) -> NDArray[Any]:

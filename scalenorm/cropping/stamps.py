@@ -16,7 +16,7 @@ from ..measuring.galaxy import find_galaxy
 from ..measuring.measure import Measurement, describe_galaxy
 from ..measuring.options import MeasureOptions, measure_options, takes_measuring_options
 from ..measuring.window import Window, window_of_size
-from .crop import check_size, crop_views, finite_frame, measure_and_crop
+from .crop import check_size, crop_views, finite_frame, into, measure_and_crop
 from .many import check_jobs, for_each
 from .views import parse_view
 
@@ -80,9 +80,7 @@ def measure_and_crop_stamp(
         frame = as_frame(_continued(image, inside, galaxy.foreground.sky), options, mask)
     crops = crop_views(finite_frame(frame, galaxy), galaxy, view_names, size, options)
     measurement = describe_galaxy(frame, galaxy)
-    for target, crop in zip(out or (), crops, strict=out is not None):
-        target[...] = crop
-    return measurement if inside is None else _flagged(measurement, inside), crops if out is None else out
+    return measurement if inside is None else _flagged(measurement, inside), into(crops, out)
 
 
 def _continued(image: NDArray[Any], inside: Box, sky: NDArray[np.float64]) -> NDArray[Any]:

@@ -32,7 +32,6 @@ def write_images(
     image_format: str | None = None,
     by_label: bool = False,
     label_columns: Sequence[str] | None = None,
-    images: Sequence[str | os.PathLike[str]] | None = None,
     overwrite: bool = False,
 ) -> tuple[int, int]:
     """Write each crop of one view as a file of its own; failed images have none.
@@ -48,15 +47,13 @@ def write_images(
     image_format : {"png", "fits"}, optional
         PNG holds 8-bit crops of 1, 3 or 4 bands and 16-bit ones of 1 band; FITS (needs astropy) holds all, bands
         first, with keywords that map pixels back to the original (``LTV``, ``LTM``), and the WCS of the crop where the
-        original is a FITS file that can still be found and has one. By default PNG where it can.
+        original is a FITS file that is still where it was and has one. By default PNG where it can.
     by_label : bool
         One folder per class, ``unlabelled`` without labels. The class is that of the label where this is one, else the
         answer with the highest label, ties to the first.
     label_columns : sequence of str, optional
         The answers to choose among; by default those of the first question, which are the ones whose names begin
         as the first's up to its last dot (``Class1.1``, ``Class1.2``, ``Class1.3``), or all if it has no dot.
-    images : sequence of paths, optional
-        Where the originals are; by default they are looked for where they were. See `read_originals`.
     overwrite : bool
         Write into a folder that holds files, replacing those of the same name.
 
@@ -88,7 +85,7 @@ def write_images(
     top = Path(folder)
     _make_folder(top, overwrite)
     names = file_names(cache.ids)
-    skies = Skies(cache, images) if fits is not None else None
+    skies = Skies(cache) if fits is not None else None
     crops = cache.view(view)
     written = failed = 0
     for row, found in enumerate(chain.from_iterable(cache.row_blocks("catalog"))):

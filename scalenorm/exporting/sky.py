@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from ..cache.recipe import Recipe
 from ..files.errors import ImageError, OutputError
 from ..files.names import file_names
 from ..files.writing import check_output, whole_file
-from ..sources.tiles import Sky, Tile
+from ..sources.tiles import Sky, sky_of_file
 
 _HEAD = "# Region file format: DS9 version 4.1\nimage\n"
 
@@ -26,9 +25,9 @@ _HEAD = "# Region file format: DS9 version 4.1\nimage\n"
 class Skies:
     """The WCS of a cache's originals, where they can be found."""
 
-    def __init__(self, cache: Cache, images: Sequence[str | os.PathLike[str]] | None) -> None:
+    def __init__(self, cache: Cache) -> None:
         self._options = Recipe.from_settings(cache.settings).decode
-        self._sources = find_originals(cache, range(len(cache)), images)
+        self._sources = find_originals(cache, range(len(cache)))
         self._last: tuple[str, Sky | None] = ("", None)
 
     def of(self, row: int) -> Sky | None:
@@ -41,8 +40,8 @@ class Skies:
         return None
 
     def _open(self, path: str) -> Sky | None:
-        with contextlib.suppress(ImageError, OSError), contextlib.closing(Tile(path, self._options)) as tile:
-            return tile.sky
+        with contextlib.suppress(ImageError, OSError):
+            return sky_of_file(path, self._options)
         return None
 
 

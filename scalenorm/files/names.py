@@ -9,6 +9,9 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
+#: What the attribute ``format`` of a cache says; sources turn caches away by it.
+CACHE_FORMAT = "scalenorm-cache"
+
 _LONGEST = 120  # bytes; the usual limit is 255, and an ending and a mark follow
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
 import datetime
+import gzip
+import lzma
 import os
 import re
 import stat
@@ -12,6 +15,13 @@ from typing import IO, Any
 
 from .errors import ImageError, reason
 from .names import printable, visible
+
+#: How files begin that are compressed as a whole, and what opens them.
+COMPRESSED: dict[bytes, tuple[str, Any]] = {
+    b"\x1f\x8b": ("gzip", gzip.open),
+    b"BZh": ("bzip2", bz2.open),
+    b"\xfd7zXZ": ("xz", lzma.open),
+}
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://")
 

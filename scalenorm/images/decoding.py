@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..files.errors import ImageError
-from .fits import COMPRESSED, decode_fits
+from ..files.reading import COMPRESSED
+from .fits import decode_fits
 from .npy import decode_npy
 from .options import DecodeOptions
 from .pictures import OTHERS, decode_jpeg, decode_other, decode_png, decode_tiff

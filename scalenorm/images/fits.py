@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import bz2
 import contextlib
-import gzip
 import io
 import lzma
 import math
@@ -18,15 +16,9 @@ from typing import Any
 import numpy as np
 
 from ..files.errors import ImageError, reason
+from ..files.reading import COMPRESSED
 from .decoder_warnings import data_warnings_raise
 from .options import DecodeOptions, blank_to_nan, check_size
-
-#: How files begin that are compressed as a whole.
-COMPRESSED: dict[bytes, tuple[str, Any]] = {
-    b"\x1f\x8b": ("gzip", gzip.open),
-    b"BZh": ("bzip2", bz2.open),
-    b"\xfd7zXZ": ("xz", lzma.open),
-}
 
 # What astropy says about lost or changed data; its many remarks on header style are no failure.
 _DAMAGE = "truncated|verification failed|[Ee]rror|corrupt|not enough|missing"

@@ -8,11 +8,9 @@ from typing import IO, Any
 import numpy as np
 
 from ..files.errors import ImageError, reason
+from ..files.names import CACHE_FORMAT
 from ..files.reading import check_bytes, open_file
 from ..images.npy import npy_header
-
-FORMAT = "scalenorm-cache"  # as `cache.format.FORMAT`, which lies above
-
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
@@ -74,7 +72,7 @@ def image_dataset(file: Any) -> Any:
     """Return the one dataset of an open HDF5 file that is a stack of images; `ImageError` says why there is none."""
     import h5py
 
-    if file.attrs.get("format") == FORMAT:
+    if file.attrs.get("format") == CACHE_FORMAT:
         raise ImageError("it is a scalenorm cache, not images: give the images it was made from, or scalenorm-merge it")
     found = [item for item in file.values() if isinstance(item, h5py.Dataset) and item.dtype.kind in "uif"]
     stacks = [item for item in found if is_stack(item.shape) and len(item)]

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import bz2
 import contextlib
 import csv
-import gzip
 import io
-import lzma
 import re
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -18,6 +15,7 @@ from typing import IO, Any
 import numpy as np
 
 from ..files.errors import TableError
+from ..files.reading import COMPRESSED
 
 #: Whole numbers below it are exact as floats.
 MOST_EXACT = 2.0**53
@@ -30,7 +28,6 @@ _LONGEST = 1 << 22  # characters of a header
 _WIDEST = 10_000  # columns of a text file: more are something else
 _ZIP = b"PK\3\4"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
-_COMPRESSED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ class Block:
 
 def is_compressed(begin: bytes) -> bool:
     """Whether a file that begins so is compressed."""
-    return begin.startswith((*_COMPRESSED, _ZIP))
+    return begin.startswith((*COMPRESSED, _ZIP))
 
 
 def is_utf16(begin: bytes) -> bool:
@@ -101,7 +98,7 @@ def decompressed(path: Path) -> Iterator[Any]:
             if len(members) != 1:
                 raise TableError(f"{path}: {len(members)} files in the archive: unpack the one that is meant")
             file = stack.enter_context(archive.open(members[0]))
-        for start, opener in _COMPRESSED.items():
+        for start, (_, opener) in COMPRESSED.items():
             if begin.startswith(start):
                 file = stack.enter_context(opener(file))
         yield file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from functools import cached_property
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from ..files.errors import ImageError, reason
-from ..files.reading import is_url, open_file, read_file
+from ..files.reading import COMPRESSED, is_url, open_file, read_file
 from ..images.decoding import decode_masked
-from ..images.fits import COMPRESSED, FitsImage
+from ..images.fits import FitsImage
 from ..images.options import DecodeOptions, blank_to_nan
 
 
@@ -28,19 +29,14 @@ class Tile:
 
     def __init__(self, path: str, options: DecodeOptions):
         self._options = options
-        begin = b"" if is_url(path) else _first_bytes(path)
-        self._fits: FitsImage | None = None
+        begin = _first_bytes(path)
+        self._fits = _open_fits(path, begin, options)
         self._plain: tuple[Any, np.ndarray | None]
-        if begin == b"SIMPLE":
-            self._fits = FitsImage(path, options)
-        elif begin == b"\x93NUMPY":
-            self._plain = _mapped(path), None
-        else:
-            data = read_file(path, options.max_bytes)
-            if data.startswith((b"SIMPLE", *COMPRESSED)):
-                self._fits = FitsImage(data, options)
+        if self._fits is None:
+            if begin == b"\x93NUMPY" and not is_url(path):
+                self._plain = _mapped(path), None
             else:
-                self._plain = decode_masked(data, path, options)
+                self._plain = decode_masked(read_file(path, options.max_bytes), path, options)
         self.shape = (self._plain[0] if self._fits is None else self._fits).shape[:2]
 
     @cached_property
@@ -143,6 +139,24 @@ class Sky:
         cols = np.concatenate([np.zeros(9), np.ones(9), along, along]) * self.width - 0.5
         cosines = _cosine(*self.sky_of(rows, cols), *self._middle())
         return float(np.nanmin(cosines)) - 1e-9
+
+
+def sky_of_file(path: str, options: DecodeOptions) -> Sky | None:
+    """Return where the image in a file is on the sky; None where its header does not say, or it has none."""
+    file = _open_fits(path, _first_bytes(path), options)
+    if file is None:
+        return None
+    with contextlib.closing(file):
+        return Sky.of(file.header, *file.shape[:2])
+
+
+def _open_fits(path: str, begin: bytes, options: DecodeOptions) -> FitsImage | None:
+    """Open a FITS file, mapped if it can be; None for another one."""
+    if begin.startswith(b"SIMPLE") and not is_url(path):
+        return FitsImage(path, options)
+    if begin.startswith((b"SIMPLE", *COMPRESSED)):
+        return FitsImage(read_file(path, options.max_bytes), options)
+    return None
 
 
 def _first_bytes(path: str) -> bytes:
