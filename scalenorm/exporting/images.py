@@ -17,6 +17,7 @@ from ..cache.format import OK
 from ..cropping.views import center_window, parse_view
 from ..files.errors import OutputError
 from ..files.names import file_names
+from ..files.writing import make_folder
 from ..sources.tiles import Sky
 from .optional import optional_package
 from .sky import Skies, sky_of_crop
@@ -83,7 +84,7 @@ def write_images(
     class_of = _classes(cache, label_columns) if by_label else [""] * len(cache)
     fits = optional_package("astropy.io.fits", "fits") if image_format == "fits" else None
     top = Path(folder)
-    _make_folder(top, overwrite)
+    make_folder(top, overwrite=overwrite)
     names = file_names(cache.ids)
     skies = Skies(cache) if fits is not None else None
     crops = cache.view(view)
@@ -106,19 +107,6 @@ def _write(path: Path, data: bytes, overwrite: bool) -> None:
             file.write(data)
     except OSError as error:
         raise OutputError(f"{path}: {error.strerror or error}") from error
-
-
-def _make_folder(folder: Path, overwrite: bool) -> None:
-    if os.path.lexists(folder) and not os.path.isdir(folder):
-        raise OutputError(f"{folder} is a file: give the name of a folder")
-    try:
-        folder.mkdir(exist_ok=True)
-        if not overwrite and any(folder.iterdir()):
-            raise OutputError(f"{folder} is not empty: choose a new folder, or use --overwrite to replace files in it")
-    except FileNotFoundError:
-        raise OutputError(f"{folder.parent}: no such folder; create it first") from None
-    except OSError as error:
-        raise OutputError(f"{folder}: {error.strerror or error}") from error
 
 
 def _classes(cache: Cache, columns: Sequence[str] | None) -> list[str]:

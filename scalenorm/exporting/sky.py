@@ -16,7 +16,7 @@ from ..cache.originals import find_originals
 from ..cache.recipe import Recipe
 from ..files.errors import ImageError, OutputError
 from ..files.names import file_names
-from ..files.writing import check_output, whole_file
+from ..files.writing import check_output, make_folder, whole_file
 from ..sources.tiles import Sky, sky_of_file
 
 _HEAD = "# Region file format: DS9 version 4.1\nimage\n"
@@ -97,7 +97,7 @@ def write_regions(cache: Cache, output: str | os.PathLike[str], *, overwrite: bo
             raise OutputError(f"{path}: the rows are of {len(names)} images: give a folder, which gets a file for each")
         paths = [path]
     else:
-        path.mkdir(exist_ok=True)
+        make_folder(path, overwrite=True)
         paths = [path / f"{name}.reg" for name in file_names([name.decode() for name in names.tolist()])]
     for number, file in enumerate(paths):
         check_output(file, overwrite=overwrite)

@@ -19,6 +19,20 @@ TEMPORARY = ".tmp"
 _NO_FLUSH_OF_FOLDERS = {errno.EACCES, errno.EINVAL, errno.EIO, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
+def make_folder(folder: Path, *, overwrite: bool) -> None:
+    """Make a folder for outputs; raise `OutputError` if that cannot be done, or unless `overwrite` it holds files."""
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        raise OutputError(f"{folder} is a file: give the name of a folder")
+    try:
+        folder.mkdir(exist_ok=True)
+        if not overwrite and any(folder.iterdir()):
+            raise OutputError(f"{folder} is not empty: choose a new folder, or use --overwrite to replace files in it")
+    except FileNotFoundError:
+        raise OutputError(f"{folder.parent}: no such folder; create it first") from None
+    except OSError as error:
+        raise OutputError(f"{folder}: {error.strerror or error}") from error
+
+
 def check_output(path: Path, *, overwrite: bool, marker: bytes = b"") -> None:
     """Raise `OutputError` for an output that exists or cannot be written.
 
