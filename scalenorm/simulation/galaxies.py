@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .light import ANSWER_NAMES, FRAME, Array, answers_of, draw_galaxy, light_of, smooth_light, star_light
 
-_GREY = np.array([0.2125, 0.7154, 0.0721], np.float32).reshape(3, 1, 1)
+GREY = np.array([0.2125, 0.7154, 0.0721], np.float32).reshape(3, 1, 1)
 # Sky of the SDSS pictures in grey levels, and the share of the noise that a band has for itself.
 _SKY = np.array([4.0, 4.0, 2.4], np.float32).reshape(3, 1, 1)
 _OWN_NOISE = 0.38
@@ -166,10 +166,10 @@ def _draw(
     distance, turn = place_rng.random(2) * (offset / scale, 2 * np.pi)
     middle = 2.0 * place_rng.standard_normal(2) + distance * _direction(turn)
     light = light_of(galaxy, _from(grid, middle[0]), _from(grid, middle[1]), galaxy_rng)
-    light = _blurred(light, blur)
-    grey = _enlarged((_GREY * _stretch(light)).sum(axis=0), size)
-    region = _central_region(grey, middle * scale + (size - 1) / 2)
-    truth = _ellipse(region)
+    light = blurred(light, blur)
+    grey = _enlarged((GREY * _stretch(light)).sum(axis=0), size)
+    region = central_region(grey, middle * scale + (size - 1) / 2)
+    truth = ellipse_of(region)
 
     field = np.zeros_like(light)
     if neighbours is None:
@@ -181,7 +181,7 @@ def _draw(
     for _ in range(count):
         _add_neighbour(field, grid, centroid, truth[2:4] / scale / 2, truth[4], galaxy.brightness, field_rng)
     if neighbours != 0:
-        light += _blurred(field, blur)
+        light += blurred(field, blur)
 
     picture = _stretch(light) + _SKY * np.float32(brightness)
     noise = 3.9 * level if signal_to_noise is None else float(grey[region].mean()) / signal_to_noise
@@ -189,7 +189,7 @@ def _draw(
         # Enlarging averages the noise: make up for it, so that `noise` is that of the grey picture.
         own = _OWN_NOISE**2
         _, part = _neighbouring(coarse, size)
-        kept = np.mean((1 - part) ** 2 + part**2) * math.sqrt(1 - own + own * np.square(_GREY).sum())
+        kept = np.mean((1 - part) ** 2 + part**2) * math.sqrt(1 - own + own * np.square(GREY).sum())
         shared, single = (noise_rng.standard_normal((k, coarse, coarse), dtype=np.float32) for k in (1, 3))
         shared *= np.float32(math.sqrt(1 - own) * noise / kept)
         single *= np.float32(_OWN_NOISE * noise / kept)
@@ -272,7 +272,7 @@ def _stretch(light: Array) -> Array:
     return np.minimum(light * (255 * np.arcsinh(total) / total), np.float32(255))
 
 
-def _blurred(light: Array, sigma: float) -> Array:
+def blurred(light: Array, sigma: float) -> Array:
     """Blur each band by a Gaussian."""
     from scipy import ndimage
 
@@ -296,7 +296,7 @@ def _neighbouring(n: int, size: int) -> tuple[Array, Array]:
     return before, (place - before).astype(np.float32)[:, None]
 
 
-def _central_region(grey: Array, middle: Array) -> Array:
+def central_region(grey: Array, middle: Array) -> Array:
     """Give the mask of the region above mean + 1 standard deviation at, or else nearest to, a position."""
     from scipy import ndimage
 
@@ -309,7 +309,7 @@ def _central_region(grey: Array, middle: Array) -> Array:
     return labels == labels[row, col]
 
 
-def _ellipse(region: Array) -> Array:
+def ellipse_of(region: Array) -> Array:
     """Give row, col, major axis, minor axis and orientation of a region's second moments."""
     rows, cols = (axis.astype(np.float64) for axis in np.nonzero(region))
     row, col = rows.mean(), cols.mean()

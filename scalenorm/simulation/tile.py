@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .galaxies import _GREY, _blurred, _central_region, _ellipse
+from .galaxies import GREY, blurred, central_region, ellipse_of
 from .light import FRAME, Array, draw_galaxy, light_of
 
 _STAMP = 128  # pixels that show what a cutout of `make_galaxies` shows
@@ -37,7 +38,7 @@ class TileSample:
     col: npt.NDArray[np.float64]
     major_axis: npt.NDArray[np.float64]
 
-    def wcs(self) -> object:
+    def wcs(self) -> Any:
         """Return the tile's ``astropy.wcs.WCS``: 0.25 arcsec a pixel, around right ascension 150 and declination 2."""
         from astropy.wcs import WCS
 
@@ -53,8 +54,8 @@ class TileSample:
 
         tile, table = Path(folder) / "tile.fits", Path(folder) / "catalog.csv"
         wcs = self.wcs()
-        fits.writeto(tile, np.moveaxis(self.image, 2, 0), wcs.to_header(), overwrite=True)  # type: ignore[attr-defined]
-        ra, dec = wcs.all_pix2world(self.col, self.row, 0)  # type: ignore[attr-defined]
+        fits.writeto(tile, np.moveaxis(self.image, 2, 0), wcs.to_header(), overwrite=True)
+        ra, dec = wcs.all_pix2world(self.col, self.row, 0)
         rows = zip(self.ids, ra.tolist(), dec.tolist(), strict=True)
         table.write_text("id,ra,dec\n" + "".join(f"{name},{a!r},{d!r}\n" for name, a, d in rows))
         return tile, table
@@ -98,8 +99,8 @@ def make_tile(n: int, *, seed: int, size: int = 2000, apart: int = 0, noise: flo
     for number, place in enumerate(places):
         corner = np.ceil(place - _STAMP / 2).astype(int)
         light = _light(rng, place - corner)
-        grey = (_GREY * light).sum(axis=0)
-        major[number] = _ellipse(_central_region(grey, place - corner))[2]
+        grey = (GREY * light).sum(axis=0)
+        major[number] = ellipse_of(central_region(grey, place - corner))[2]
         _add(field, light, corner)
     field += np.float32(_SKY) + rng.standard_normal(field.shape, np.float32) * np.float32(noise)
     ids = [f"source-{number:06d}" for number in range(n)]
@@ -127,7 +128,7 @@ def _light(rng: np.random.Generator, middle: Array) -> Array:
         galaxy = draw_galaxy(rng)
     rows, cols = ((np.arange(_STAMP) - at) * (FRAME / _STAMP) for at in middle)
     light = light_of(galaxy, rows.astype(np.float32), cols.astype(np.float32), rng)
-    return _blurred(light, _SEEING)
+    return blurred(light, _SEEING)
 
 
 def _add(field: Array, light: Array, corner: Array) -> None:
