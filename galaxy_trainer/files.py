@@ -7,11 +7,14 @@ from typing import Any
 
 from galaxy_trainer.errors import TrainerError
 from scalenorm.files.errors import OutputError
+from scalenorm.files.signals import signals_held
 from scalenorm.files.writing import check_output, new_file
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file under a temporary name, flush it to the disk, and rename it.
+
+    Ctrl-C and SIGTERM wait until the file is there: Keras saves through HDF5, in which they would be lost.
 
     Parameters
     ----------
@@ -20,7 +23,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     write : callable
         Called with the temporary path; writes the contents.
     """
-    with new_file(path, temporary=path.with_name(f".{path.stem}.part{path.suffix}")) as temporary:
+    with signals_held(), new_file(path, temporary=path.with_name(f".{path.stem}.part{path.suffix}")) as temporary:
         write(temporary)
 
 

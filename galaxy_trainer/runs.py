@@ -34,6 +34,7 @@ from galaxy_trainer.files import write_json, write_whole
 from galaxy_trainer.networks import paper_network
 from galaxy_trainer.recipes import Recipe, optimizer_of, recipe_from_json
 from galaxy_trainer.targets import Target
+from scalenorm.files.signals import signals_held
 from scalenorm.files.writing import flush
 
 POLICIES: Mapping[str, str] = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
@@ -263,7 +264,8 @@ class Run:
         network = self.config.network()
         if weights == "best":
             try:
-                network.load_weights(path)
+                with signals_held():
+                    network.load_weights(path)
             except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
                 raise TrainerError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
             return network

@@ -207,8 +207,10 @@ def dask_client(scheduler: str | None, jobs: int) -> Iterator[Any]:
         if scheduler is None:
             try:
                 cluster = distributed.LocalCluster(
-                    n_workers=jobs, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
-                )
+                    n_workers=jobs, threads_per_worker=1, silence_logs=logging.ERROR,
+                    # No dashboard; its port would be opened all the same, with a warning where it is taken.
+                    dashboard_address=None, scheduler_kwargs={"dashboard_address": "localhost:0"},
+                )  # fmt: skip
             except RuntimeError as error:
                 cause: BaseException = error
                 while cause.__context__ is not None:
