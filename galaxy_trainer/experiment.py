@@ -196,7 +196,7 @@ def _prepare(
     for name in names:
         if not name or name.startswith(".") or set(name) & set('/\\:*?"<>|'):
             raise TrainerError(f"arm {name!r}: its name becomes a folder name; use letters, digits, - + _ . and spaces")
-    labelled: list[tuple[str, ...]] = []
+    ids: list[str] = []
     digests: dict[str, str] = {}
     pictures: dict[str, dict[str, str]] = {}
     for arm in arms:
@@ -205,13 +205,14 @@ def _prepare(
         )
         digests[arm.cache] = galaxies.cache.digest()
         pictures[arm.cache] = galaxies.pictures(galaxies.labelled)
-        labelled.append(tuple(galaxies.ids[i] for i in galaxies.labelled))
-        if labelled[-1] != labelled[0]:
-            raise TrainerError(f"{arm.cache} has not the same labelled galaxies as {arms[0].cache}: make both alike")
-    ids: Sequence[str] = labelled[0]
-    if settings.test_candidates is not None:
-        wanted = set(read_ids(settings.test_candidates, galaxies.ids))
-        ids = [name for name in ids if name in wanted]
+        labelled = [galaxies.ids[i] for i in galaxies.labelled]
+        if settings.test_candidates is not None:
+            wanted = set(read_ids(settings.test_candidates, galaxies.ids))
+            labelled = [name for name in labelled if name in wanted]
+        if arm is not arms[0] and labelled != ids:
+            what = "labelled galaxies" if settings.test_candidates is None else "labelled galaxies to test on"
+            raise TrainerError(f"{arm.cache} has not the same {what} as {arms[0].cache}: make both alike")
+        ids = labelled
     sets = test_sets(ids, settings, folds)
     if not allow_duplicates:
         _warn_of_twins(pictures, sets)

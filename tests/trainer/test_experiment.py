@@ -304,6 +304,21 @@ def test_what_does_not_fit_is_refused_before_anything_is_made(cache, tmp_path):
         compare([arm("a", cache), arm("b", cache)], output)
 
 
+def test_an_arm_may_have_more_galaxies_to_train_on(cache, tmp_path):
+    """But those to test on must be the same."""
+    images, labels = sky_blobs(60, size=16)
+    fewer = write_cache(tmp_path / "fewer.h5", {"normalized": images}, labels=labels)
+    arms = [Arm(name=path.stem, cache=str(path), views=("normalized",), recipe=TINY) for path in (cache, fewer)]
+    candidates = tmp_path / "candidates.txt"
+    candidates.write_text("\n".join(f"{i:06d}" for i in range(10, 60)))
+    settings = Settings(test_candidates=str(candidates))
+    sets = experiment._prepare(arms, tmp_path / "experiment", settings, 2, allow_duplicates=True)
+    assert [len(names) for names in sets] == [5, 5]
+    candidates.write_text("\n".join(f"{i:06d}" for i in range(60)))  # without an answer in `cache`: 5 and 7
+    with pytest.raises(TrainerError, match=r"fewer\.h5 has not the same labelled galaxies to test on as .*small\.h5"):
+        compare(arms, tmp_path / "other", settings=settings)
+
+
 @pytest.mark.parametrize("named", ["labels", "test_candidates"])
 def test_files_that_changed_since_an_experiment_began_are_refused(named, cache, tmp_path, monkeypatch):
     """Runs with other test galaxies or answers would stand in one table."""
