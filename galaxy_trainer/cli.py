@@ -1,4 +1,4 @@
-"""The commands galaxy-train, galaxy-evaluate, galaxy-predict and galaxy-compare."""
+"""The commands galaxy-train, galaxy-evaluate, galaxy-predict, galaxy-export and galaxy-compare."""
 
 import argparse
 import functools
@@ -168,6 +168,29 @@ def predict(argv: Sequence[str] | None = None) -> int:
     return _run(parser, action, quiet=args.quiet)
 
 
+def export(argv: Sequence[str] | None = None) -> int:
+    """Run galaxy-export; returns the exit code."""
+    parser = _parser("galaxy-export", "Write a trained network to one file, to be used elsewhere.")
+    parser.add_argument("run", metavar="NETWORK", help="run folder, stored network, or name of a shipped one")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="file to write")
+    parser.add_argument("--format", choices=("stored",), default="stored",
+                        help="stored: an .npz that all commands take in place of a run (default)")  # fmt: skip
+    parser.add_argument("--credit", default="", metavar="TEXT", help="whose data it was trained on, under which licence")
+    _add_weights(parser)
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
+    args = parser.parse_args(argv)
+
+    def action() -> int:
+        with silent_start():
+            from galaxy_trainer.stored import save_stored
+        save_stored(args.run, args.output, weights=args.weights, credit=args.credit, overwrite=args.overwrite)
+        if not args.quiet:
+            say(f"{args.output}: {Path(args.output).stat().st_size / 1e6:.2f} MB")
+        return DONE
+
+    return _run(parser, action, quiet=args.quiet)
+
+
 def compare(argv: Sequence[str] | None = None) -> int:
     """Run galaxy-compare; returns the exit code."""
     parser = _parser(
@@ -293,11 +316,15 @@ def _recipe(parser: argparse.ArgumentParser, args: argparse.Namespace) -> "Recip
 def _add_answering(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--orientations", type=_orientations, default=1, metavar="K",
                         help="average over K rotations and flips; 1 (default) or an even number")  # fmt: skip
-    parser.add_argument("--weights", choices=("best", "last"), default="best",
-                        help="of the epoch with the lowest validation loss (default), or of the last")  # fmt: skip
+    _add_weights(parser)
     parser.add_argument("--clip", action="store_true", help="set answers below 0 to 0, and those above 1 to 1")
     parser.add_argument("--any-settings", action="store_true",
                         help="take a cache that was made with other settings than the run's")  # fmt: skip
+
+
+def _add_weights(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--weights", choices=("best", "last"), default="best",
+                        help="of the epoch with the lowest validation loss (default), or of the last")  # fmt: skip
 
 
 def _at_least(least: int) -> Callable[[str], int]:

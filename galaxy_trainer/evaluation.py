@@ -16,7 +16,8 @@ from galaxy_trainer.data import Batches, Galaxies, open_galaxies
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.files import check_new, write_whole
 from galaxy_trainer.networks import derived_seed
-from galaxy_trainer.runs import Run, State, load_run
+from galaxy_trainer.runs import Run
+from galaxy_trainer.stored import open_run
 from galaxy_trainer.targets import GALAXY_ZOO_2, Target
 
 BATCH = 128
@@ -190,7 +191,7 @@ def evaluate(
     --------
     >>> evaluate("run")["deterministic"]["mse"]  # doctest: +SKIP
     """
-    opened = run if isinstance(run, Run) else load_run(run)
+    opened = open_run(run)
     if passes < 0:
         raise TrainerError(f"passes must not be negative, got {passes}")
     _check_orientations(orientations)
@@ -210,13 +211,12 @@ def evaluate(
     truth = galaxies.answers(rows)
     network = opened.network(weights)
     cut = _clipped if clip else np.asarray
-    history = opened.history
     result: dict[str, Any] = {
         "cache": str(galaxies.cache.path),
         "views": list(config.views),
         "galaxies": len(rows),
         "weights": weights,
-        "epoch": State(history, [], []).best_epoch if weights == "best" else len(history),
+        "epoch": opened.epoch(weights),
         "deterministic": score(cut(answers_of(network, galaxies, rows)), truth),
     }
     if passes:
@@ -293,7 +293,7 @@ def predict(
     """
     if output is not None:
         check_new(Path(output), overwrite=overwrite)
-    opened = run if isinstance(run, Run) else load_run(run)
+    opened = open_run(run)
     _check_orientations(orientations)
     galaxies = _galaxies_for(opened, cache, None, None, any_settings=any_settings)
     rows = np.flatnonzero(galaxies.good)
@@ -345,7 +345,7 @@ def _galaxies_for(
 ) -> Galaxies:
     config = run.config
     galaxies = open_galaxies(
-        config.cache if cache is None else cache,
+        run.cache if cache is None else cache,
         config.views,
         labels=labels,
         target=target,

@@ -114,6 +114,14 @@ class Config:
     cache_settings: dict[str, Any] | None = None
     answered: dict[str, Any] | None = None
 
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Config":
+        """Return the configuration that `dataclasses.asdict` turned into `values`."""
+        changed = {"views": tuple(values["views"]), "recipe": recipe_from_json(values["recipe"])}
+        if "cache_settings" not in values:  # from before; it was standardised by Keras, which divides by no less
+            changed["std"] = [[max(value, KERAS_LEAST) for value in view] for view in values["std"]]
+        return cls(**{**values, **changed})
+
     @property
     def target(self) -> Target:
         """What is answered."""
@@ -214,6 +222,11 @@ class Run:
         return {name: self.pictures.get(name, "") for name, part in self.parts.items() if part != "test"}
 
     @property
+    def cache(self) -> str:
+        """Path of the cache it was trained on."""
+        return self.config.cache
+
+    @property
     def state_path(self) -> Path:
         """Path of the resume state."""
         return self.folder / "state.npz"
@@ -222,6 +235,11 @@ class Run:
     def history(self) -> list[dict[str, float]]:
         """One row per finished epoch: epoch, loss, val_loss, learning_rate and what else was logged."""
         return State.load(self.state_path).history if self.state_path.exists() else []
+
+    def epoch(self, weights: str = "best") -> int:
+        """Return the epoch, counted from 1, that the weights are of."""
+        history = self.history
+        return State(history, [], []).best_epoch if weights == "best" else len(history)
 
     @property
     def finished(self) -> bool:
@@ -340,12 +358,8 @@ def load_run(folder: str | Path) -> Run:
         values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         with open(folder / "split.csv", newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        values["views"] = tuple(values["views"])
-        values["recipe"] = recipe_from_json(values["recipe"])
-        if "cache_settings" not in values:  # from before; it was standardised by Keras, which divides by no less
-            values["std"] = [[max(value, KERAS_LEAST) for value in view] for view in values["std"]]
         pictures = {row["id"]: row.get("picture", "") for row in rows}
-        return Run(folder, Config(**values), {row["id"]: row["part"] for row in rows}, pictures)
+        return Run(folder, Config.from_json(values), {row["id"]: row["part"] for row in rows}, pictures)
     except (FileNotFoundError, NotADirectoryError):
         raise TrainerError(f"{folder} is not a run folder: no config.json and split.csv in it") from None
     except (ValueError, KeyError, TypeError) as error:
