@@ -75,7 +75,7 @@ def convert(
     Parameters
     ----------
     inputs : path or sequence of paths
-        Folders, files, archives, globs, .npy stacks, URLs: see `scalenorm.sources.find`.
+        Folders, files, archives, globs, stacks (.npy, HDF5, Parquet), URLs: see `scalenorm.sources.find`.
     output : path
         The cache to write, usually ``.h5``; or an fsspec URL, made in a local temporary folder first.
     views : sequence of str, optional
@@ -87,7 +87,8 @@ def convert(
         A row for each object of an image, as `scalenorm.crop_all` gives them, with the ids ``<id>/000000``, ...;
         an image without any is a failed row. Excludes ``center``; give ``min_area``, or noise counts as objects.
     labels : path, optional
-        A table of answers: CSV, FITS, Parquet, ..., see :doc:`/tables`. Columns of text are classes.
+        A table of answers: CSV, FITS, Parquet, ..., see :doc:`/tables`. Columns of text are classes. Or the file
+        or folder of images that has the answers beside them.
     id_column : str, optional
         The column of ids in it, or in `positions`; without it the first of GalaxyID, id, dr7objid, objid, ... that
         there is.
@@ -199,7 +200,7 @@ def convert(
     label_file: LabelFile | FolderClasses | None = FolderClasses(all_objects) if class_from_folder else None
     if labels is not None:
         ids = None if id_map is None else IdMap.read(id_map, id_map_columns or ())
-        label_file = read_labels(labels, id_column=id_column, columns=label_columns, id_map=ids)
+        label_file = read_labels(labels, id_column=id_column, columns=label_columns, id_map=ids, id_from=id_from)
     table = None
     if positions is not None:
         table = read_positions(

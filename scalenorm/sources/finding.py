@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import glob
@@ -19,6 +20,7 @@ from ..files.reading import filesystem, is_url, join, open_file
 from ..images.options import IMAGE_SUFFIXES
 from .archives import ARCHIVE_SUFFIXES, open_archive
 from .listing import Root, Source, Sources, SourcesBuilder
+from .parquet import NEEDS_PYARROW, has_pyarrow, holds_images
 from .stacks import STACK_SUFFIXES, stack_length
 
 # In a compressed tar every step back in the file means decompressing from its start again.
@@ -31,9 +33,9 @@ def find(inputs: Sequence[str | Path], *, list_file: str | Path | None = None, i
     Parameters
     ----------
     inputs : sequence of path-like or str
-        Folders (searched recursively), files, .zip and .tar archives (read in place), stacks (.npy, HDF5), glob
-        patterns and fsspec URLs. Folders and archives contribute files with a known ending that are not hidden; a file
-        named here is always tried.
+        Folders (searched recursively), files, .zip and .tar archives (read in place), stacks (.npy, HDF5, Parquet),
+        glob patterns and fsspec URLs. Folders and archives contribute files with a known ending that are not hidden,
+        folders also Parquet files with a column of images; a file named here is always tried.
     list_file : path-like, optional
         A text file with one path a line, or a .csv file with the paths in the column ``path``, else in the
         first, and optionally ids in the column ``id``. Its first row is a header where a cell is ``path`` or
@@ -79,7 +81,9 @@ def find(inputs: Sequence[str | Path], *, list_file: str | Path | None = None, i
     if not len(found):
         given = ", ".join(visible(os.fspath(g)) for g in [*inputs, *([list_file] if list_file else [])])
         others = ", ".join(f"{n} {suffix or '(no extension)'}" for suffix, n in sorted(finder.skipped.items()))
-        raise InputError(f"no images in {given or 'no input'}" + (f" (skipped files: {others})" if others else ""))
+        skipped = f" (skipped files: {others})" if others else ""
+        hint = f"; {NEEDS_PYARROW}" if ".parquet" in finder.skipped and not has_pyarrow() else ""
+        raise InputError(f"no images in {given or 'no input'}{skipped}{hint}")
     found.skipped = dict(sorted(finder.skipped.items()))
     return found
 
@@ -110,25 +114,27 @@ class _Finder:
     def id_of(self, name: str) -> str:
         return visible(_without_ending(_clean(name) if self.by_path else posixpath.basename(name)))
 
-    def wanted(self, name: str) -> bool:
-        """Whether a file of a folder or archive is an image; counts the others."""
+    def wanted(self, name: str, folder: str | None = None) -> bool:
+        """Whether a file of a folder, or of an archive, holds images; counts the others."""
         suffix = suffix_of(posixpath.basename(name))
-        if suffix in IMAGE_SUFFIXES:
-            return True
-        self.skipped[visible(suffix) if len(suffix) <= 16 else "(other)"] += 1
-        return False
+        wanted = suffix in IMAGE_SUFFIXES
+        if suffix == ".parquet" and folder is not None:
+            path = join(folder, name)
+            wanted = True
+            if _is_file(path):
+                with _stack_errors(path):
+                    wanted = holds_images(path)
+        if not wanted:
+            self.skipped[visible(suffix) if len(suffix) <= 16 else "(other)"] += 1
+        return wanted
 
     def add_file(self, folder: str, name: str, source_id: str = "") -> None:
         """Add the file `name` in `folder`; a stack adds all its images."""
         source_id = source_id or self.id_of(name)
         path, count = join(folder, name), None
-        if name.lower().endswith(STACK_SUFFIXES) and (is_url(path) or os.path.isfile(path)):
-            try:
+        if name.lower().endswith(STACK_SUFFIXES) and _is_file(path):
+            with _stack_errors(path):
                 count = stack_length(path)
-            except ImageError as error:
-                raise InputError(f"{visible(path)}: {error}") from error
-            except OSError:  # it is tried later, fails and is recorded like any other
-                pass
         if count is None:
             self.found.append(Root("folder", folder), name, source_id)
             return
@@ -185,12 +191,12 @@ class _Finder:
                 name = f"{inside}{entry.name}"
                 if _is_folder(entry):
                     (links if entry.is_symlink() else folders).append(name + "/")
-                elif self.wanted(name):
+                elif self.wanted(name, top):
                     self.add_file(top, name)
 
     def add_archive(self, given: str, path: str) -> None:
         root = Root("archive", path)
-        if not (is_url(path) or os.path.isfile(path)):
+        if not _is_file(path):
             raise InputError(f"the archive {visible(given)} is not a regular file")
         try:
             with open_file(path) as file:
@@ -210,7 +216,7 @@ class _Finder:
             if system.isdir(path):
                 for file in sorted(system.find(path)):
                     name = file[len(path) :].lstrip("/")
-                    if not _inside_hidden(name) and self.wanted(name):
+                    if not _inside_hidden(name) and self.wanted(name, given):
                         self.add_file(given, name)
             elif system.exists(path):
                 self.add_path(given, given)
@@ -288,6 +294,21 @@ class _Finder:
             if root in self.streams:
                 _check_order(found, number)
         return found
+
+
+def _is_file(path: str) -> bool:
+    return is_url(path) or os.path.isfile(path)
+
+
+@contextlib.contextmanager
+def _stack_errors(path: str) -> Iterator[None]:
+    """Name the file; one that the system cannot read is tried later, fails and is recorded like any other."""
+    try:
+        yield
+    except ImageError as error:
+        raise InputError(f"{visible(path)}: {error}") from error
+    except OSError:
+        pass
 
 
 def _where(source: Source) -> str:

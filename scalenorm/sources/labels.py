@@ -17,6 +17,7 @@ import numpy as np
 from ..files.errors import TableError
 from ..images.options import image_suffix
 from .answers import Answers
+from .beside import open_beside
 from .listing import image_id
 from .tables import Table, is_certainly_table, open_table
 from .text import MOST_EXACT, Block
@@ -284,14 +285,15 @@ def read_labels(
     id_column: str | None = None,
     columns: Sequence[str] | None = None,
     id_map: IdMap | None = None,
+    id_from: str = "stem",
 ) -> LabelFile:
-    """Find the columns of a table of labels.
+    """Find the columns of a table of labels; of files of images with their answers, whose ids are those of `find`.
 
     Without `id_column` the ids are in the first of `ID_COLUMNS` that there is; without `columns`, names or patterns
     such as ``t01_*_debiased``, the answers are in all other columns that have a name. So the index that
     ``DataFrame.to_csv()`` writes is neither.
     """
-    table = open_table(path)
+    table = open_beside(path, id_from) or open_table(path)
     ids = find_id_column(table, id_column)
     others = [name for name in table.names if name != ids and not _UNNAMED.fullmatch(name)]
     names = tuple(others if columns is None else _chosen(table, others, columns))
@@ -324,6 +326,8 @@ def find_id_column(table: Table, given: str | None = None) -> str:
     """Return the name of the column of ids: the one `given`, or the first of the usual ones that there is."""
     if given is not None:
         return table.names[table.number(given)]
+    if table.id_column is not None:
+        return table.id_column
     if (usual := _usual_id_column(table.names)) is not None:
         found = [name for name in table.names if name.lower() == usual.lower()]
         if len(found) > 1:

@@ -16,7 +16,7 @@ from ..images.npy import npy_header
 from ..images.options import MAX_BYTES, DecodeOptions
 from .archives import open_archive
 from .listing import Source
-from .stacks import Hdf5Stack, Stack, is_stack, open_stack
+from .stacks import Stack, is_stack, open_stack
 from .tiles import Tile
 
 _MAX_HANDLES = 8
@@ -40,7 +40,7 @@ class Reader:
         self._tile: tuple[str, Tile | ImageError] | None = None
 
     def read(self, source: Source) -> bytes | np.ndarray:
-        """Read one image's file, archive member, or, of a stack, a .npy file of the one image; of a tile the pixels.
+        """Read one image's file, archive member, or, of a stack of arrays, a .npy file of it; of a tile the pixels.
 
         What is wrong with the image (damaged, encrypted, too large, not a regular file) is an `ImageError`; what the
         system cannot do is an `OSError`.
@@ -57,7 +57,7 @@ class Reader:
                 raise ImageError("a .npy stack inside an archive; unpack it")
             return data
         if source.index is not None:
-            stack: Stack | Hdf5Stack = self._handle(source.container, open_stack)
+            stack: Stack = self._handle(source.container, open_stack)
             return stack.read(source.index, self.max_bytes)
         return read_file(source.container, self.max_bytes)
 
@@ -114,6 +114,6 @@ class Reader:
 
 
 def _close(file: IO[bytes], opened: Any) -> None:
-    if isinstance(opened, Hdf5Stack):
+    if isinstance(opened, Stack):
         opened.close()
     file.close()

@@ -1,7 +1,8 @@
-"""Stacks of images in one file: .npy, or HDF5 with one dataset of images, such as Galaxy10."""
+"""Stacks of images in one file: .npy, HDF5 with one dataset of images, such as Galaxy10, Parquet shards."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 from typing import IO, Any
 
@@ -11,31 +12,36 @@ from ..files.errors import ImageError, reason
 from ..files.names import CACHE_FORMAT
 from ..files.reading import check_bytes, open_file
 from ..images.npy import npy_header
+from . import parquet
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 #: Endings of files that may be stacks.
-STACK_SUFFIXES = (".npy", ".h5", ".hdf5")
+STACK_SUFFIXES = (".npy", ".h5", ".hdf5", ".parquet")
 
 
-class Stack:
+class NpyStack:
     """An open .npy stack. One image is read with one seek: a memory map would crash where the file shrinks."""
 
     def __init__(self, file: IO[bytes]):
         self.file = file
-        self.shape, fortran, self.dtype, self.start = npy_header(file.read(1 << 16))
-        if fortran:
-            raise ImageError("a .npy stack in Fortran order; save it in C order (numpy.ascontiguousarray)")
+        self.shape, self.fortran, self.dtype, self.start = npy_header(file.read(1 << 16))
+        if not is_stack(self.shape) or not self.shape[0]:
+            raise ImageError(f"a .npy array of shape {self.shape} is not a stack of images (N, H, W) or (N, H, W, C)")
         header = io.BytesIO()
         descr = np.lib.format.dtype_to_descr(self.dtype)
         np.lib.format.write_array_header_1_0(header, {"shape": self.shape[1:], "fortran_order": False, "descr": descr})
         self.header = header.getvalue()
         self.size = int(np.prod(self.shape[1:], dtype=object)) * self.dtype.itemsize
+        self.count = self.shape[0]
+        self.names: list[str] = []
 
     def read(self, index: int, limit: int) -> bytes:
         """Give image `index` as a .npy file of its own, of at most `limit` bytes."""
+        if self.fortran:
+            raise ImageError("a .npy stack in Fortran order; save it in C order (numpy.ascontiguousarray)")
         check_bytes(self.size, limit)
-        if index >= self.shape[0]:
+        if index >= self.count:
             raise ImageError("the .npy stack has changed since it was listed")
         self.file.seek(self.start + index * self.size)
         data = self.file.read(self.size)
@@ -43,32 +49,56 @@ class Stack:
             raise ImageError("damaged .npy stack: it ends before this image")
         return self.header + data
 
+    def column(self, name: str) -> np.ndarray:
+        """There are no answers in the file."""
+        raise KeyError(name)
+
+    def close(self) -> None:
+        """Do nothing: whoever opened the file closes it."""
+
 
 class Hdf5Stack:
-    """An open HDF5 file whose images are the rows of one dataset, of any name."""
+    """An open HDF5 file whose images are the rows of one dataset, of any name.
+
+    Attributes
+    ----------
+    count : int
+        Number of images.
+    names : list of str
+        Datasets of one value an image.
+    """
 
     def __init__(self, file: IO[bytes]):
         import h5py
 
         self.file = h5py.File(file, "r")
-        self.images = image_dataset(self.file)
-        self.shape = self.images.shape
+        self.images = _image_dataset(self.file)
+        self.count = len(self.images)
+        self.names = [name for name, item in self.file.items() if getattr(item, "shape", None) == (self.count,)]
 
     def read(self, index: int, limit: int) -> bytes:
         """Give image `index` as a .npy file of its own, of at most `limit` bytes."""
-        check_bytes(int(np.prod(self.shape[1:], dtype=object)) * self.images.dtype.itemsize, limit)
-        if index >= self.shape[0]:
+        check_bytes(int(np.prod(self.images.shape[1:], dtype=object)) * self.images.dtype.itemsize, limit)
+        if index >= self.count:
             raise ImageError("the HDF5 file has changed since it was listed")
         data = io.BytesIO()
         np.save(data, self.images[index], allow_pickle=False)
         return data.getvalue()
+
+    def column(self, name: str) -> np.ndarray:
+        """Return the values of a dataset."""
+        values: np.ndarray = self.file[name][:]
+        return values
 
     def close(self) -> None:
         """Close the HDF5 file."""
         self.file.close()
 
 
-def image_dataset(file: Any) -> Any:
+Stack = NpyStack | Hdf5Stack | parquet.Shard
+
+
+def _image_dataset(file: Any) -> Any:
     """Return the one dataset of an open HDF5 file that is a stack of images; `ImageError` says why there is none."""
     import h5py
 
@@ -86,12 +116,23 @@ def image_dataset(file: Any) -> Any:
     return stacks[0]
 
 
-def open_stack(file: IO[bytes]) -> Stack | Hdf5Stack:
+def holds_answers(path: str) -> bool:
+    """Whether a file is of a kind that holds images and, beside them, answers; a damaged one may be any table."""
+    with open_file(path) as file:
+        begin = file.read(len(_HDF5))
+    with contextlib.suppress(ImageError):
+        return begin == _HDF5 or (begin.startswith(parquet.BEGIN) and parquet.holds_images(path))
+    return False
+
+
+def open_stack(file: IO[bytes]) -> Stack:
     """Open a file of several images; `ImageError` if it is none."""
     begin = file.read(len(_HDF5))
     file.seek(0)
+    if begin.startswith(parquet.BEGIN):
+        return parquet.Shard(file)
     try:
-        return Hdf5Stack(file) if begin == _HDF5 else Stack(file)
+        return Hdf5Stack(file) if begin == _HDF5 else NpyStack(file)
     except OSError as error:  # h5py has no other words for damage
         if error.errno is not None:
             raise
@@ -109,18 +150,14 @@ def stack_length(path: str) -> int | None:
     Raises
     ------
     ImageError
-        An HDF5 file that is no stack of images.
+        Another file that is no stack of images.
     """
     with open_file(path) as file:
-        if file.read(len(_HDF5)) == _HDF5:
-            file.seek(0)
-            stack = open_stack(file)
-            if isinstance(stack, Hdf5Stack):
-                stack.close()
-            return int(stack.shape[0])
-        file.seek(0)
         try:
-            shape = npy_header(file.read(1 << 16))[0]
+            with contextlib.closing(open_stack(file)) as stack:
+                return stack.count
         except ImageError:
+            file.seek(0)
+            if file.read(len(_HDF5)).startswith((_HDF5, parquet.BEGIN)):
+                raise
             return None
-    return shape[0] if is_stack(shape) and shape[0] > 0 else None

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from ..files.errors import TableError, reason
-from .stacks import image_dataset
+from . import parquet
 from .text import BLOCK, Block, TextTable, decompressed, is_compressed, is_utf16
 
 #: What stands for a missing value in text, as pandas and astropy write and read it. ``none`` may be a class.
@@ -44,8 +44,9 @@ class Table:
 
     path: Path
     names: tuple[str, ...]
-    source: Any  # what reads it: a `TextTable` or a `_Columns`
+    source: Any  # what reads it: a `TextTable` or `Columns`
     row: str = "row"  # what a row is called: "line" in text
+    id_column: str | None = None  # the column of ids, where it is known without looking for its name
 
     def blocks(self, names: Sequence[str]) -> Iterator[Block]:
         """Yield the rows of some columns, block by block."""
@@ -111,7 +112,7 @@ def is_certainly_table(path: str | os.PathLike[str]) -> bool:
         return is_compressed(begin) or is_utf16(begin) or _reader(_begin(path)) is not None
 
 
-def _reader(begin: bytes) -> Callable[[Path], _Columns] | None:
+def _reader(begin: bytes) -> Callable[[Path], Columns] | None:
     found = (read for start, read in _READERS.items() if begin.startswith(start))
     sextractor = functools.partial(_by_astropy, form="ascii.sextractor") if _SEXTRACTOR.match(begin) else None
     return next(found, sextractor)
@@ -158,8 +159,8 @@ def _errors(path: Path) -> Iterator[None]:
         raise TableError(f"{path}: not CSV: {error}") from error
 
 
-class _Columns:
-    """A table that a library has opened: arrays by column."""
+class Columns:
+    """A table whose columns are arrays, read by name when they are asked for."""
 
     def __init__(self, names: Sequence[str], count: int, column: Any) -> None:
         self.names, self.count, self._column = tuple(names), count, column
@@ -200,7 +201,7 @@ def _as_text(value: Any) -> Any:
     return "" if value is None or (isinstance(value, float) and math.isnan(value)) else str(value)
 
 
-def _fits(path: Path) -> _Columns:
+def _fits(path: Path) -> Columns:
     fits = _package("astropy.io.fits", path, "FITS", "fits")
     with _reader_errors(path, "FITS"), decompressed(path) as file, fits.open(file, memmap=False) as hdus:
         tables = [hdu for hdu in hdus if getattr(hdu, "columns", None) is not None]
@@ -217,15 +218,15 @@ def _fits(path: Path) -> _Columns:
             return np.ma.masked_equal(values, nulls[name])
         return values
 
-    return _Columns(columns.names, len(data), column)
+    return Columns(columns.names, len(data), column)
 
 
-def _by_astropy(path: Path, form: str) -> _Columns:
+def _by_astropy(path: Path, form: str) -> Columns:
     name = form.removeprefix("ascii.")
     tables = _package("astropy.table", path, name, "fits")
     with _reader_errors(path, name), decompressed(path) as file:
         found = tables.Table.read(file, format=form)
-    return _Columns(found.colnames, len(found), lambda name: found[name])
+    return Columns(found.colnames, len(found), lambda name: found[name])
 
 
 @contextlib.contextmanager
@@ -241,35 +242,21 @@ def _reader_errors(path: Path, form: str) -> Iterator[None]:
             raise TableError(f"{path}: cannot read it as {form}: {reason(error)}") from error
 
 
-def _by_pyarrow(path: Path, form: str) -> _Columns:
+def _by_pyarrow(path: Path, form: str) -> Columns:
     module = _package(f"pyarrow.{form}", path, form.capitalize(), "parquet")
     with _reader_errors(path, form.capitalize()):
         if form == "parquet":
-            names, count, found = module.read_schema(path).names, module.read_metadata(path).num_rows, None
+            schema, count, found = module.read_schema(path), module.read_metadata(path).num_rows, None
         else:
             found = module.read_table(path, memory_map=False)
-            names, count = found.column_names, found.num_rows
+            schema, count = found.schema, found.num_rows
 
     def column(name: str) -> Any:
-        chunked = found.column(name) if found is not None else module.read_table(path, columns=[name]).column(0)
-        values = chunked.to_numpy()
-        if chunked.null_count and str(chunked.type).startswith(("int", "uint", "dictionary")):
-            # NumPy has no missing integers, and those of categories are lost.
-            return np.array(chunked.to_pylist(), object)
-        return values
+        with _reader_errors(path, f"{form.capitalize()}, column {name!r}"):
+            chunked = found.column(name) if found is not None else module.read_table(path, columns=[name]).column(0)
+            return parquet.to_array(chunked, parquet.class_names(schema).get(name))
 
-    return _Columns(names, count, column)
-
-
-def _hdf5(path: Path) -> _Columns:
-    """The columns of a stack of images: the datasets of one value an image; ids are those of the images."""
-    import h5py
-
-    with _reader_errors(path, "HDF5"), h5py.File(path, "r") as file:
-        count = len(image_dataset(file))
-        columns = {name: item[:] for name, item in file.items() if getattr(item, "shape", None) == (count,)}
-    columns.setdefault("id", np.array([f"{path.stem}/{number:06d}" for number in range(count)]))
-    return _Columns(list(columns), count, columns.__getitem__)
+    return Columns(schema.names, count, column)
 
 
 def _package(module: str, path: Path, form: str, extra: str) -> Any:
@@ -282,12 +269,11 @@ def _package(module: str, path: Path, form: str, extra: str) -> Any:
         raise TableError(f"{path}: reading {form} needs {package}: pip install 'scalenorm[{extra}]'") from None
 
 
-_READERS: dict[bytes, Callable[[Path], _Columns]] = {
+_READERS: dict[bytes, Callable[[Path], Columns]] = {
     b"SIMPLE": _fits,
     b"# %ECSV": functools.partial(_by_astropy, form="ascii.ecsv"),
     b"<?xml": functools.partial(_by_astropy, form="votable"),
     b"<VOTABLE": functools.partial(_by_astropy, form="votable"),
-    b"\x89HDF": _hdf5,
     b"PAR1": functools.partial(_by_pyarrow, form="parquet"),
     b"ARROW1": functools.partial(_by_pyarrow, form="feather"),
 }
