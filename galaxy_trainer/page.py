@@ -140,7 +140,8 @@ def _picture(name: str, data: bytes, caption: str) -> str:
 def _galaxies(arms: Sequence[Arm], results: Sequence[Result]) -> dict[str, tuple[Callable[[], Figure], str]]:
     """Draw a few test galaxies with their views, and more of them in the first view."""
     from scalenorm.cache.originals import read_originals
-    from scalenorm.reporting.drawing import as_picture, can_be_drawn, ellipse_points, limits_of
+    from scalenorm.images.showing import as_picture, limits_of
+    from scalenorm.reporting.drawing import can_be_drawn, ellipse_points
 
     caches = {arm.cache: scalenorm.open_cache(arm.cache) for arm in arms}
     shown: dict[str, tuple[str, str]] = {}

@@ -31,6 +31,7 @@ __all__ = [
     "make_galaxies",
     "measure",
     "open_cache",
+    "plot",
     "views",
 ]
 
@@ -40,6 +41,7 @@ _LATE = {
     "convert": "batch.convert",
     "make_galaxies": "simulation.galaxies",
     "open_cache": "cache",
+    "plot": "reporting.plotting",
 }
 
 

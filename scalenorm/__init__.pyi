@@ -129,6 +129,30 @@ def measure(
     mask_neighbours: bool = False,
 ) -> Measurement: ...
 
+def plot(
+    image: ArrayLike,
+    names: Sequence[str] = ('normalized',),
+    size: int = 64,
+    *,
+    axes: Sequence[Any] | None = None,
+    mask: ArrayLike | None = None,
+    sigma: float = 1.0,
+    margin: float = 1.0,
+    center: Center = "image",
+    channel_axis: int | None = None,
+    weights: Sequence[float] | None = None,
+    sigma_clip: float | None = None,
+    smooth: float = 0.0,
+    min_area: int = 1,
+    fill_holes: bool = False,
+    deblend: bool = False,
+    deblend_levels: int = 32,
+    deblend_contrast: float = 0.005,
+    size_from: Literal['major_axis', 'half_light', 'petrosian'] = "major_axis",
+    side_limits: tuple[float, float] | None = None,
+    mask_neighbours: bool = False,
+) -> NDArray[Any]: ...
+
 def views(
     image: ArrayLike,
     names: Sequence[str],

@@ -9,14 +9,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import scalenorm
-from scalenorm.reporting.drawing import Limits, as_picture, draw_measurement
+from scalenorm.images.showing import Limits, as_picture
+from scalenorm.reporting.drawing import draw_measurement, row_of
 
 SEED, GALAXIES = 2016, (53, 77, 56)
 VIEWS = ("normalized", "center-64", "center-256")
-FIELDS = (
-    *("row", "col", "major_axis", "minor_axis", "orientation"),
-    *("window_row", "window_col", "side", "height", "width"),
-)
 TILE, GAP, HEAD = 152, 8, 30
 GROUND, TEXT = "#101318", "#e8eaed"
 
@@ -30,12 +27,11 @@ for column, name in enumerate(("original", *VIEWS)):
 for line, number in enumerate(GALAXIES):
     image = scalenorm.make_galaxies(1, seed=SEED, first=number).images[0]
     galaxy = scalenorm.measure(image)
-    row = np.array([tuple(getattr(galaxy, name) for name in FIELDS)], [(name, float) for name in FIELDS])[0]
     tiles = [image, *scalenorm.views(image, VIEWS).values()]
     for column, pixels in enumerate(tiles):
         tile = as_picture(pixels, Limits(0, 255)).resize((TILE, TILE), Image.Resampling.BILINEAR)
         if column == 0:
-            draw_measurement(tile, row)
+            draw_measurement(tile, row_of(galaxy))
         picture.paste(tile, (GAP + column * (TILE + GAP), HEAD + line * (TILE + GAP)))
 
 path = Path(__file__).with_name("readme.png")

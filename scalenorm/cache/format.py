@@ -87,6 +87,14 @@ def number_columns(bands: int, *, stamps: bool = False) -> list[tuple[str, str]]
     ]
 
 
+#: Units of the catalogue's columns, as ECSV and FITS name them; positions are (row, col) from 0 at pixel centres.
+UNITS = {
+    **dict.fromkeys(("row", "col", "major_axis", "minor_axis", "window_row", "window_col", "side", "height", "width",
+                     "stamp_row", "stamp_col"), "pix"),
+    "ra": "deg", "dec": "deg", "orientation": "rad", "area": "pix2",
+}  # fmt: skip
+
+
 def catalog_dtype(bands: int, widths: Mapping[str, int], *, stamps: bool) -> np.dtype:
     """Return the type of one catalogue row, given the byte widths of the text columns."""
     import h5py

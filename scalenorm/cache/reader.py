@@ -19,6 +19,7 @@ from . import format as fmt
 from .checking import Stored, as_column, as_ours, attributes_of, check_codes, check_file, dataset, plain
 from .format import Layout
 from .hdf5 import open_hdf5, reading
+from .rows import Rows
 
 if TYPE_CHECKING:
     import h5py
@@ -64,10 +65,11 @@ def open_cache(path: str | os.PathLike[str]) -> Cache:
     return Cache(path)
 
 
-class Cache:
+class Cache(Rows):
     """A cache file, open for reading.
 
-    It holds no open HDF5 handle, so it may be pickled and used on both sides of a fork.
+    It holds no open HDF5 handle, so it may be pickled and used on both sides of a fork. ``cache[5]`` is a dict of all
+    that is known of one galaxy, ``cache[rows]`` are some rows of it: see `Rows`.
 
     Parameters
     ----------
@@ -155,6 +157,16 @@ class Cache:
                 raise PartError(f"{self.path}: its part {part} was replaced: make the cache again")
             parts.append((int(row["start"]), part, int(row["first"]), int(row["count"])))
         return parts
+
+    @cached_property
+    def numbers(self) -> np.ndarray:  # type: ignore[override]
+        """Numbers of the rows: all of them."""
+        return np.arange(self._length)
+
+    @property
+    def cache(self) -> Cache:
+        """The cache itself."""
+        return self
 
     def __len__(self) -> int:
         return self._length

@@ -13,33 +13,10 @@ from typing import IO, Any
 import numpy as np
 
 from ..cache import Cache
+from ..cache.format import UNITS
 from ..files.errors import OutputError
+from ..files.optional import optional_package
 from ..files.writing import check_output, whole_file
-from .optional import optional_package
-
-UNITS = {
-    **dict.fromkeys(
-        (
-            "row",
-            "col",
-            "major_axis",
-            "minor_axis",
-            "window_row",
-            "window_col",
-            "side",
-            "height",
-            "width",
-            "stamp_row",
-            "stamp_col",
-        ),
-        "pix",
-    ),
-    "ra": "deg",
-    "dec": "deg",
-    "orientation": "rad",
-    "area": "pix2",
-}
-"""Units of the catalogue's columns, as ECSV and FITS name them; positions are (row, col) from 0 at pixel centres."""
 
 
 def write_catalog(cache: Cache, output: str | os.PathLike[str], *, overwrite: bool = False) -> int:

@@ -17,9 +17,9 @@ from ..cache.format import OK
 from ..cropping.views import center_window, parse_view
 from ..files.errors import OutputError
 from ..files.names import file_names
+from ..files.optional import optional_package
 from ..files.writing import make_folder
 from ..sources.tiles import Sky
-from .optional import optional_package
 from .sky import Skies, sky_of_crop
 
 UNLABELLED = "unlabelled"

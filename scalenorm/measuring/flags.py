@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import enum
+from typing import Any
 
 
-class Flag(enum.IntFlag):
+class _InNotebooks:  # an enumeration keeps such names for itself, but inherits them
+    def _repr_html_(self: Any) -> str:
+        return f"{', '.join(describe(self)) or 'no flag'} <small>(Flag {self:d})</small>"
+
+
+class Flag(_InNotebooks, enum.IntFlag):
     """Bits of ``Measurement.flags`` and of the catalogue column ``flags``.
 
     Examples

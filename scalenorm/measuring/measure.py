@@ -55,6 +55,11 @@ class Measurement:
     flags: Flag
     """What may be wrong, see `Flag`."""
 
+    def _repr_html_(self) -> str:
+        from .showing import measurement_html
+
+        return measurement_html(self)
+
     def to_image(self, row: Any, col: Any, size: int = 64) -> tuple[Any, Any]:
         """Return where pixels of the normalised view lie in the image.
 

@@ -1,24 +1,25 @@
-"""Arrays of any type as pictures for people: 8-bit RGB, small, with ellipse and window."""
+"""Pictures of galaxies with ellipse and window, and those of a cache's rows."""
 
 from __future__ import annotations
 
 import math
 import os
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..cache.originals import read_originals
+from ..images.showing import as_picture, fitted, limits_of
+from ..measuring.showing import ELLIPSE, WINDOW
 from .choosing import in_range
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from ..cache import Cache
-
-ELLIPSE, WINDOW = "#ffb000", "#4cc9f0"  # told apart by the colour-blind too, and from any galaxy
+    from ..measuring.measure import Measurement
 
 AROUND = 3.0  # sides of an object's window that are shown of a field
 
@@ -29,60 +30,6 @@ DRAWN = (
 
 _LINE = 1.6  # width of lines, pixels
 _FINE = 4  # they are drawn so many times larger and shrunk: Pillow's own have steps
-_MOST_PIXELS = 4_000_000
-
-
-class Limits(NamedTuple):
-    """Values shown as black and as white."""
-
-    low: float
-    high: float
-
-
-def limits_of(pixels: NDArray[np.generic]) -> Limits:
-    """Return limits that show a galaxy and its sky: the 1st and the 99.8th percentile of the finite values."""
-    values = np.asarray(pixels, np.float64)
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return Limits(0.0, 1.0)
-    low, high = np.percentile(values, (1, 99.8))
-    return Limits(float(low), float(high if high > low else low + 1))
-
-
-def as_picture(pixels: NDArray[np.generic], limits: Limits) -> Image.Image:
-    """Return an array (H, W) or (H, W, C) as an RGB picture, of at most about 4 million pixels.
-
-    8-bit values are shown as they are, all others through an asinh stretch between `limits`. Of four 8-bit bands the
-    first three are shown, of any other number but 1 and 3 the mean.
-    """
-    from PIL import Image
-
-    step = max(1, math.isqrt(pixels.shape[0] * pixels.shape[1] // _MOST_PIXELS))
-    pixels = pixels[::step, ::step]
-    if pixels.ndim == 2:
-        pixels = pixels[:, :, None]
-    if pixels.shape[2] == 4 and pixels.dtype == np.uint8:
-        pixels = pixels[:, :, :3]
-    elif pixels.shape[2] not in (1, 3):
-        pixels = pixels.mean(axis=2, keepdims=True, dtype=np.float64).astype(pixels.dtype)
-    if pixels.dtype != np.uint8:
-        pixels = _stretched(pixels, limits)
-    return Image.fromarray(np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3))))
-
-
-def _stretched(pixels: NDArray[np.generic], limits: Limits) -> NDArray[np.uint8]:
-    values = np.nan_to_num(np.asarray(pixels, np.float64), nan=limits.low, posinf=limits.high, neginf=limits.low)
-    values = np.clip((values - limits.low) / (limits.high - limits.low), 0, 1)
-    return (np.arcsinh(8 * values) / math.asinh(8) * 255 + 0.5).astype(np.uint8)
-
-
-def fitted(picture: Image.Image, side: int) -> Image.Image:
-    """Return a picture resized so that its longer side has `side` pixels."""
-    from PIL import Image
-
-    scale = side / max(picture.size)
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    return picture.resize(size, Image.Resampling.BILINEAR)
 
 
 def shown_part(cache: Cache, row: int, pixels: NDArray[np.generic]) -> tuple[NDArray[np.generic], np.void]:
@@ -114,6 +61,11 @@ def surroundings(pixels: NDArray[np.generic], row: np.void) -> tuple[NDArray[np.
 def can_be_drawn(row: np.void) -> bool:
     """Return whether the positions and sizes of a catalogue row are such as an image can have."""
     return bool(in_range(np.array([row[name] for name in DRAWN])).all() and row["height"] > 0 and row["width"] > 0)
+
+
+def row_of(galaxy: Measurement) -> np.void:
+    """Return what is drawn of a measurement, as a catalogue row has it."""
+    return np.array([tuple(getattr(galaxy, name) for name in DRAWN)], [(name, float) for name in DRAWN])[0]
 
 
 def draw_measurement(picture: Image.Image, row: np.void) -> None:

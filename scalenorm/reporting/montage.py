@@ -15,10 +15,12 @@ from ..cache import Cache
 from ..files.errors import OutputError
 from ..files.names import printable
 from ..files.writing import check_output, whole_file
+from ..images.showing import fitted
 from ..measuring.flags import describe
+from ..measuring.showing import ELLIPSE, WINDOW
 from . import MARKER
 from .choosing import in_range, most_suspicious, offsets, rows_of, spread_over_sizes
-from .drawing import ELLIPSE, WINDOW, draw_measurement, draw_rows, fitted
+from .drawing import draw_measurement, draw_rows
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont

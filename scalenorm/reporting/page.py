@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 import os
 import re
@@ -12,7 +11,7 @@ from collections.abc import Sequence
 from importlib import resources
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,14 +23,12 @@ from ..files.errors import OutputError
 from ..files.names import as_html, printable
 from ..files.reading import is_url
 from ..files.writing import check_output, whole_file
+from ..images.showing import as_jpeg, fitted
 from ..measuring.flags import Flag, describe
 from . import MARKER
 from .charts import flag_table, histogram
 from .choosing import good_rows, in_range, most_suspicious, offsets, spread_over_sizes, suspicion
-from .drawing import DRAWN, can_be_drawn, draw_rows, fitted
-
-if TYPE_CHECKING:
-    from PIL import Image
+from .drawing import DRAWN, can_be_drawn, draw_rows
 
 #: Galaxies shown as pictures at most, and what the pictures may take in all: a page must stay quick to open.
 PICTURES, PICTURE_BYTES = 480, 12_000_000
@@ -125,20 +122,14 @@ def _pictures(
     size = 0
     drawn = draw_rows(cache, rows, images, _ORIGINAL)
     for row, (picture, entry, crops) in zip(rows, drawn, strict=True):
-        original = None if picture is None else _jpeg(picture)
-        views = [_jpeg(fitted(crop, min(_VIEW, max(crop.size)))) for crop in crops]
+        original = None if picture is None else as_jpeg(picture)
+        views = [as_jpeg(fitted(crop, min(_VIEW, max(crop.size)))) for crop in crops]
         size += len(original or "") + sum(map(len, views))
         if size > PICTURE_BYTES:
             break
         shape = [round(float(entry[field]), 2) for field in DRAWN] if can_be_drawn(entry) else None
         pictures[row] = (original, views, shape)
     return pictures
-
-
-def _jpeg(picture: Image.Image) -> str:
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=82, optimize=True)
-    return base64.b64encode(file.getvalue()).decode()
 
 
 def _page(cache: Cache, listed: list[int], pictures: dict[int, Any], found: int) -> str:

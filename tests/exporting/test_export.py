@@ -13,8 +13,9 @@ from PIL import Image
 
 import scalenorm
 from scalenorm.cache import Cache
+from scalenorm.cache.format import UNITS
 from scalenorm.commands import export
-from scalenorm.exporting.catalog import UNITS, write_catalog
+from scalenorm.exporting.catalog import write_catalog
 from scalenorm.exporting.images import UNLABELLED, write_images
 from scalenorm.files.errors import OutputError
 from scalenorm.files.names import file_names

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import scalenorm
 
-FUNCTIONS = ("crop", "crop_all", "crop_at", "crop_many", "measure", "views")
+FUNCTIONS = ("crop", "crop_all", "crop_at", "crop_many", "measure", "plot", "views")
 PATH = Path(scalenorm.__file__).with_suffix(".pyi")
 
 HEAD = '''\

@@ -24,9 +24,11 @@ from scalenorm.cache import Cache
 from scalenorm.cache.joining import join_caches
 from scalenorm.cache.originals import read_originals
 from scalenorm.commands import batch, report
+from scalenorm.images.showing import Limits, as_picture, limits_of
+from scalenorm.measuring.showing import ELLIPSE, WINDOW
 from scalenorm.reporting.charts import histogram
 from scalenorm.reporting.choosing import good_rows, most_suspicious, offsets, spread_over_sizes, suspicion
-from scalenorm.reporting.drawing import ELLIPSE, WINDOW, Limits, as_picture, draw_measurement, ellipse_points, limits_of
+from scalenorm.reporting.drawing import draw_measurement, ellipse_points
 from scalenorm.reporting.montage import draw_montage, write_montage
 from scalenorm.reporting.page import write_report
 
