@@ -65,25 +65,38 @@ def ratios(result: Result) -> list[str]:
 
 
 def crop(result: Result) -> list[str]:
-    """One image in memory."""
-    sizes = [(f"{size} x {size}", number(value)) for size, value in result["ns_per_pixel"].items()]
-    steps = {name: t["median"] for name, t in result["steps"].items()}
-    parts = [name for name in steps if name not in ("flags", "crop", "measure")]
-    adding = [(name, seconds(steps[name])) for name in parts]
-    adding.append(("Python, and the rest", seconds(steps["crop"] - sum(steps[name] for name in parts))))
-    adding += [(name, seconds(steps[name])) for name in ("crop", "flags", "measure")]
-    first = [(name, seconds(value)) for name, value in result["first calls"].items()]
+    """One image in memory: one machine in full, and beside it what ``results/crop-*.json`` say of others."""
+    machines = [result, *(json.loads(path.read_text()) for path in sorted((HERE / "results").glob("crop-*.json")))]
+    named = [machine["environment"]["machine"].split(", ")[1].replace("(R)", "") for machine in machines]
+    sizes = [
+        (f"{size} x {size}", *(number(machine["ns_per_pixel"][size]) for machine in machines))
+        for size in result["ns_per_pixel"]
+    ]
+    compared = [
+        (name, *(number(machine["ratios"][name]) for machine in machines), result["goals"].get(name, ""))
+        for name in result["ratios"]
+    ]
+    first = [(name, *(seconds(machine["first calls"][name]) for machine in machines)) for name in result["first calls"]]
+    steps = [where_time_goes(machine["steps"]) for machine in machines]
+    adding = [(name, *(seconds(found[name]) for found in steps)) for name in steps[0]]
     return [
-        f"Compiled for {result['compiled for']}.",
+        *map(where, machines[1:]),
         "",
-        *ratios(result),
-        *times("one image of 424 x 424 x 3 uint8, one thread", result["times"]),
+        *table(("ratio of medians", *named, "goal"), compared),
+        *times(f"{named[0]}: one image of 424 x 424 x 3 uint8, one thread", result["times"]),
         *times("the slower ones, beside ``crop`` again", result["slow"]),
         *times("other kinds of image", result["kinds"]),
-        *table(("where the time goes, 8 of the images", "median"), adding),
-        *table(("first call with an empty cache of Numba", "time"), first),
-        *table(("size of the image", "ns per pixel"), sizes),
+        *table(("where the time goes, 8 of the images", *named), adding),
+        *table(("first call with an empty cache of Numba", *named), first),
+        *table(("ns per pixel, size of the image", *named), sizes),
     ]
+
+
+def where_time_goes(steps: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """The steps of ``crop``, what is left for Python, and the whole."""
+    found = {name: t["median"] for name, t in steps.items()}
+    whole = {name: found.pop(name) for name in ("crop", "flags", "measure")}
+    return {**found, "Python, and the rest": whole["crop"] - sum(found.values()), **whole}
 
 
 def batch(result: Result) -> list[str]:
