@@ -175,7 +175,7 @@ def export(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="file to write")
     parser.add_argument("--format", choices=("stored",), default="stored",
                         help="stored: an .npz that all commands take in place of a run (default)")  # fmt: skip
-    parser.add_argument("--credit", default="", metavar="TEXT", help="whose data it was trained on, under which licence")
+    parser.add_argument("--credit", default="", metavar="TEXT", help="data trained on, and their licence")
     _add_weights(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
     args = parser.parse_args(argv)

@@ -32,6 +32,7 @@ __all__ = [
     "measure",
     "open_cache",
     "plot",
+    "stream",
     "views",
 ]
 
@@ -42,6 +43,7 @@ _LATE = {
     "make_galaxies": "simulation.galaxies",
     "open_cache": "cache",
     "plot": "reporting.plotting",
+    "stream": "batch.stream",
 }
 
 

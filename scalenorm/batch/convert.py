@@ -18,7 +18,7 @@ from ..files.output import check_output_path, resolve_output
 from ..files.reading import filesystem, is_url, remote_errors
 from ..sources.finding import find
 from ..sources.labels import FolderClasses, IdMap, LabelFile, read_labels
-from ..sources.listing import Root
+from ..sources.listing import Root, Sources
 from ..sources.positions import UNITS, StampSide, find_stamps, read_positions
 from .engines import BACKENDS
 from .run import Run
@@ -184,7 +184,7 @@ def convert(
             if labels is not None or positions is not None:
                 raise ValueError(f"class_from_folder excludes {'positions' if labels is None else 'labels'}")
             id_from = "path"
-        stamps = _stamp_settings(positions, stamp, stamp_from, side_from, side_unit, all_objects)
+        stamps = stamp_settings(positions, stamp, stamp_from, side_from, side_unit, all_objects)
         recipe = Recipe.checked(views, size, id_from, all_objects, options, stamps)
         _check_choices(part, overwrite, append, retry_failed, jobs, backend, scheduler, part_size)
         if labels is None and label_columns is not None:
@@ -201,17 +201,10 @@ def convert(
     if labels is not None:
         ids = None if id_map is None else IdMap.read(id_map, id_map_columns or ())
         label_file = read_labels(labels, id_column=id_column, columns=label_columns, id_map=ids, id_from=id_from)
-    table = None
-    if positions is not None:
-        table = read_positions(
-            positions, id_column=id_column, position_columns=position_columns, tile_column=tile_column,
-            stamp_from=stamp_from, side_from=side_from,
-        )  # fmt: skip
-        if not given and list_path is None and table.tiles is not None:
-            given = sorted(set(table.tiles))
-    sources = find(given, list_file=list_path, id_from=id_from)
-    if table is not None:
-        sources = find_stamps(sources, table, recipe.stamp, recipe.decode)
+    given, sources = find_images(
+        given, recipe, list_file=list_path, positions=positions, id_column=id_column,
+        position_columns=position_columns, tile_column=tile_column, stamp_from=stamp_from, side_from=side_from,
+    )  # fmt: skip
     inputs_given = [*given, *([] if list_path is None else [list_path])]
     names = [visible(name) for name in inputs_given]
     places = _places(sources.roots, inputs_given)
@@ -231,6 +224,23 @@ def convert(
     if is_url(os.fspath(output)):
         return _make_remote(make, os.fspath(output), dry_run)
     return make(resolve_output(output))
+
+
+def find_images(
+    given: list[str], recipe: Recipe, *, list_file: str | None, positions: PathLike | None, id_column: str | None,
+    position_columns: str | None, tile_column: str | None, stamp_from: str | None, side_from: str | None,
+) -> tuple[list[str], Sources]:  # fmt: skip
+    """List images, or, with positions, the stamps of tiles; `convert` explains the options. Also what is listed."""
+    if positions is None:
+        return given, find(given, list_file=list_file, id_from=recipe.id_from)
+    table = read_positions(
+        positions, id_column=id_column, position_columns=position_columns, tile_column=tile_column,
+        stamp_from=stamp_from, side_from=side_from,
+    )  # fmt: skip
+    if not given and list_file is None and table.tiles is not None:
+        given = sorted(set(table.tiles))
+    tiles = find(given, list_file=list_file, id_from=recipe.id_from)
+    return given, find_stamps(tiles, table, recipe.stamp, recipe.decode)
 
 
 def _check_choices(
@@ -253,7 +263,7 @@ def _check_choices(
         raise ValueError("scheduler needs backend 'dask'")
 
 
-def _stamp_settings(
+def stamp_settings(
     positions: PathLike | None, stamp: str | int | tuple[int, int] | None, stamp_from: str | None,
     side_from: str | None, side_unit: str, all_objects: bool,
 ) -> dict[str, str]:  # fmt: skip

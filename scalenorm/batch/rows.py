@@ -142,7 +142,7 @@ def _add_stamp(rows: Rows, source: Source, stamp: Stamp, stat: tuple[int, int], 
 
 def _check_layout(image: np.ndarray, wanted: Layout) -> None:
     if Layout.of(image) != wanted:
-        raise ImageError(f"the image is {Layout.of(image)}, but this cache holds {wanted}")
+        raise ImageError(f"the image is {Layout.of(image)}, but {wanted} is needed here")
 
 
 def measure_objects(image: np.ndarray, mask: np.ndarray | None, recipe: Recipe) -> tuple[list[Measurement], np.ndarray]:

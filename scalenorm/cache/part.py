@@ -103,28 +103,30 @@ class Rows:
             crop[...] = 0
         self.numbers["sha256"][self.add(identifier, source, stat, message)] = sha256
 
-    def write(self, path: Path) -> None:
-        """Write the part, a small complete cache, in the order of the ids."""
-        head = self.head
+    def finished(self) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+        """Return catalogue, views by name and inputs, in the order of the ids."""
         catalog = self._catalog()
         order: Any = np.argsort(catalog["id"], kind="stable")
         if (np.diff(order) == 1).all():
             order = slice(len(self))  # no crop is copied
-        catalog = catalog[order]
+        views = {name: view[order] for name, view in zip(self.head.view_names, self.views, strict=True)}
+        return catalog[order], views, self._inputs[order]
+
+    def write(self, path: Path) -> None:
+        """Write the part, a small complete cache, in the order of the ids."""
+        head = self.head
+        catalog, views, inputs = self.finished()
         with new_file(path) as temporary:
             places = create(temporary, head, len(self), catalog=catalog.dtype, stamp=fmt.row_stamp(catalog))
             with temporary.open("r+b") as file:
                 write_at(file, places["catalog"], catalog)
-                write_at(file, places["inputs"], self._inputs[order])
-                for name, view in zip(head.view_names, self.views, strict=True):
+                write_at(file, places["inputs"], inputs)
+                for name, view in views.items():
                     if not head.compress:
-                        write_at(file, places[name], view[order])
+                        write_at(file, places[name], view)
             if head.compress:
-                views = zip(head.view_names, self.views, strict=True)
-                write_chunks(
-                    temporary,
-                    ((name, row, compressed(crop)) for name, view in views for row, crop in enumerate(view[order])),
-                )
+                crops = ((name, row, crop) for name, view in views.items() for row, crop in enumerate(view))
+                write_chunks(temporary, ((name, row, compressed(crop)) for name, row, crop in crops))
 
     def _catalog(self) -> np.ndarray:
         columns = {

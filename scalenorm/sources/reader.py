@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from ..files.reading import open_file, read_file, stat_file
 from ..images.npy import npy_header
 from ..images.options import MAX_BYTES, DecodeOptions
 from .archives import open_archive
-from .listing import Source
+from .listing import Root, Source, Sources, SourcesBuilder
 from .stacks import Stack, is_stack, open_stack
 from .tiles import Tile
 
@@ -111,6 +112,32 @@ class Reader:
             raise
         self._handles[container] = (file, opened)
         return opened
+
+
+class ArrayReader(Reader):
+    """Reads images that are in memory, each as if it were a .npy file; their sources are those of `array_sources`."""
+
+    def __init__(self, images: Sequence[Any] | np.ndarray, options: DecodeOptions) -> None:
+        super().__init__(options.max_bytes, options)
+        self._images = images
+
+    def read(self, source: Source) -> bytes:
+        """Give one image as a .npy file."""
+        data = io.BytesIO()
+        np.save(data, np.asarray(self._images[source.index or 0]), allow_pickle=False)
+        return data.getvalue()
+
+    def stat(self, source: Source) -> tuple[int, int]:
+        """Zeros, as there is no file."""
+        return 0, 0
+
+
+def array_sources(count: int) -> Sources:
+    """List images in memory under their numbers, which are their ids."""
+    found, width = SourcesBuilder(), max(6, len(str(count - 1)))
+    for number in range(count):
+        found.append(Root("stack", ""), "image", f"{number:0{width}d}", number)
+    return found.sorted()
 
 
 def _close(file: IO[bytes], opened: Any) -> None:

@@ -131,7 +131,7 @@ def test_images_without_objects_say_why(images, tmp_path, monkeypatch):
     assert messages == {
         "many": "7 objects found, over 6: are they noise? raise sigma or min_area",
         "none": "no object found",
-        "other": "the image is float32 with 3 bands, but this cache holds uint8 with 3 bands",
+        "other": "the image is float32 with 3 bands, but uint8 with 3 bands is needed here",
     }
 
 

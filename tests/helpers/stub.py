@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._version import __version__ as __version__
 from .batch.convert import convert as convert
+from .batch.stream import stream as stream
 from .cache import open_cache as open_cache
 from .cropping.transformer import ScaleNormalizer as _ScaleNormalizer
 from .measuring.flags import Flag as Flag
