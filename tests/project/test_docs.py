@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -125,12 +126,24 @@ def test_files_named_in_pages_exist():
     for page in PAGES:
         for name in re.findall(rf"``((?:{folders})/[\w./-]+)``", page.read_text()):
             assert (ROOT / name).exists(), (page.name, name)
+    for name in re.findall(r"<([\w/]+\.\w+)>`__", (ROOT / "README.rst").read_text()):
+        assert (ROOT / name).exists(), name
 
 
 def test_every_example_is_listed():
     text = (ROOT / "docs" / "examples.rst").read_text()
     for path in (ROOT / "examples").glob("*.py"):
         assert f"``examples/{path.name}``" in text, path.name
+
+
+def test_python_in_readme_runs():
+    matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    matplotlib.use("agg")
+    text = (ROOT / "README.rst").read_text()
+    (block,) = re.findall(r"\.\. code-block:: python\n\n((?: {4}.*\n|\n)+)", text)
+    names: dict[str, object] = {}
+    exec(textwrap.dedent(block), names)
+    assert names["crop"].shape == (64, 64, 3)
 
 
 def test_experiment_in_readme_is_that_of_its_page():
