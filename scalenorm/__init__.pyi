@@ -36,6 +36,7 @@ def crop(
     size_from: Literal['major_axis', 'half_light', 'petrosian'] = "major_axis",
     side_limits: tuple[float, float] | None = None,
     mask_neighbours: bool = False,
+    stretch: str | None = None,
 ) -> NDArray[Any]: ...
 
 def crop_all(
@@ -57,6 +58,7 @@ def crop_all(
     size_from: Literal['major_axis', 'half_light', 'petrosian'] = "major_axis",
     side_limits: tuple[float, float] | None = None,
     mask_neighbours: bool = False,
+    stretch: str | None = None,
 ) -> tuple[list[Measurement], NDArray[Any]]: ...
 
 def crop_at(
@@ -83,6 +85,7 @@ def crop_at(
     size_from: Literal['major_axis', 'half_light', 'petrosian'] = "major_axis",
     side_limits: tuple[float, float] | None = None,
     mask_neighbours: bool = False,
+    stretch: str | None = None,
 ) -> tuple[list[Measurement], NDArray[Any]]: ...
 
 def crop_many(
@@ -107,6 +110,7 @@ def crop_many(
     size_from: Literal['major_axis', 'half_light', 'petrosian'] = "major_axis",
     side_limits: tuple[float, float] | None = None,
     mask_neighbours: bool = False,
+    stretch: str | None = None,
 ) -> NDArray[Any]: ...
 
 def measure(
@@ -128,6 +132,7 @@ def measure(
     size_from: Literal['major_axis', 'half_light', 'petrosian'] = "major_axis",
     side_limits: tuple[float, float] | None = None,
     mask_neighbours: bool = False,
+    stretch: str | None = None,
 ) -> Measurement: ...
 
 def plot(
@@ -152,6 +157,7 @@ def plot(
     size_from: Literal['major_axis', 'half_light', 'petrosian'] = "major_axis",
     side_limits: tuple[float, float] | None = None,
     mask_neighbours: bool = False,
+    stretch: str | None = None,
 ) -> NDArray[Any]: ...
 
 def views(
@@ -175,6 +181,7 @@ def views(
     size_from: Literal['major_axis', 'half_light', 'petrosian'] = "major_axis",
     side_limits: tuple[float, float] | None = None,
     mask_neighbours: bool = False,
+    stretch: str | None = None,
 ) -> dict[str, NDArray[Any]]: ...
 
 class ScaleNormalizer(_ScaleNormalizer):
@@ -199,6 +206,7 @@ class ScaleNormalizer(_ScaleNormalizer):
         size_from: Literal['major_axis', 'half_light', 'petrosian'] = "major_axis",
         side_limits: tuple[float, float] | None = None,
         mask_neighbours: bool = False,
+        stretch: str | None = None,
     ) -> None: ...
 
 __all__: list[str]

@@ -209,7 +209,7 @@ def agree_on_layout(recipe: Recipe, given: Sources, old: Cache | None, reader: R
         except (ImageError, OSError, MemoryError) as error:
             first_error = first_error or f"{source.name}: {reason(error)}"
         else:
-            layout = Layout.of(image)
+            layout = recipe.layout_of(image)
             break
     if layout is None:
         if len(given) == 1:

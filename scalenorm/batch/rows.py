@@ -112,7 +112,7 @@ def add_image(rows: Rows, source: Source, recipe: Recipe, reader: Reader) -> Non
         data = reader.read(source)
         sha256 = sha256_of(data).encode()
         image, mask = decode_masked(data, source.name, recipe.decode)
-        _check_layout(image, rows.head.layout)
+        _check_layout(image, recipe, rows.head.layout)
         if recipe.all_objects:
             for number, (found, crop) in enumerate(zip(*measure_objects(image, mask, recipe), strict=True)):
                 row = rows.add(object_id(source.id, number), source.name, stat)
@@ -129,7 +129,7 @@ def add_image(rows: Rows, source: Source, recipe: Recipe, reader: Reader) -> Non
 def _add_stamp(rows: Rows, source: Source, stamp: Stamp, stat: tuple[int, int], recipe: Recipe, reader: Reader) -> None:
     """Add the row of an image that is cut from a tile."""
     tile = reader.tile(source.container)
-    _check_layout(tile.pixels, rows.head.layout)
+    _check_layout(tile.pixels, recipe, rows.head.layout)
     crops = [view[:, :, 0] if tile.pixels.ndim == 2 else view for view in rows.next_crops()]
     cut, found, _ = cut_and_measure(
         tile.pixels, tile.mask, (stamp.row, stamp.col), stamp_sides(stamp.least, stamp.most),
@@ -140,8 +140,8 @@ def _add_stamp(rows: Rows, source: Source, stamp: Stamp, stat: tuple[int, int], 
     rows.numbers[rows.add(source.id, source.name, stat)] = _numbers(found, cut.top, cut.left, ra, dec, sha256)
 
 
-def _check_layout(image: np.ndarray, wanted: Layout) -> None:
-    if Layout.of(image) != wanted:
+def _check_layout(image: np.ndarray, recipe: Recipe, wanted: Layout) -> None:
+    if recipe.layout_of(image) != wanted:
         raise ImageError(f"the image is {Layout.of(image)}, but {wanted} is needed here")
 
 

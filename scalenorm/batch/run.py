@@ -238,7 +238,7 @@ class Run:
     # --- what is made
 
     def _warm_up(self, layout: Layout) -> None:
-        """Compile the kernels before processes start that would all do so; refuse weights for other bands."""
+        """Compile the kernels before processes start that would all do so; refuse options for other bands."""
         import h5py  # noqa: F401  # while there are handles left for it; workers may use up what the system allows
 
         image = np.zeros((48, 48) if layout.bands == 1 else (48, 48, layout.bands), layout.dtype)
@@ -248,7 +248,7 @@ class Run:
             measure = replace(measure, center="image")
         try:
             measure_and_crop(image, self.recipe.views, self.recipe.size, measure)
-        except ValueError as error:
+        except (ValueError, ImportError) as error:
             raise BatchError(str(error)) from error
 
     def _discard_old(self, parts: list[Cache]) -> None:

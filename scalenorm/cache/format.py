@@ -38,9 +38,9 @@ class Layout:
     bands: int
 
     @classmethod
-    def of(cls, image: np.ndarray) -> Layout:
-        """Return the layout that crops of `image` ((H, W) or (H, W, C)) have."""
-        return cls(_name(image.dtype), 1 if image.ndim == 2 else image.shape[2])
+    def of(cls, image: np.ndarray, dtype: np.dtype | None = None) -> Layout:
+        """Return the layout that crops of `image` ((H, W) or (H, W, C)) have, if they are of `dtype` (the image's)."""
+        return cls(_name(dtype or image.dtype), 1 if image.ndim == 2 else image.shape[2])
 
     def __str__(self) -> str:
         return f"{self.dtype} with {self.bands} band{'s' if self.bands > 1 else ''}"

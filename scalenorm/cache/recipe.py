@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from ..cropping.crop import check_size
+from ..cropping.stretching import crop_dtype
 from ..cropping.views import parse_view
 from ..images.options import DecodeOptions
 from ..measuring.options import MeasureOptions
-from .format import METHOD_VERSION, STAMP_SETTINGS, settings_hash
+from .format import METHOD_VERSION, STAMP_SETTINGS, Layout, settings_hash
 
 VIEWS = ("normalized", "center-64", "center-256")
 
@@ -76,6 +77,10 @@ class Recipe:
             tuple(views), int(size), id_from, all_objects, MeasureOptions(**measuring), DecodeOptions(**decoding), stamp
         )
 
+    def layout_of(self, image: np.ndarray) -> Layout:
+        """Return the layout of the crops of an image."""
+        return Layout.of(image, crop_dtype(image.dtype, self.measure))
+
     @cached_property
     def settings(self) -> dict[str, Any]:
         """The options by name, as a cache stores them."""
@@ -84,8 +89,9 @@ class Recipe:
             **_plain(self.measure), **_plain(self.decode),
         }  # fmt: skip
         del settings["channel_axis"]
-        if settings["blank"] is None:
-            del settings["blank"]  # which caches had before it was an option
+        for name in ("blank", "stretch"):
+            if settings[name] is None:
+                del settings[name]  # which caches had before it was an option
         settings |= self.stamp
         if self.all_objects:
             settings["all_objects"] = True

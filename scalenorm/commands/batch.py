@@ -9,7 +9,7 @@ from dataclasses import Field
 from typing import TYPE_CHECKING, Any
 
 from ..files.errors import ConfigError
-from ..measuring.options import OPTIONS, Choice, Number, Switch
+from ..measuring.options import OPTIONS, Call, Choice, Number, Switch
 from .common import (
     DONE,
     DONE_WITH_FAILED,
@@ -239,6 +239,8 @@ def _add_option(group: Any, name: str, field: Field[Any]) -> None:
     kind: Any = _numbers
     if isinstance(check, Number):
         kind = int if check.whole else float
+    elif isinstance(check, Call):
+        kind = str
     elif isinstance(check, Choice):
         kind = _position if check.position else str
         text += f"; {', '.join(check.names)}{' or ROW,COL' if check.position else ''}"

@@ -16,6 +16,7 @@ from ..measuring.onecall import Found, find_in_one_call
 from ..measuring.options import MeasureOptions, measure_options, takes_measuring_options
 from ..measuring.quality import has_non_finite
 from .resampling import Crops, box_of, resample
+from .stretching import stretched
 from .views import center_window, parse_view, view_window
 
 
@@ -43,7 +44,7 @@ def crop(
     Returns
     -------
     ndarray, shape (size, size) or (size, size, C)
-        Of the input's dtype, in native byte order; integers are rounded. Bands are last.
+        Of the input's dtype, in native byte order; integers are rounded. Bands are last. With `stretch` uint8.
 
     Raises
     ------
@@ -113,7 +114,7 @@ def measure_and_crop(
 ) -> tuple[Measurement, Any]:
     """Measure an image and cut all its views: what the batch command does to each image.
 
-    ``out[i]``, if given, receives view i: C-contiguous, (size, size[, C]), of the image's dtype.
+    ``out[i]``, if given, receives view i: C-contiguous, (size, size[, C]), of the crops' dtype.
     """
     frame = as_frame(image, options, mask)
     done = _in_one_call(frame, view_names, size, options, inspect=True)
@@ -153,7 +154,7 @@ def _in_one_call(
         if side is not None:
             box[:] = box_of(center_window(frame.height, frame.width, side), frame, size)
     found = find_in_one_call(frame, options, boxes, crops.rows, inspect=inspect)
-    return None if found is None else (found, crops.finished())
+    return None if found is None else (found, stretched(crops.finished(), options))
 
 
 def check_size(size: int) -> None:
@@ -176,7 +177,7 @@ def crop_views(
     if options.mask_neighbours and "normalized" in names and galaxy.component.region is not None:
         number = names.index("normalized")
         crops[number] = resample(_alone(frame, galaxy), [windows[number]], size, sky)[0]
-    return crops
+    return stretched(crops, options)
 
 
 def finite_frame(frame: Frame, galaxy: Galaxy) -> Frame:

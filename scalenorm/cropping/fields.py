@@ -12,6 +12,7 @@ from ..measuring.measure import Measurement, describe_galaxy
 from ..measuring.objects import find_objects
 from ..measuring.options import MeasureOptions, measure_options, takes_measuring_options
 from .crop import check_size, crop_views, finite_frame
+from .stretching import crop_dtype
 
 
 @takes_measuring_options(without=("center",))
@@ -38,7 +39,7 @@ def crop_all(
     measurements : list of Measurement, length N
         The object with the most pixels first; ties in the order of their first pixels. N is 0 without foreground.
     crops : ndarray, shape (N, size, size[, C])
-        Of the input's dtype.
+        Of the input's dtype; with `stretch` uint8.
 
     Raises
     ------
@@ -72,7 +73,8 @@ def measure_and_crop_all(
         crop = crop_views(pixels, galaxy, ("normalized",), size, options)[0]
         found.append((describe_galaxy(frame, galaxy), crop))
     found.sort(key=lambda pair: -pair[0].area)
-    crops = np.empty((len(found), size, size) if frame.flat else (len(found), size, size, frame.bands), frame.dtype)
+    shape = (size, size) if frame.flat else (size, size, frame.bands)
+    crops = np.empty((len(found), *shape), crop_dtype(frame.dtype, options))
     for target, (_, crop) in zip(crops, found, strict=True):
         target[...] = crop
     return [measurement for measurement, _ in found], crops

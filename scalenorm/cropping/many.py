@@ -73,15 +73,13 @@ def crop_many(
     def crop_one(index: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
         try:
             frame = as_frame(images[index], checked, None if masks is None else masks[index])
-            if out is not None:
-                shape = (size, size) if frame.flat else (size, size, frame.bands)
-                if (frame.dtype, shape) != (result.dtype, result.shape[1:]):
-                    raise ValueError(
-                        f"its crop has dtype {frame.dtype} and shape {shape}, "
-                        f"that of image 0 {result.dtype} and {result.shape[1:]}: crop them one by one"
-                    )
             crop: NDArray[Any] = find_and_crop(frame, (view,), size, checked)[0]
             if out is not None:
+                if (crop.dtype, crop.shape) != (out.dtype, out.shape):
+                    raise ValueError(
+                        f"its crop has dtype {crop.dtype} and shape {crop.shape}, "
+                        f"that of image 0 {out.dtype} and {out.shape}: crop them one by one"
+                    )
                 out[...] = crop
             return crop
         except (ValueError, TypeError) as error:

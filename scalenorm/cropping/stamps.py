@@ -18,6 +18,7 @@ from ..measuring.options import MeasureOptions, measure_options, takes_measuring
 from ..measuring.window import Window, window_of_size
 from .crop import check_size, crop_views, finite_frame, into, measure_and_crop
 from .many import check_jobs, for_each
+from .stretching import crop_dtype
 from .views import parse_view
 
 Box = tuple[int, int, int, int]
@@ -177,7 +178,7 @@ def crop_at(
     measurements : list of Measurement, length N
         Positions are those in `image`; ``height`` and ``width`` are those of the stamp.
     crops : ndarray, shape (N, size, size) or (N, size, size, C)
-        Of the input's dtype.
+        Of the input's dtype; with `stretch` uint8.
 
     Raises
     ------
@@ -218,7 +219,7 @@ def crop_at(
             f"position {index}, {tuple(places[index].tolist())}, lies outside the image of shape {pixels.shape[:2]}"
         )
     shape = (size, size) if first.flat else (size, size, first.bands)
-    crops = np.empty((len(places), *shape), first.dtype)
+    crops = np.empty((len(places), *shape), crop_dtype(first.dtype, checked))
     measurements: list[Any] = [None] * len(places)
 
     def crop_one(index: int) -> None:

@@ -12,12 +12,16 @@ import functools
 import inspect
 import math
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Literal, NamedTuple
 
 Center = str | tuple[float, float]
+
+
+class Unfit(ValueError):
+    """A value that cannot be; what is possible, in the words of a message."""
 
 
 class Number(NamedTuple):
@@ -42,19 +46,20 @@ class Number(NamedTuple):
     @property
     def words(self) -> str:
         """What is possible, for messages."""
-        return f"a {'whole' if self.whole else 'finite'} number{self._range}"
+        return f"a {'whole' if self.whole else 'finite'} number{self.limits}"
 
     @property
     def doc(self) -> str:
         """The type, for docstrings."""
-        return f"{'int' if self.whole else 'float'}{self._range}"
+        return f"{'int' if self.whole else 'float'}{self.limits}"
 
     @property
-    def _range(self) -> str:
+    def limits(self) -> str:
+        """Its limits in words, a space first; nothing if there are none."""
         if self.low == -math.inf:
             return ""
         if self.high == math.inf:
-            return f" >= {self.low:g}"
+            return f" above {self.low:g}" if self.above else f" >= {self.low:g}"
         return f" above {self.low:g}, at most {self.high:g}" if self.above else f" from {self.low:g} to {self.high:g}"
 
 
@@ -149,7 +154,99 @@ class Axis(NamedTuple):
         return int(value)
 
 
-Check = Number | Choice | Switch | Numbers | Interval | Axis
+class Parameter(NamedTuple):
+    """A number that a `Call` takes: its default, if any, its range, and others that it replaces, or is above."""
+
+    default: float | None
+    range: Number = Number()
+    instead_of: str = ""
+    above: str = ""
+
+    @property
+    def words(self) -> str:
+        """What is possible, for messages."""
+        above = f"above {self.above}" if self.above else ""
+        instead = f"in place of {self.instead_of}" if self.instead_of else ""
+        return ", ".join(filter(None, (self.range.limits.strip(), above, instead)))
+
+
+class Call(NamedTuple):
+    """One of some names, with numbers by name: ``asinh`` or ``asinh:a=0.1,vmax=5``."""
+
+    parameters: Mapping[str, Mapping[str, Parameter]]
+    example: str
+    doc: str = "str"
+
+    def check(self, value: Any) -> str:
+        """Return the text with all defaults, the same for the same meaning, or raise ValueError."""
+        name, numbers = self.parse(value)
+        said = ",".join(f"{key}={number!r}".removesuffix(".0") for key, number in numbers.items())
+        return f"{name}:{said}"
+
+    def parse(self, text: str) -> tuple[str, dict[str, float]]:
+        """Return the name and all numbers that it uses, or raise ValueError."""
+        name, _, said = str(text).replace(" ", "").partition(":")
+        if name not in self.parameters:
+            raise ValueError
+        try:
+            return name, self._numbers(self.parameters[name], said)
+        except ValueError:
+            possible = ", ".join(f"{key} ({found.words})" for key, found in self.parameters[name].items())
+            raise Unfit(f"{name} with {possible}, written as in {self.example},") from None
+
+    @staticmethod
+    def _numbers(known: Mapping[str, Parameter], said: str) -> dict[str, float]:
+        given: dict[str, float] = {}
+        for part in said.split(",") if said else ():
+            key, _, number = part.partition("=")
+            if key not in known or key in given:
+                raise ValueError
+            given[key] = known[key].range.check(float(number))
+        replaced = {known[key].instead_of for key in given}
+        if replaced & set(given):
+            raise ValueError
+        defaults = {key: found.default for key, found in known.items() if key not in replaced}
+        numbers = {key: value for key, value in (defaults | given).items() if value is not None}
+        if any(numbers[known[key].above] >= value for key, value in numbers.items() if known[key].above in numbers):
+            raise ValueError
+        return numbers
+
+    @property
+    def words(self) -> str:
+        """What is possible, for messages."""
+        return f"one of {', '.join(self.parameters)}, alone or with parameters as in {self.example},"
+
+
+Check = Number | Choice | Switch | Numbers | Interval | Axis | Call
+
+_PERCENT = Number(0, 100)
+_ABOVE_0 = Number(0, above=True)
+_PERCENTILES = {
+    "min_percent": Parameter(1.0, _PERCENT),
+    "max_percent": Parameter(99.8, _PERCENT, above="min_percent"),
+}
+_LIMITS = {
+    **_PERCENTILES,
+    "vmin": Parameter(None, instead_of="min_percent"),
+    "vmax": Parameter(None, instead_of="max_percent", above="vmin"),
+}
+
+#: What makes pictures of crops; parameters have astropy's names. ``cropping/stretching.py`` applies them.
+STRETCH = Call(
+    {
+        "linear": _LIMITS,
+        "asinh": {"a": Parameter(0.1, _ABOVE_0), **_LIMITS},
+        "log": {"a": Parameter(1000.0, _ABOVE_0), **_LIMITS},
+        "zscale": {"contrast": Parameter(0.25, _ABOVE_0), "n_samples": Parameter(1000, Number(10, whole=True))},
+        "lupton": {
+            "Q": Parameter(8.0, _ABOVE_0),
+            **_PERCENTILES,
+            "minimum": Parameter(None, instead_of="min_percent"),
+            "stretch": Parameter(None, _ABOVE_0, instead_of="max_percent"),
+        },
+    },
+    "asinh:a=0.1,vmax=5",
+)
 
 
 def _option(default: Any, check: Check, text: str, metavar: str = "") -> Any:
@@ -224,6 +321,13 @@ class MeasureOptions:
         False, Switch(),
         "Paint foreground that is not the galaxy with sky in the normalised crop. Changes no measurement.",
     )  # fmt: skip
+    stretch: str | None = _option(
+        None, STRETCH,
+        """Make crops 8-bit pictures: linear, asinh, log, zscale or lupton, with parameters as in asinh:a=0.1,vmax=5.
+        Changes no measurement. By default crops keep the image's dtype and values. See :doc:`/stretches`; needs the
+        extra ``fits``.""",
+        "S",
+    )  # fmt: skip
 
     @functools.cached_property
     def plain(self) -> bool:
@@ -231,7 +335,7 @@ class MeasureOptions:
         return self.center not in ("log", "dog") and all(
             getattr(self, name) == field.default
             for name, field in OPTIONS.items()
-            if name not in ("sigma", "margin", "center", "channel_axis", "weights")
+            if name not in ("sigma", "margin", "center", "channel_axis", "weights", "stretch")
         )
 
     def __post_init__(self) -> None:
@@ -247,9 +351,10 @@ def _checked(name: str, given: Any, field: dataclasses.Field[Any]) -> Any:
     check = field.metadata["check"]
     try:
         return check.check(given)
-    except (ValueError, TypeError, OverflowError):
+    except (ValueError, TypeError, OverflowError) as error:
+        words = error if isinstance(error, Unfit) else check.words
         nothing = " or None" if field.default is None else ""
-        raise ValueError(f"{name} must be {check.words}{nothing}, got {given!r}") from None
+        raise ValueError(f"{name} must be {words}{nothing}, got {given!r}") from None
 
 
 #: The declarations by name.

@@ -116,4 +116,6 @@ def draw_rows(
             yield None, cache.catalog[row], views
         else:
             part, found = shown_part(cache, row, original)
+            if part.dtype != crops[0].dtype:  # crops that were stretched
+                limits = limits_of(part)
             yield fitted(as_picture(part, limits), side), found, views
