@@ -75,7 +75,7 @@ def convert(
     Parameters
     ----------
     inputs : path or sequence of paths
-        Folders, files, archives, globs, stacks (.npy, HDF5, Parquet), URLs: see `scalenorm.sources.find`.
+        Folders, files, archives, globs, stacks (.npy, .npz, HDF5, Parquet), URLs: see `scalenorm.sources.find`.
     output : path
         The cache to write, usually ``.h5``; or an fsspec URL, made in a local temporary folder first.
     views : sequence of str, optional
@@ -198,13 +198,15 @@ def convert(
     except ValueError as error:
         raise OptionError(str(error)) from None
     label_file: LabelFile | FolderClasses | None = FolderClasses(all_objects) if class_from_folder else None
-    if labels is not None:
-        ids = None if id_map is None else IdMap.read(id_map, id_map_columns or ())
-        label_file = read_labels(labels, id_column=id_column, columns=label_columns, id_map=ids, id_from=id_from)
     given, sources = find_images(
         given, recipe, list_file=list_path, positions=positions, id_column=id_column,
         position_columns=position_columns, tile_column=tile_column, stamp_from=stamp_from, side_from=side_from,
     )  # fmt: skip
+    if labels is not None:
+        ids = None if id_map is None else IdMap.read(id_map, id_map_columns or ())
+        label_file = read_labels(
+            labels, id_column=id_column, columns=label_columns, id_map=ids, id_from=id_from, images=sources
+        )
     inputs_given = [*given, *([] if list_path is None else [list_path])]
     names = [visible(name) for name in inputs_given]
     places = _places(sources.roots, inputs_given)

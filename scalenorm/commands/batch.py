@@ -129,7 +129,7 @@ def make_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument(
         "paths", nargs="+", metavar="INPUT... OUT.h5",
-        help="folders, images, .zip and .tar archives, stacks (.npy, HDF5, Parquet), globs or URLs; the last is OUT.h5",
+        help="folders, images, .zip and .tar archives, stacks (.npy, .npz, HDF5, Parquet), globs, URLs; last: OUT.h5",
     )  # fmt: skip
     add_common(parser)
     parser.set_defaults(quiet=False, backend="auto")

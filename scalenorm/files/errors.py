@@ -103,6 +103,17 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
         raise
 
 
+@contextlib.contextmanager
+def damage(what: str) -> Iterator[None]:
+    """Whatever a library raises over a file becomes an `ImageError`; errors of the system itself stay."""
+    try:
+        yield
+    except Exception as error:  # each library has exceptions of its own
+        if isinstance(error, (ImageError, MemoryError)) or (isinstance(error, OSError) and error.errno is not None):
+            raise
+        raise ImageError(f"damaged {what}: {reason(error)}") from error
+
+
 def one_line(error: Exception) -> str:
     """Return the text of an exception, which may have several lines, on one."""
     return " ".join(str(error).split())

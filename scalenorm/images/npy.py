@@ -10,8 +10,11 @@ from ..files.errors import ImageError, reason
 from .options import DecodeOptions, blank_to_nan, check_size
 
 
-def npy_header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype, int]:
-    """Shape, Fortran order, type and offset of the values of a .npy file, from its first 64 kB or more."""
+def npy_header(data: bytes, kinds: str = "uif") -> tuple[tuple[int, ...], bool, np.dtype, int]:
+    """Shape, Fortran order, type and offset of the values of a .npy file, from its first 64 kB or more.
+
+    `kinds` are NumPy's letters for the types that are taken.
+    """
     file = io.BytesIO(data)
     try:
         version = np.lib.format.read_magic(file)
@@ -21,7 +24,7 @@ def npy_header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype, int]:
             shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
     except Exception as error:  # literal_eval of a hostile header raises nearly anything
         raise ImageError(f"damaged .npy header: {reason(error)}") from error
-    if dtype.kind not in "uif":
+    if dtype.kind not in kinds:
         raise ImageError(f"a .npy file of {dtype} is not an image; give it a real number type")
     return shape, fortran, dtype, file.tell()
 

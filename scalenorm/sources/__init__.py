@@ -1,4 +1,4 @@
-"""Which images there are, their ids, bytes and labels: folders, files, globs, archives, lists, .npy stacks, URLs.
+"""Which images there are, their ids, bytes and labels: folders, files, globs, archives, lists, stacks, URLs.
 
 Neighbours call `find` for a sequence of `Source` records, and `Reader` for their bytes; ``labels`` joins a table of
 answers to ids; ``positions`` lists stamps in tiles; ``tables`` reads all tables.

@@ -6,14 +6,14 @@ import contextlib
 import glob
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from ..files.errors import ImageError, InputError, TableError, reason
+from ..files.errors import ImageError, InputError, TableError, damage, reason
 from ..files.names import visible
 from ..files.reading import is_url, open_file
 from .finding import find
@@ -38,10 +38,11 @@ class BesideTable(Table):
         return found.hexdigest()
 
 
-def open_beside(path: str | os.PathLike[str], id_from: str) -> BesideTable | None:
+def open_beside(path: str | os.PathLike[str], id_from: str, images: Sources | None) -> BesideTable | None:
     """Open the labels in files of images: a stack, a folder that holds some, or a pattern of their names.
 
-    Returns None for another file. `id_from` is as of `find`.
+    Or those in a .npy file of one value for each of the `images`, which must be a stack. Returns None for another file.
+    `id_from` is as of `find`.
 
     Raises
     ------
@@ -52,6 +53,8 @@ def open_beside(path: str | os.PathLike[str], id_from: str) -> BesideTable | Non
     several = os.path.isdir(given) or (glob.has_magic(given) and not os.path.lexists(given))
     if is_url(given) or not (several or (os.path.isfile(given) and holds_answers(given))):
         return None
+    if given.lower().endswith(".npy"):
+        return _of_values(given, images)
     try:
         sources = find([given], id_from=id_from)
     except InputError as error:
@@ -60,16 +63,32 @@ def open_beside(path: str | os.PathLike[str], id_from: str) -> BesideTable | Non
     if not stacks:
         raise TableError(f"{given}: no files in it that hold images and their labels")
     with _opened(stacks[0][0]) as first:
-        names = list(first.names)
-    ids = "id" if "id" not in names else "id of the image"
+        names = first.names
 
     def column(name: str) -> np.ndarray:
-        if name == ids:
-            return np.concatenate([sources.raw_ids[rows] for _, rows in stacks])
         return np.concatenate([_column(file, name, stacks[0][0]) for file, _ in stacks])
 
-    columns = Columns([*names, ids], sum(len(rows) for _, rows in stacks), column)
-    return BesideTable(Path(given), columns.names, columns, id_column=ids)
+    return _table(given, names, sources.raw_ids[np.concatenate([rows for _, rows in stacks])], column)
+
+
+def _of_values(path: str, images: Sources | None) -> BesideTable:
+    """Return a .npy file of one value for each image of a stack."""
+    with _table_errors(path), damage(".npy file"):
+        values = np.load(path, allow_pickle=False)
+    stacks = [] if images is None else _stacks(images)
+    if images is None or len(stacks) != 1 or len(stacks[0][1]) != len(images):
+        raise TableError(f"{path}: values without ids: they can only be those of one stack of images, given with them")
+    stack, rows = stacks[0]
+    if values.size != len(rows) or values.shape[:1] != (len(rows),):
+        raise TableError(f"{path}: values of shape {values.shape} for the {len(rows)} images in {visible(stack)}")
+    return _table(path, [Path(path).stem], images.raw_ids[rows], lambda name: values.reshape(-1))
+
+
+def _table(path: str, names: Sequence[str], ids: np.ndarray, column: Callable[[str], np.ndarray]) -> BesideTable:
+    """Return columns, and the ids of their rows in one of another name."""
+    id_column = "id" if "id" not in names else "id of the image"
+    columns = Columns([*names, id_column], len(ids), lambda name: ids if name == id_column else column(name))
+    return BesideTable(Path(path), columns.names, columns, id_column=id_column)
 
 
 def _stacks(sources: Sources) -> list[tuple[str, np.ndarray]]:
@@ -81,20 +100,23 @@ def _stacks(sources: Sources) -> list[tuple[str, np.ndarray]]:
     return [(root.path, rows) for root, rows in parts if root.kind == "stack"]
 
 
-@contextlib.contextmanager
-def _opened(path: str) -> Iterator[Stack]:
-    try:
-        with open_file(path) as file, contextlib.closing(open_stack(file)) as stack:
-            yield stack
-    except (ImageError, OSError) as error:
-        raise TableError(f"{visible(path)}: {reason(error)}") from error
-
-
 def _column(path: str, name: str, first: str) -> np.ndarray:
     with _opened(path) as stack:
         if name not in stack.names:
             raise TableError(f"{path}: no column {name!r}, which {first} has")
-        try:
+        with _table_errors(f"{path}: column {name!r}"):
             return stack.column(name)
-        except ImageError as error:
-            raise TableError(f"{path}: column {name!r}: {error}") from error
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[Stack]:
+    with _table_errors(path), open_file(path) as file, contextlib.closing(open_stack(file)) as stack:
+        yield stack
+
+
+@contextlib.contextmanager
+def _table_errors(place: str) -> Iterator[None]:
+    try:
+        yield
+    except (ImageError, OSError) as error:
+        raise TableError(f"{visible(place)}: {reason(error)}") from error

@@ -33,9 +33,9 @@ def find(inputs: Sequence[str | Path], *, list_file: str | Path | None = None, i
     Parameters
     ----------
     inputs : sequence of path-like or str
-        Folders (searched recursively), files, .zip and .tar archives (read in place), stacks (.npy, HDF5, Parquet),
-        glob patterns and fsspec URLs. Folders and archives contribute files with a known ending that are not hidden,
-        folders also Parquet files with a column of images; a file named here is always tried.
+        Folders (searched recursively), files, .zip and .tar archives (read in place), stacks (.npy, .npz, HDF5,
+        Parquet), glob patterns and fsspec URLs. Folders and archives contribute files with a known ending that are
+        not hidden, folders also Parquet files with a column of images; a file named here is always tried.
     list_file : path-like, optional
         A text file with one path a line, or a .csv file with the paths in the column ``path``, else in the
         first, and optionally ids in the column ``id``. Its first row is a header where a cell is ``path`` or

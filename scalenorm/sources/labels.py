@@ -18,7 +18,7 @@ from ..files.errors import TableError
 from ..images.options import image_suffix
 from .answers import Answers
 from .beside import open_beside
-from .listing import image_id
+from .listing import Sources, image_id
 from .tables import Table, is_certainly_table, open_table
 from .text import MOST_EXACT, Block
 
@@ -286,14 +286,15 @@ def read_labels(
     columns: Sequence[str] | None = None,
     id_map: IdMap | None = None,
     id_from: str = "stem",
+    images: Sources | None = None,
 ) -> LabelFile:
-    """Find the columns of a table of labels; of files of images with their answers, whose ids are those of `find`.
+    """Find the columns of a table of labels, or of what `open_beside` takes for one.
 
     Without `id_column` the ids are in the first of `ID_COLUMNS` that there is; without `columns`, names or patterns
     such as ``t01_*_debiased``, the answers are in all other columns that have a name. So the index that
     ``DataFrame.to_csv()`` writes is neither.
     """
-    table = open_beside(path, id_from) or open_table(path)
+    table = open_beside(path, id_from, images) or open_table(path)
     ids = find_id_column(table, id_column)
     others = [name for name in table.names if name != ids and not _UNNAMED.fullmatch(name)]
     names = tuple(others if columns is None else _chosen(table, others, columns))

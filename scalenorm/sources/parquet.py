@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..files.errors import ImageError, reason
+from ..files.errors import ImageError, damage
 from ..files.reading import check_bytes, open_file
 
 BEGIN = b"PAR1"
@@ -35,7 +35,7 @@ class Shard:
 
     def __init__(self, file: IO[bytes]):
         self._file = _opened(file)
-        with _errors():
+        with damage("Parquet file"):
             self._schema, metadata = self._file.schema_arrow, self._file.metadata
             groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
         self._images = _image_column(self._schema)
@@ -54,7 +54,7 @@ class Shard:
             raise ImageError("the Parquet file has changed since it was listed")
         group = int(np.searchsorted(self._starts, index, side="right")) - 1
         last, self._group = self._group, -1  # stays so if the reading fails
-        with _errors():
+        with damage("Parquet file"):
             if group != last or index < self._start:
                 self._start, self._rest = int(self._starts[group]), self._batches(group)
                 self._batch = next(self._rest)
@@ -74,7 +74,7 @@ class Shard:
 
     def column(self, name: str) -> np.ndarray:
         """Return a column of answers."""
-        with _errors():
+        with damage("Parquet file"):
             column = self._file.read([name], use_threads=False).column(0)
         return to_array(column, class_names(self._schema).get(name))
 
@@ -102,18 +102,8 @@ def _opened(file: IO[bytes]) -> Any:
         parquet = import_module("pyarrow.parquet")
     except ImportError:
         raise ImageError(NEEDS_PYARROW) from None
-    with _errors():  # without pre_buffer, as whole row groups may be as large as the file
+    with damage("Parquet file"):  # without pre_buffer, as whole row groups may be as large as the file
         return parquet.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False)
-
-
-@contextlib.contextmanager
-def _errors() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # Arrow's are of many kinds
-        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
-            raise
-        raise ImageError(f"damaged Parquet file: {reason(error)}") from error
 
 
 def _image_columns(schema: Any) -> list[str]:

@@ -1,31 +1,36 @@
-"""Stacks of images in one file: .npy, HDF5 with one dataset of images, such as Galaxy10, Parquet shards."""
+"""Stacks of images in one file: .npy; .npz or HDF5 with one array of images, such as Galaxy10; Parquet shards."""
 
 from __future__ import annotations
 
 import contextlib
 import io
-from typing import IO, Any
+import struct
+import zipfile
+from typing import IO
 
 import numpy as np
 
-from ..files.errors import ImageError, reason
+from ..files.errors import ImageError, damage
 from ..files.names import CACHE_FORMAT
 from ..files.reading import check_bytes, open_file
 from ..images.npy import npy_header
 from . import parquet
 
-_HDF5 = b"\x89HDF\r\n\x1a\n"
-
 #: Endings of files that may be stacks.
-STACK_SUFFIXES = (".npy", ".h5", ".hdf5", ".parquet")
+STACK_SUFFIXES = (".npy", ".npz", ".h5", ".hdf5", ".parquet")
 
 
 class NpyStack:
-    """An open .npy stack. One image is read with one seek: a memory map would crash where the file shrinks."""
+    """A .npy stack in an open file, from byte `start` on.
 
-    def __init__(self, file: IO[bytes]):
+    One image is read with one seek: a memory map would crash where the file shrinks.
+    """
+
+    def __init__(self, file: IO[bytes], start: int = 0):
         self.file = file
-        self.shape, self.fortran, self.dtype, self.start = npy_header(file.read(1 << 16))
+        file.seek(start)
+        self.shape, self.fortran, self.dtype, offset = npy_header(file.read(1 << 16))
+        self.start = start + offset
         if not is_stack(self.shape) or not self.shape[0]:
             raise ImageError(f"a .npy array of shape {self.shape} is not a stack of images (N, H, W) or (N, H, W, C)")
         header = io.BytesIO()
@@ -57,24 +62,83 @@ class NpyStack:
         """Do nothing: whoever opened the file closes it."""
 
 
-class Hdf5Stack:
-    """An open HDF5 file whose images are the rows of one dataset, of any name.
+class NpzStack:
+    """An open .npz file of which one array is a stack of images.
 
     Attributes
     ----------
     count : int
         Number of images.
     names : list of str
-        Datasets of one value an image.
+        Arrays of answers.
+    """
+
+    def __init__(self, file: IO[bytes]):
+        self.outer = file
+        with damage(".npz file"):
+            self.file = zipfile.ZipFile(file)
+            shapes, types = {}, {}
+            for member in self.file.namelist():
+                with contextlib.suppress(ImageError), self.file.open(member) as array:  # Python objects, or no array
+                    shapes[member], _, types[member], _ = npy_header(array.read(1 << 16), "uifbSU")
+            numbers = {name: shape for name, shape in shapes.items() if types[name].kind in "uif"}
+            self.member = self.file.getinfo(_images_among(numbers, "a .npz file"))
+            self.images = self._open_images()
+        self.count = self.images.count
+        self.names = [name.removesuffix(".npy") for name in _answers_among(shapes, self.count)]
+
+    def read(self, index: int, limit: int) -> bytes:
+        """Give image `index` as a .npy file of its own, of at most `limit` bytes."""
+        try:
+            with damage(".npz file"):
+                return self.images.read(index, limit)
+        except ImageError:
+            self.images = self._open_images()  # a decompressor that has failed does not step back
+            raise
+
+    def _open_images(self) -> NpyStack:
+        if self.member.compress_type != zipfile.ZIP_STORED:
+            return NpyStack(self.file.open(self.member))
+        # What is not compressed is found without reading what lies before it.
+        self.outer.seek(self.member.header_offset + 26)
+        lengths = struct.unpack("<HH", self.outer.read(4))
+        return NpyStack(self.outer, self.outer.tell() + sum(lengths))
+
+    def column(self, name: str) -> np.ndarray:
+        """Return an array of answers."""
+        with damage(".npz file"), self.file.open(f"{name}.npy") as array:
+            return _one_each(np.lib.format.read_array(array, allow_pickle=False), self.count)
+
+    def close(self) -> None:
+        """Close the archive."""
+        self.file.close()
+
+
+class Hdf5Stack:
+    """An open HDF5 file of which one dataset is a stack of images.
+
+    Attributes
+    ----------
+    count : int
+        Number of images.
+    names : list of str
+        Datasets of answers.
     """
 
     def __init__(self, file: IO[bytes]):
         import h5py
 
-        self.file = h5py.File(file, "r")
-        self.images = _image_dataset(self.file)
+        with damage("HDF5 file"):
+            self.file = h5py.File(file, "r")
+            if self.file.attrs.get("format") == CACHE_FORMAT:
+                raise ImageError(
+                    "it is a scalenorm cache, not images: give the images it was made from, or scalenorm-merge it"
+                )
+            arrays = {name: item for name, item in self.file.items() if isinstance(item, h5py.Dataset)}
+            numbers = {name: item.shape for name, item in arrays.items() if item.dtype.kind in "uif"}
+            self.images = arrays[_images_among(numbers, "an HDF5 file")]
         self.count = len(self.images)
-        self.names = [name for name, item in self.file.items() if getattr(item, "shape", None) == (self.count,)]
+        self.names = _answers_among({name: item.shape for name, item in arrays.items()}, self.count)
 
     def read(self, index: int, limit: int) -> bytes:
         """Give image `index` as a .npy file of its own, of at most `limit` bytes."""
@@ -86,57 +150,66 @@ class Hdf5Stack:
         return data.getvalue()
 
     def column(self, name: str) -> np.ndarray:
-        """Return the values of a dataset."""
-        values: np.ndarray = self.file[name][:]
-        return values
+        """Return a dataset of answers."""
+        with damage("HDF5 file"):
+            return _one_each(self.file[name][:], self.count)
 
     def close(self) -> None:
         """Close the HDF5 file."""
         self.file.close()
 
 
-Stack = NpyStack | Hdf5Stack | parquet.Shard
+def _images_among(shapes: dict[str, tuple[int, ...]], file: str) -> str:
+    """Return the name of the one array of numbers in a file that is a stack of images."""
+    names = [name for name, shape in shapes.items() if is_stack(shape) and shape[0]]
+    if len(names) == 1:
+        return names[0]
+    shown = ", ".join(name.removesuffix(".npy") for name in names)
+    raise ImageError(
+        f"{file} with several stacks of images ({shown}): write the one that is meant to a file of its own"
+        if names
+        else f"{file} without an array of images (N, H, W) or (N, H, W, C)"
+    )
 
 
-def _image_dataset(file: Any) -> Any:
-    """Return the one dataset of an open HDF5 file that is a stack of images; `ImageError` says why there is none."""
-    import h5py
+def _answers_among(shapes: dict[str, tuple[int, ...]], count: int) -> list[str]:
+    """Return the names of the arrays with a value for each image; if there are none, of all that may be meant so."""
+    flat = {name: shape[0] for name, shape in shapes.items() if len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)}
+    return [name for name, length in flat.items() if length == count] or list(flat)
 
-    if file.attrs.get("format") == CACHE_FORMAT:
-        raise ImageError("it is a scalenorm cache, not images: give the images it was made from, or scalenorm-merge it")
-    found = [item for item in file.values() if isinstance(item, h5py.Dataset) and item.dtype.kind in "uif"]
-    stacks = [item for item in found if is_stack(item.shape) and len(item)]
-    if len(stacks) != 1:
-        names = ", ".join(item.name.lstrip("/") for item in stacks)
-        raise ImageError(
-            f"an HDF5 file with several stacks of images ({names}): write the one that is meant to a file of its own"
-            if stacks
-            else "an HDF5 file without a dataset of images (N, H, W) or (N, H, W, C)"
-        )
-    return stacks[0]
+
+def _one_each(values: np.ndarray, count: int) -> np.ndarray:
+    if len(values) != count:
+        raise ImageError(f"{len(values)} values for {count} images")
+    return values.reshape(count)
+
+
+#: By what their files begin with; others are .npy, or none.
+_KINDS: dict[bytes, type[NpzStack | Hdf5Stack | parquet.Shard]] = {
+    b"PK": NpzStack,
+    b"\x89HDF": Hdf5Stack,
+    parquet.BEGIN: parquet.Shard,
+}
+
+Stack = NpyStack | NpzStack | Hdf5Stack | parquet.Shard
 
 
 def holds_answers(path: str) -> bool:
     """Whether a file is of a kind that holds images and, beside them, answers; a damaged one may be any table."""
     with open_file(path) as file:
-        begin = file.read(len(_HDF5))
-    with contextlib.suppress(ImageError):
-        return begin == _HDF5 or (begin.startswith(parquet.BEGIN) and parquet.holds_images(path))
-    return False
+        begin = file.read(4)
+    if begin == parquet.BEGIN:
+        with contextlib.suppress(ImageError):
+            return parquet.holds_images(path)
+        return False
+    return begin == b"\x89HDF" or path.lower().endswith((".npy", ".npz"))
 
 
 def open_stack(file: IO[bytes]) -> Stack:
     """Open a file of several images; `ImageError` if it is none."""
-    begin = file.read(len(_HDF5))
+    begin = file.read(4)
     file.seek(0)
-    if begin.startswith(parquet.BEGIN):
-        return parquet.Shard(file)
-    try:
-        return Hdf5Stack(file) if begin == _HDF5 else NpyStack(file)
-    except OSError as error:  # h5py has no other words for damage
-        if error.errno is not None:
-            raise
-        raise ImageError(f"damaged HDF5 file: {reason(error)}") from error
+    return next((kind for start, kind in _KINDS.items() if begin.startswith(start)), NpyStack)(file)
 
 
 def is_stack(shape: tuple[int, ...]) -> bool:
@@ -158,6 +231,6 @@ def stack_length(path: str) -> int | None:
                 return stack.count
         except ImageError:
             file.seek(0)
-            if file.read(len(_HDF5)).startswith((_HDF5, parquet.BEGIN)):
+            if file.read(4).startswith(tuple(_KINDS)):
                 raise
             return None

@@ -55,7 +55,7 @@ def test_any_worker(galaxy10, tmp_path, options):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"spectra": np.zeros((5, 100))}, r"without a dataset of images \(N, H, W\) or \(N, H, W, C\)"),
+        ({"spectra": np.zeros((5, 100))}, r"without an array of images \(N, H, W\) or \(N, H, W, C\)"),
         ({"g": np.zeros((5, 8, 8)), "r": np.zeros((5, 8, 8))}, r"several stacks of images \(g, r\)"),
         (None, r"it is a scalenorm cache, not images"),
         (b"\x89HDF\r\n\x1a\n and no more", r"damaged HDF5 file"),
