@@ -137,10 +137,14 @@ class ClassesTarget(Target):
         per_class = self.score(answers, truth)["questions"]
         return {name: per_class[name][self.main] for name in self.classes}
 
-    def table(self, answers: np.ndarray) -> dict[str, Any]:
-        """Return the most probable class under the name of its column, and the probability of each."""
-        named = np.array(self.classes)[np.argmax(answers, axis=1)]
-        return {self.columns[0]: named, **{f"p_{name}": answers[:, i] for i, name in enumerate(self.classes)}}
+    @property
+    def written(self) -> tuple[str, ...]:
+        """``p_NAME`` for the probability of each class."""
+        return tuple(f"p_{name}" for name in self.classes)
+
+    def words(self, answers: np.ndarray) -> dict[str, list[str]]:
+        """Return the most probable class, under the name of its column."""
+        return {self.columns[0]: [self.classes[i] for i in np.argmax(answers, axis=1).tolist()]}
 
     def score_figures(self, score: dict[str, Any]) -> dict[str, Callable[[], Any]]:
         """Return the confusion matrix."""

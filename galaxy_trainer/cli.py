@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from galaxy_trainer.errors import TrainerError, TrainerWarning
-from galaxy_trainer.files import check_new
+from galaxy_trainer.files import check_answers, check_new
 from galaxy_trainer.questions import SHIPPED
 from galaxy_trainer.start import silent_start
 from scalenorm.commands.common import DONE, DONE_WITH_FAILED, Parser, add_common, run_guarded, say
@@ -116,14 +116,19 @@ def evaluate(argv: Sequence[str] | None = None) -> int:
     _add_answering(parser)
     _add_duplicates(parser)
     parser.add_argument("--json", metavar="FILE", help="write all scores, also per question and answer, to FILE")
-    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
+    parser.add_argument("--calibration", metavar="PNG",
+                        help="draw errors against deviations between orientations into PNG")  # fmt: skip
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE and PNG if they exist")
     args = parser.parse_args(argv)
+    if args.calibration and args.orientations == 1:
+        parser.error("--calibration needs --orientations K")
 
     def action() -> int:
-        if args.json:
-            check_new(Path(args.json), overwrite=args.overwrite)
+        for path in filter(None, (args.json, args.calibration)):
+            check_new(Path(path), overwrite=args.overwrite)
         with silent_start():
             import galaxy_trainer
+            from galaxy_trainer.curves import draw_calibration
             from galaxy_trainer.files import write_json
         scores = galaxy_trainer.evaluate(
             args.run, args.cache, labels=args.labels, passes=args.passes, orientations=args.orientations,
@@ -132,6 +137,8 @@ def evaluate(argv: Sequence[str] | None = None) -> int:
         )  # fmt: skip
         if args.json:
             write_json(Path(args.json), scores)
+        if args.calibration:
+            draw_calibration(scores["orientations"]["calibration"], Path(args.calibration))
         if not args.quiet:
             say(*_summary(scores), *_questions(scores))
         return DONE
@@ -141,22 +148,25 @@ def evaluate(argv: Sequence[str] | None = None) -> int:
 
 def predict(argv: Sequence[str] | None = None) -> int:
     """Run galaxy-predict; returns the exit code."""
-    parser = _parser("galaxy-predict", "Write the answers for every galaxy of a cache as a competition submission.")
+    parser = _parser("galaxy-predict", "Write the answers for every galaxy of a cache.")
     parser.add_argument("run", metavar="RUN", help="run folder")
     parser.add_argument("cache", metavar="CACHE", help="cache written by scalenorm-batch")
-    parser.add_argument("-o", "--output", required=True, metavar="CSV", help="file to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace CSV if it exists")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE",
+                        help="file to write: .csv, .ecsv, .fits or .parquet")  # fmt: skip
+    parser.add_argument("--no-deviation", action="store_true",
+                        help="leave out the deviation between orientations, as for a competition")  # fmt: skip
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
     _add_answering(parser)
     args = parser.parse_args(argv)
 
     def action() -> int:
-        check_new(Path(args.output), overwrite=args.overwrite)  # before Keras starts, which takes seconds
+        check_answers(args.output, overwrite=args.overwrite)  # before Keras starts, which takes seconds
         with silent_start():
             import galaxy_trainer
             from galaxy_trainer.questions import first_few
         result = galaxy_trainer.predict(
-            args.run, args.cache, args.output, orientations=args.orientations, weights=args.weights,
-            clip=args.clip, any_settings=args.any_settings, overwrite=args.overwrite,
+            args.run, args.cache, args.output, orientations=args.orientations, deviation=not args.no_deviation,
+            weights=args.weights, clip=args.clip, any_settings=args.any_settings, overwrite=args.overwrite,
         )  # fmt: skip
         if not args.quiet:
             say(f"{len(result.ids)} galaxies written to {args.output}")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from galaxy_trainer.drawing import default_settings
 from galaxy_trainer.files import write_whole
 
 # Wong 2011, Nature Methods 8, 441: told apart by colour-blind people.
@@ -20,6 +21,14 @@ def draw_figure(figure: Any, path: Path) -> None:
 
     canvas = FigureCanvasAgg(figure)
     write_whole(path, lambda part: canvas.print_figure(part, dpi=120))
+
+
+def draw_calibration(bins: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Draw bins of `galaxy_trainer.evaluation.calibration` into a PNG file."""
+    with default_settings():
+        from galaxy_trainer.target_figures import calibration_figure
+
+        draw_figure(calibration_figure(bins), path)
 
 
 def draw_curves(history: Sequence[Mapping[str, float]], path: Path, measure: str = "mean squared error") -> None:

@@ -1,6 +1,6 @@
 """Scores and predictions of trained networks."""
 
-import csv
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +14,13 @@ from galaxy_trainer.augmentation import Augmentation, Augmented, Draws, draw, or
 from galaxy_trainer.checks import check_settings, check_unit, twins, warn_of_twins
 from galaxy_trainer.data import Batches, Galaxies, open_galaxies
 from galaxy_trainer.errors import TrainerError
-from galaxy_trainer.files import check_new, write_whole
+from galaxy_trainer.files import check_answers
 from galaxy_trainer.networks import derived_seed
 from galaxy_trainer.runs import Run
 from galaxy_trainer.stored import open_run
 from galaxy_trainer.targets import GALAXY_ZOO_2, Target
+from scalenorm.exporting.tables import Table, write_table
+from scalenorm.files.errors import OutputError
 
 BATCH = 128
 """Images per batch where nothing is learned."""
@@ -38,12 +40,15 @@ class Predictions:
         Ids of failed images, which have no answers.
     target : Target
         What was answered.
+    deviation : ndarray of float32, shape (n, answers), or None
+        The standard deviation of each answer between orientations; None of one orientation.
     """
 
     ids: tuple[str, ...]
     answers: np.ndarray
     failed: tuple[str, ...]
     target: Target = GALAXY_ZOO_2
+    deviation: np.ndarray | None = None
 
 
 def answers_of(
@@ -68,20 +73,60 @@ def answers_of(
     -------
     ndarray of float64, shape (n, answers)
     """
+    return oriented(network, galaxies, rows, count=count, batch_size=batch_size)[0]
+
+
+def oriented(
+    network: keras.Model, galaxies: Galaxies, rows: np.ndarray, *, count: int, batch_size: int = BATCH
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return what `answers_of` does, and the standard deviation of each answer between orientations (None of one)."""
     batch_size = min(batch_size, len(rows))
     if count == 1:
         batches = Batches(galaxies, rows, batch_size=batch_size)
-        return np.asarray(network.predict(batches, verbose=0)[: len(rows)], np.float64)
+        return np.asarray(network.predict(batches, verbose=0)[: len(rows)], np.float64), None
     model = Augmented(network)
-    total = np.zeros((len(rows), 1))
+    first: np.ndarray | None = None
+    total = moved = spread = np.zeros((len(rows), 1))
     for transform in orientations(count, galaxies.size):
 
         def turned(batch: int, n: int, transform: np.ndarray = transform) -> Draws:
             return Draws(np.tile(transform, (n, 1)), np.ones(n, np.float32))
 
         batches = Batches(galaxies, rows, batch_size=batch_size, draws=turned)
-        total = total + model.predict(batches, verbose=0)[: len(rows)].astype(np.float64)
-    return total / count
+        answers = model.predict(batches, verbose=0)[: len(rows)].astype(np.float64)
+        first = answers if first is None else first
+        total, moved, spread = total + answers, moved + (answers - first), spread + (answers - first) ** 2
+    return total / count, np.sqrt(np.maximum(spread / count - (moved / count) ** 2, 0))
+
+
+def calibration(deviation: np.ndarray, errors: np.ndarray, *, bins: int = 10) -> list[dict[str, float]]:
+    """Return what the deviation between orientations says of the error: in bins of equally many answers.
+
+    Parameters
+    ----------
+    deviation, errors : ndarray of float, shape (n, answers)
+        In the same unit; errors of answers that are not known are NaN.
+    bins : int
+        How many; fewer where there are fewer answers.
+
+    Returns
+    -------
+    list of dict
+        From small to large deviations: ``deviation`` and ``error``, root mean squares, and the number of ``answers``.
+
+    Examples
+    --------
+    >>> calibration(np.array([[1.0, 3.0]]), np.array([[-2.0, 4.0]]), bins=1)
+    [{'deviation': 2.23606797749979, 'error': 3.1622776601683795, 'answers': 2}]
+    """
+    known = ~np.isnan(errors)
+    pairs = np.stack([deviation[known], errors[known]])
+    parts = np.array_split(pairs[:, np.argsort(pairs[0], kind="stable")], min(bins, pairs.shape[1]), axis=1)
+    return [
+        {"deviation": math.sqrt(square), "error": math.sqrt(error), "answers": part.shape[1]}
+        for part in parts
+        for square, error in [np.mean(part**2, axis=1).tolist()]
+    ]
 
 
 def passes_of(
@@ -180,7 +225,8 @@ def evaluate(
         ``deterministic``: dropout and augmentation off, as from `galaxy_trainer.targets.Target.score`.
         ``non_deterministic``: both on, the mean of the passes' scores (``mse``, or what the target has),
         with ``mse_std`` their standard deviation, ``mse_of_mean`` the error of the mean answers. ``orientations``: as
-        ``deterministic``, with ``count``. ``baselines``: the training set's mean answers, and zeros for trees.
+        ``deterministic``, with ``count`` and what `calibration` returns. ``baselines``: the training set's mean
+        answers, and zeros for trees.
 
     Raises
     ------
@@ -234,9 +280,12 @@ def evaluate(
             f"{target.main}_of_mean": target.error(total / passes, truth),
         }
     if orientations > 1:
+        answers, deviation = oriented(network, galaxies, rows, count=orientations)
+        answers = cut(answers)
         result["orientations"] = {
             "count": orientations,
-            **score(cut(answers_of(network, galaxies, rows, count=orientations)), truth),
+            **score(answers, truth),
+            "calibration": calibration(deviation / target.units, (answers - truth) / target.units),
         }
     baselines = target.baselines(config.mean_answers, truth)
     result["baselines"] = {name: score(answers, truth) for name, answers in baselines.items()}
@@ -250,6 +299,7 @@ def predict(
     output: str | Path | None = None,
     *,
     orientations: int = 1,
+    deviation: bool = True,
     weights: str = "best",
     clip: bool = False,
     any_settings: bool = False,
@@ -264,10 +314,12 @@ def predict(
     cache : str or Path
         The cache.
     output : str or Path, optional
-        CSV file to write in the competition's format: GalaxyID, Class1.1 ... Class11.6, rows in the cache's
-        order. Failed images are left out.
+        File to write, in the format of its ending: .csv, .ecsv, .fits or .parquet. Rows are in the cache's order,
+        failed images are left out; see `galaxy_trainer.targets.Target.table` for the columns.
     orientations : int
         Average over so many rotations and flips; 1, or an even number.
+    deviation : bool
+        Of several orientations, give the deviation between them too.
     weights : {"best", "last"}
         As in `Run.network`.
     clip : bool
@@ -292,36 +344,46 @@ def predict(
     >>> predict("run", "galaxies.h5", "predictions.csv").answers.shape  # doctest: +SKIP
     """
     if output is not None:
-        check_new(Path(output), overwrite=overwrite)
+        check_answers(output, overwrite=overwrite)
     opened = open_run(run)
     _check_orientations(orientations)
     galaxies = _galaxies_for(opened, cache, None, None, any_settings=any_settings)
     rows = np.flatnonzero(galaxies.good)
     if not len(rows):
         raise TrainerError(f"{galaxies.cache.path}: no good image to answer for")
-    answers = answers_of(opened.network(weights), galaxies, rows, count=orientations).astype(np.float32)
+    answers, spread = oriented(opened.network(weights), galaxies, rows, count=orientations)
+    answers = answers.astype(np.float32)
     if clip:
         _check_clip(opened.config.target)
         answers = _clipped(answers)
-    failed = tuple(galaxies.ids[i] for i in np.flatnonzero(~galaxies.good))
-    predictions = Predictions(tuple(galaxies.ids[i] for i in rows), answers, failed, opened.config.target)
+    predictions = Predictions(
+        ids=tuple(galaxies.ids[i] for i in rows),
+        answers=answers,
+        failed=tuple(galaxies.ids[i] for i in np.flatnonzero(~galaxies.good)),
+        target=opened.config.target,
+        deviation=spread.astype(np.float32) if spread is not None and deviation else None,
+    )
     if output is not None:
-        write_submission(Path(output), predictions)
+        write_answers(output, predictions, overwrite=overwrite)
     return predictions
 
 
-def write_submission(path: Path, predictions: Predictions) -> None:
-    """Write predictions in the competition's format, whole or not at all; nine digits give every float32 back."""
-
-    def write(part: Path) -> None:
-        with open(part, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            columns = predictions.target.table(predictions.answers)
-            writer.writerow(["GalaxyID", *columns])
-            for name, *values in zip(predictions.ids, *columns.values(), strict=True):
-                writer.writerow([name, *(value if isinstance(value, str) else f"{value:.9g}" for value in values)])
-
-    write_whole(path, write)
+def write_answers(output: str | Path, predictions: Predictions, *, overwrite: bool = False) -> None:
+    """Write predictions as a table in the format of the file's ending, whole or not at all."""
+    columns = {
+        name: np.char.encode(values, "utf-8") if values.dtype.kind == "U" else values
+        for name, values in predictions.target.table(
+            predictions.ids, predictions.answers, predictions.deviation
+        ).items()
+    }
+    rows = np.empty(len(predictions.ids), [(name, values.dtype) for name, values in columns.items()])
+    for name, values in columns.items():
+        rows[name] = values
+    table = Table(name="ANSWERS", dtype=rows.dtype, count=len(rows), blocks=lambda: [rows])
+    try:
+        write_table(table, output, overwrite=overwrite)
+    except OutputError as error:
+        raise TrainerError(str(error)) from None
 
 
 def _check_clip(target: Target) -> None:

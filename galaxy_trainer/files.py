@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from galaxy_trainer.errors import TrainerError
+from scalenorm.exporting.tables import check_table
 from scalenorm.files.errors import OutputError
 from scalenorm.files.signals import signals_held
 from scalenorm.files.writing import check_output, new_file
@@ -31,6 +32,14 @@ def check_new(path: Path, *, overwrite: bool) -> None:
     """Raise `TrainerError` for a file that exists or cannot be written, before hours of work for it."""
     try:
         check_output(path, overwrite=overwrite)
+    except OutputError as error:
+        raise TrainerError(str(error)) from None
+
+
+def check_answers(path: str | Path, *, overwrite: bool) -> None:
+    """Raise `TrainerError` also if answers cannot be written in the format of the file's ending."""
+    try:
+        check_table(path, overwrite=overwrite)
     except OutputError as error:
         raise TrainerError(str(error)) from None
 

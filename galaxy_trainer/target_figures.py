@@ -1,7 +1,7 @@
 """Figures of what is answered, and what all figures share."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -37,6 +37,21 @@ def confusion_figure(confusion: np.ndarray, classes: Sequence[str]) -> Figure:
     panel.set_yticks(range(len(names)), names)
     panel.set_xlabel("answered")
     panel.set_ylabel("true")
+    return figure
+
+
+def calibration_figure(bins: Sequence[Mapping[str, float]]) -> Figure:
+    """Draw errors against deviations between orientations, of bins as from `galaxy_trainer.evaluation.calibration`."""
+    figure = Figure(figsize=(6, 4.5), layout="constrained")
+    panel = figure.subplots()
+    deviations, errors = ([row[name] for row in bins] for name in ("deviation", "error"))
+    ends = [min(filter(None, (*deviations, *errors)), default=1), max(*deviations, *errors)]
+    panel.plot(ends, ends, "--", color=GREY, label="error = deviation")
+    panel.plot(deviations, errors, "o-", color=COLOURS[0], label=f"bins of about {bins[0]['answers']:,} answers")
+    panel.loglog()
+    panel.set_xlabel("deviation between orientations (root mean square)")
+    panel.set_ylabel("error of the mean answer (root mean square)")
+    panel.legend(frameon=False)
     return figure
 
 

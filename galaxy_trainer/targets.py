@@ -4,7 +4,7 @@ Whoever needs to know what is answered asks a target: nothing else in this packa
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -38,6 +38,11 @@ class Target:
         return self.columns
 
     @property
+    def units(self) -> np.ndarray:
+        """What differences of the answers are counted in."""
+        return np.ones(1)
+
+    @property
     def parts(self) -> dict[str, tuple[str, slice]]:
         """Answers that are scored together: by name, in words, and where they are."""
         return {name: (name, slice(i, i + 1)) for i, name in enumerate(self.names)}
@@ -63,15 +68,13 @@ class Target:
         from keras import ops
 
         known = ops.isfinite(truth)
-        differences = self._in_units(ops.where(known, truth, 0.0) - answers)
+        units = ops.convert_to_tensor(self.units, "float32")
+        differences = (ops.where(known, truth, 0.0) - answers) / units
         return ops.mean(ops.where(known, ops.square(differences), 0.0), axis=-1) * _share(known)
-
-    def _in_units(self, differences: Any) -> Any:
-        return differences
 
     def squares(self, answers: np.ndarray, truth: np.ndarray) -> np.ndarray:
         """Return the error of each answer, where it is known; their mean is `main`."""
-        return (answers - truth) ** 2
+        return np.asarray(((answers - truth) / self.units) ** 2)
 
     def known(self, truth: np.ndarray) -> np.ndarray:
         """Return which of the `squares` are of known answers. Those of a network that answers NaN are among them."""
@@ -125,9 +128,27 @@ class Target:
         """Return answers that need no network, to compare with."""
         return {"mean_answer": np.array(mean_answers)}
 
-    def table(self, answers: np.ndarray) -> dict[str, Any]:
-        """Return the columns to write for answers, by name."""
-        return {name: answers[:, i] for i, name in enumerate(self.names)}
+    @property
+    def written(self) -> tuple[str, ...]:
+        """Names of the answers in tables."""
+        return self.names
+
+    def words(self, answers: np.ndarray) -> dict[str, list[str]]:
+        """Return columns that say in words what is answered, by name."""
+        return {}
+
+    def table(
+        self, ids: Sequence[str], answers: np.ndarray, deviation: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
+        """Return the columns to write, by name: ids, the answers in words, the answers, and their deviations."""
+        columns = {"id": np.array(ids)}
+        for name, words in self.words(answers).items():
+            columns[_new(name, columns)] = np.array(words)
+        for ending, values in (("", answers), ("_std", deviation)):
+            if values is not None:
+                for name, column in zip(self.written, values.T, strict=True):
+                    columns[_new(name + ending, columns)] = column
+        return columns
 
     def figures(self) -> dict[str, tuple[Callable[[], Any], str]]:
         """Return figures of the target itself, with captions, by name."""
@@ -180,10 +201,20 @@ class TreeTarget(Target):
         """Return the mean answers, and zeros."""
         return {**super().baselines(mean_answers, truth), "zero": np.zeros_like(truth)}
 
-    def table(self, answers: np.ndarray) -> dict[str, Any]:
-        """Return the answers, as the competition of Galaxy Zoo 2 wants them; for other trees also in words."""
-        words = {} if self == GALAXY_ZOO_2 else {"leading": np.array(self.tree.in_words(answers))}
-        return {**super().table(answers), **words}
+    def words(self, answers: np.ndarray) -> dict[str, list[str]]:
+        """Return the leading answers, from the questions always asked down to where no answer leads on."""
+        return {"leading": self.tree.in_words(answers)}
+
+    def table(
+        self, ids: Sequence[str], answers: np.ndarray, deviation: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
+        """Return the columns; of Galaxy Zoo 2 without deviations exactly those that the competition wants."""
+        columns = super().table(ids, answers, deviation)
+        if self == GALAXY_ZOO_2:
+            columns = {"GalaxyID": columns.pop("id"), **columns}
+            if deviation is None:
+                del columns["leading"]
+        return columns
 
     def figures(self) -> dict[str, tuple[Callable[[], Any], str]]:
         """Return the tree."""
@@ -222,6 +253,11 @@ class ValuesTarget(Target):
     measure = "mean squared error (1: the variance of a column)"
     bounded = False
 
+    @property
+    def units(self) -> np.ndarray:
+        """The deviation of each column."""
+        return np.array(self.std)
+
     def truth(self, labels: Columns) -> np.ndarray:
         """Return the values, which must be numbers."""
         labels.refuse_classes(self.columns)
@@ -248,15 +284,6 @@ class ValuesTarget(Target):
         from galaxy_trainer.layers import Unstandardise
 
         return Unstandardise(self.mean, self.std, name="values", dtype="float32")
-
-    def _in_units(self, differences: Any) -> Any:
-        from keras import ops
-
-        return differences / ops.convert_to_tensor(self.std, "float32")
-
-    def squares(self, answers: np.ndarray, truth: np.ndarray) -> np.ndarray:
-        """Return squared errors in units of each column's variance."""
-        return ((answers - truth) / np.array(self.std)) ** 2
 
     def score(self, answers: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
         """Return also the mean absolute error of each column in its unit, and R2."""
@@ -289,6 +316,13 @@ def _share(known: Any) -> Any:
 
     count = ops.sum(ops.cast(known, "float32"))
     return ops.cast(ops.size(known), "float32") / ops.maximum(count, 1.0)
+
+
+def _new(name: str, taken: Container[str]) -> str:
+    """Return a name for a column, with underscores behind it where labels have a column of that name."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 def nanmean(values: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ COMMANDS = {
     "scalenorm-export": "export the catalogue (CSV, ECSV, FITS, Parquet) and the crops (PNG, FITS)",
     "galaxy-train": "train a network on a cache",
     "galaxy-evaluate": "score a trained network",
-    "galaxy-predict": "write the predictions of a network to a CSV file",
+    "galaxy-predict": "write the answers of a network to a table",
     "galaxy-compare": "train and compare networks on several views",
 }
 

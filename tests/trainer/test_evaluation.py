@@ -132,6 +132,22 @@ def test_submission(cache, run, tmp_path, capsys):
     predictions = predict(run, cache)
     written = np.array([row[1:] for row in rows[1:]], np.float32)
     np.testing.assert_array_equal(written, predictions.answers)
+    # With deviations it is no submission, but says more.
+    more = tmp_path / "more.csv"
+    predict(run, cache, more, orientations=2)
+    with open(more) as file:
+        first = next(csv.DictReader(file))
+    assert list(first) == ["GalaxyID", "leading", *ANSWER_NAMES, *(f"{name}_std" for name in ANSWER_NAMES)]
+    assert (
+        cli.predict(
+            [str(run.folder), str(cache), "-o", str(tmp_path / "b.csv"), "--orientations", "2", "--no-deviation"]
+        )
+        == 3
+    )
+    with open(tmp_path / "b.csv") as file:
+        plain = next(csv.DictReader(file))
+    assert plain == {name: first[name] for name in rows[0]}
+    assert re.match(r"Class1: (smooth|features or disk|star or artifact)(; |$)", first["leading"])
 
 
 def test_files_are_replaced_on_request_only(cache, run, tmp_path, capsys):
@@ -213,6 +229,7 @@ def test_missing_files_are_one_line(tmp_path, capsys):
         (cli.evaluate, ["run", "--json", nowhere], "nowhere: no such folder; create it first"),
         (cli.evaluate, ["run", "--json", here], "is a folder: give the name of a file in it"),
         (cli.predict, ["run", "c.h5", "-o", nowhere], "nowhere: no such folder; create it first"),
+        (cli.predict, ["run", "c.h5", "-o", "a.txt"], "must be one of .csv, .ecsv, .fits, .parquet"),
     ):
         assert command(arguments) == 1
         assert capsys.readouterr().err.endswith(f"{error}\n")
@@ -221,6 +238,9 @@ def test_missing_files_are_one_line(tmp_path, capsys):
             cli.evaluate(["run", "--orientations", count])
         assert caught.value.code == 2
         assert "1 or an even number" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.evaluate(["run", "--calibration", "c.png"])
+    assert capsys.readouterr().err.endswith("--calibration needs --orientations K\n")
     assert lines[0].startswith("galaxy-train: error: ")
     assert "no.h5" in lines[0]
     assert lines[1].startswith("galaxy-evaluate: error: ")

@@ -4,15 +4,19 @@ import csv
 import json
 import shutil
 
+import h5py
 import keras
 import numpy as np
 import pytest
 from conftest import sky_blobs, write_cache
+from PIL import Image
 from typed import run as typed
 
 from galaxy_trainer import Choice, TrainerError, evaluate, load_run, predict, resume, train, training
 from galaxy_trainer.choices import target_from_json
+from galaxy_trainer.classes import ClassesTarget
 from galaxy_trainer.data import open_galaxies
+from galaxy_trainer.evaluation import Predictions, calibration, write_answers
 from galaxy_trainer.labels import Columns
 from galaxy_trainer.questions import shipped
 from galaxy_trainer.runs import State
@@ -127,17 +131,95 @@ def test_tables_of_answers(trained, tmp_path, capsys):
     assert (code, out) == (0, [f"{COUNT} galaxies written to {tmp_path / 'a.csv'}"])
     rows = rows_of(tmp_path / "a.csv")
     if kind == "values":
-        assert list(rows[0]) == ["GalaxyID", "mag", "photons"]
+        assert list(rows[0]) == ["id", "mag", "photons"]
         assert [float(row["mag"]) for row in rows] == pytest.approx(answers[:, 0].tolist())
     else:
-        assert list(rows[0]) == ["GalaxyID", "kind", "p_Long", "p_round"]
+        assert list(rows[0]) == ["id", "kind", "p_Long", "p_round"]
         assert [row["kind"] for row in rows] == [("Long", "round")[i] for i in answers.argmax(axis=1)]
         assert [float(row["p_Long"]) for row in rows] == pytest.approx(answers[:, 0].tolist())
-    code, out, err = typed(capsys, "evaluate", run.folder, "--passes", "2")
+    options = ("--passes", "2", "--orientations", "2", "--calibration", tmp_path / "c.png")
+    code, out, err = typed(capsys, "evaluate", run.folder, *options)
     assert (code, err) == (0, [])
+    with Image.open(tmp_path / "c.png") as picture:
+        assert min(picture.size) > 300
     text = "\n".join(out)
     for word in {"values": ("MSE", "RMSE", "MAE", "R2", "photons"), "classes": ("cross entropy", "F1", "round")}[kind]:
         assert word.lower() in text.lower()
+
+
+def read_table(path):
+    """A table as the libraries of its format read it, text as str."""
+    if path.suffix == ".parquet":
+        return pytest.importorskip("pandas", reason="pandas is not installed").read_parquet(path)
+    table = pytest.importorskip("astropy.table", reason="astropy is not installed").Table.read(path)
+    table.convert_bytestring_to_unicode()
+    return table
+
+
+@pytest.mark.slow
+def test_tables_in_every_format(trained, tmp_path):
+    """With the deviation between orientations, against the network's answers to images that NumPy turned."""
+    kind, run = trained
+    found = predict(run, run.config.cache, orientations=4)
+    with h5py.File(run.config.cache) as file:
+        images = file["views/normalized"][:]
+    turned = [np.rot90(side, k, axes=(1, 2)) for k in (0, 2) for side in (images, images[:, ::-1])]
+    answers = np.stack([run.network().predict(np.ascontiguousarray(view), verbose=0) for view in turned])
+    within = 1e-5 * run.config.target.units  # of float32
+    assert (np.abs(found.answers - answers.mean(axis=0, dtype=float)) < within).all()
+    assert (np.abs(found.deviation - answers.std(axis=0, dtype=float)) < within).all()
+    assert (found.deviation.mean(axis=0) > 10 * within).all()
+    names = {"values": ["mag", "photons"], "classes": ["p_Long", "p_round"]}[kind]
+    words = {"values": [], "classes": ["kind"]}[kind]
+    for ending in ("csv", "ecsv", "fits", "parquet"):
+        write_answers(tmp_path / f"a.{ending}", found)
+        table = read_table(tmp_path / f"a.{ending}")
+        assert list(table.columns) == ["id", *words, *names, *(f"{name}_std" for name in names)]
+        assert [f"{int(name):06d}" for name in table["id"]] == list(found.ids)
+        for i, name in enumerate(names):
+            np.testing.assert_array_equal(np.array(table[name], "f4"), found.answers[:, i])
+            np.testing.assert_array_equal(np.array(table[f"{name}_std"], "f4"), found.deviation[:, i])
+        for name in words:
+            assert list(table[name]) == [("Long", "round")[i] for i in found.answers.argmax(axis=1)]
+
+
+def test_tables_with_names_that_meet(tmp_path):
+    """Columns of labels that are called like what is added, and classes that FITS has no letters for."""
+    target = ValuesTarget(("a", "a_std", "id"), (0.0,) * 3, (1.0,) * 3)
+    values = np.arange(6, dtype="f4").reshape(2, 3)
+    write_answers(tmp_path / "a.csv", Predictions(("x", "y"), values, (), target, values + 0.5))
+    assert (tmp_path / "a.csv").read_text().splitlines()[:2] == [
+        "id,a,a_std,id_,a_std_,a_std_std,id_std", "x,0,1,2,0.5,1.5,2.5"
+    ]  # fmt: skip
+    target = ClassesTarget(("kind",), ("\u0441\u043f\u0438\u0440\u0430\u043b\u044c", "b\n"))
+    write_answers(tmp_path / "a.fits", Predictions(("x", "y"), values[:, :2], (), target))
+    table = read_table(tmp_path / "a.fits")
+    assert [name.encode().decode("unicode_escape") for name in table.columns] == [
+        "id",
+        "kind",
+        "p_" + target.names[0],
+        "p_b\n",
+    ]
+    with pytest.raises(TrainerError, match=r"a\.fits already exists"):
+        write_answers(tmp_path / "a.fits", Predictions(("x", "y"), values[:, :2], (), target))
+    with pytest.raises(
+        TrainerError, match=r"a\.txt: the file extension must be one of \.csv, \.ecsv, \.fits, \.parquet"
+    ):
+        write_answers(tmp_path / "a.txt", Predictions(("x", "y"), values[:, :2], (), target))
+
+
+def test_calibration():
+    """Errors drawn with the deviation times 3 lie on a line of slope 3, whatever takes no part."""
+    rng = np.random.default_rng(0)
+    deviation = rng.uniform(0.1, 1, (5000, 4))
+    errors = rng.normal(0, 3 * deviation)
+    errors[::7, 1] = np.nan
+    bins = calibration(deviation, errors)
+    assert sum(row["answers"] for row in bins) == np.isfinite(errors).sum()
+    assert [row["error"] / row["deviation"] for row in bins] == pytest.approx([3] * 10, rel=0.05)
+    lowest = deviation[np.isfinite(errors)] <= np.quantile(deviation[np.isfinite(errors)], 0.1)
+    assert bins[0]["deviation"] == pytest.approx((deviation[np.isfinite(errors)][lowest] ** 2).mean() ** 0.5, rel=1e-4)
+    assert len(calibration(np.ones((1, 2)), np.array([[1.0, np.nan]]))) == 1
 
 
 @pytest.mark.slow
