@@ -244,7 +244,7 @@ def test_missing_files_are_one_line(tmp_path, capsys):
     assert lines[0].startswith("galaxy-train: error: ")
     assert "no.h5" in lines[0]
     assert lines[1].startswith("galaxy-evaluate: error: ")
-    assert "not a run folder" in lines[1]
+    assert "neither a run folder" in lines[1]
 
 
 def test_interrupted_training_says_how_to_go_on(tmp_path, capsys, monkeypatch):
