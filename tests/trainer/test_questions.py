@@ -23,6 +23,15 @@ LISTING = {
 }  # fmt: skip
 
 
+# Written down from label_metadata.py of mwalmsley/galaxy-datasets: the number of answers, and the answer that leads there.
+DECALS = {
+    "smooth-or-featured": (3, None), "disk-edge-on": (2, "smooth-or-featured_featured-or-disk"),
+    "has-spiral-arms": (2, "disk-edge-on_no"), "bar": (3, "disk-edge-on_no"), "bulge-size": (5, "disk-edge-on_no"),
+    "how-rounded": (3, "smooth-or-featured_smooth"), "edge-on-bulge": (3, "disk-edge-on_yes"),
+    "spiral-winding": (3, "has-spiral-arms_yes"), "spiral-arm-count": (6, "has-spiral-arms_yes"), "merging": (4, None),
+}  # fmt: skip
+
+
 def read_labels(path, ids="xyz"):
     """The answers of a file as `galaxy-train` takes them."""
     columns = read_columns(path, ids, lambda names, source: Choice().target(None, names, source, ()).columns)
@@ -126,6 +135,9 @@ def test_both_shipped_trees(tmp_path):
     """Galaxy Zoo DECaLS' answers are among those who were asked; where nobody was there is none."""
     decals = shipped("galaxy_zoo_decals")
     assert (len(decals.questions), len(decals.names), decals.conditional) == (10, 34, True)
+    leads = {None: None} | dict(enumerate(name.removesuffix("_fraction") for name in decals.names))
+    assert {q.name: (len(q.answers), leads[q.parent]) for q in decals.questions} == DECALS
+    assert all(name.startswith(f"{q.name}_") for q in decals.questions for name in q.names)
     assert decals.names[:2] == ("smooth-or-featured_smooth_fraction", "smooth-or-featured_featured-or-disk_fraction")
     answers = np.full((2, 34), np.nan)
     answers[:, :5] = [[0.9, 0.1, 0, 0.3, 0.7], [0.2, 0.8, 0, 0, 1]]
