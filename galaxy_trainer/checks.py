@@ -13,7 +13,7 @@ from scalenorm.cache.format import differences
 from scalenorm.cache.recipe import Recipe
 from scalenorm.images.options import DecodeOptions
 
-NOT_COMPARED = {"views", "id_from", *(field.name for field in dataclasses.fields(DecodeOptions))}
+NOT_COMPARED = {"views", "id_from", "band_files", *(field.name for field in dataclasses.fields(DecodeOptions))}
 """Settings of a cache that say where images are and what they are called; type and bands are compared as they are."""
 
 SAMPLE = 256
@@ -79,7 +79,8 @@ def completed(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a cache that change its crops, those with their default that it does not name."""
     defaults = Recipe.checked(None, 64, "stem", False, {}).settings
     every = {**defaults, "all_objects": False, **settings}
-    return {name: value for name, value in every.items() if name not in NOT_COMPARED}
+    named = not isinstance(every["bands"], str)  # then their order matters
+    return {name: value for name, value in every.items() if name not in NOT_COMPARED or (name == "bands" and named)}
 
 
 def twins(tested: Mapping[str, str], trained: Mapping[str, str]) -> list[tuple[str, str]]:

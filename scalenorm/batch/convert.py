@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ def convert(
     class_from_folder: bool = False,
     list_file: PathLike | None = None,
     id_from: str = "stem",
+    band_files: str | None = None,
+    measure_band: str | None = None,
     positions: PathLike | None = None,
     stamp: str | int | tuple[int, int] | None = None,
     position_columns: str | None = None,
@@ -104,6 +106,12 @@ def convert(
         A text or CSV file that lists further inputs.
     id_from : {"stem", "path"}
         What an image's id is.
+    band_files : str, optional
+        How files are named that hold one band each, such as ``"{id}_{band}.fits"`` or ``"{band}/{id}.fits"``. The files
+        of one id are joined to one image, in the order of the option ``bands``, such as ``["g", "r", "z"]``. An image
+        of which one is missing, or of another size, or elsewhere on the sky by more than half a pixel, is a failed row.
+    measure_band : str, optional
+        The one of these bands that is measured: short for `weights` of 1 and 0.
     positions : path, optional
         A table with a row for each galaxy; the inputs are then tiles, large images that hold them. A galaxy is cut from
         the tile in which it lies furthest from the edge. Columns of positions are found by their names: ``ra`` and
@@ -184,8 +192,10 @@ def convert(
             if labels is not None or positions is not None:
                 raise ValueError(f"class_from_folder excludes {'positions' if labels is None else 'labels'}")
             id_from = "path"
-        stamps = stamp_settings(positions, stamp, stamp_from, side_from, side_unit, all_objects)
-        recipe = Recipe.checked(views, size, id_from, all_objects, options, stamps)
+        recipe = checked_recipe(
+            views, size, id_from, all_objects, options, band_files=band_files, measure_band=measure_band,
+            positions=positions, stamp=stamp, stamp_from=stamp_from, side_from=side_from, side_unit=side_unit,
+        )  # fmt: skip
         _check_choices(part, overwrite, append, retry_failed, jobs, backend, scheduler, part_size)
         if labels is None and label_columns is not None:
             raise ValueError("label_columns needs labels")
@@ -228,21 +238,35 @@ def convert(
     return make(resolve_output(output))
 
 
+def checked_recipe(
+    views: Sequence[str] | None, size: int, id_from: str, all_objects: bool, options: Mapping[str, Any], *,
+    band_files: str | None, measure_band: str | None, positions: PathLike | None,
+    stamp: str | int | tuple[int, int] | None, stamp_from: str | None, side_from: str | None, side_unit: str,
+) -> Recipe:  # fmt: skip
+    """Check what was said about rows; `convert` explains the options."""
+    special = _stamp_settings(positions, stamp, stamp_from, side_from, side_unit, all_objects)
+    if band_files is not None:
+        special["band_files"] = band_files
+    if measure_band is not None:
+        options = {**options, "weights": _weights_of(measure_band, band_files, options)}
+    return Recipe.checked(views, size, id_from, all_objects, options, special)
+
+
 def find_images(
     given: list[str], recipe: Recipe, *, list_file: str | None, positions: PathLike | None, id_column: str | None,
     position_columns: str | None, tile_column: str | None, stamp_from: str | None, side_from: str | None,
 ) -> tuple[list[str], Sources]:  # fmt: skip
     """List images, or, with positions, the stamps of tiles; `convert` explains the options. Also what is listed."""
     if positions is None:
-        return given, find(given, list_file=list_file, id_from=recipe.id_from)
+        return given, find(given, list_file=list_file, id_from=recipe.id_from, band_files=recipe.band_files)
     table = read_positions(
         positions, id_column=id_column, position_columns=position_columns, tile_column=tile_column,
         stamp_from=stamp_from, side_from=side_from,
     )  # fmt: skip
     if not given and list_file is None and table.tiles is not None:
         given = sorted(set(table.tiles))
-    tiles = find(given, list_file=list_file, id_from=recipe.id_from)
-    return given, find_stamps(tiles, table, recipe.stamp, recipe.decode)
+    tiles = find(given, list_file=list_file, id_from=recipe.id_from, band_files=recipe.band_files)
+    return given, find_stamps(tiles, table, recipe.special, recipe.decode)
 
 
 def _check_choices(
@@ -265,7 +289,7 @@ def _check_choices(
         raise ValueError("scheduler needs backend 'dask'")
 
 
-def stamp_settings(
+def _stamp_settings(
     positions: PathLike | None, stamp: str | int | tuple[int, int] | None, stamp_from: str | None,
     side_from: str | None, side_unit: str, all_objects: bool,
 ) -> dict[str, str]:  # fmt: skip
@@ -286,6 +310,18 @@ def stamp_settings(
         settings["stamp"] = "..".join(map(str, stamp)) if isinstance(stamp, tuple) else str(stamp)
         StampSide.parse(settings["stamp"])
     return settings | ({"side_from": side_from, "side_unit": side_unit} if side_from is not None else {})
+
+
+def _weights_of(measure_band: str, band_files: str | None, options: Mapping[str, Any]) -> list[float]:
+    """Return the weights by which one band is measured."""
+    bands = options.get("bands", ())
+    if band_files is None:
+        raise ValueError("measure_band needs band_files; for bands without names give weights")
+    if options.get("weights") is not None:
+        raise ValueError("measure_band stands for weights: give one of them")
+    if measure_band not in bands:
+        raise ValueError(f"measure_band must be one of the bands ({', '.join(bands)}), got {measure_band!r}")
+    return [float(band == measure_band) for band in bands]
 
 
 def _places(roots: Sequence[Root], given: Sequence[str]) -> list[str]:

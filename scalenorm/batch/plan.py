@@ -12,7 +12,6 @@ from ..cache.merge import Selection, find_ids
 from ..cache.reader import Cache
 from ..cache.recipe import Recipe
 from ..files.errors import BatchError, ImageError, InputError, reason
-from ..images.decoding import decode_masked
 from ..measuring.options import MeasureOptions
 from ..measuring.window import window_of_size
 from ..sources.listing import Source, Sources, image_id
@@ -205,7 +204,7 @@ def agree_on_layout(recipe: Recipe, given: Sources, old: Cache | None, reader: R
         if first_good is not None and first_good < source.id.encode():
             break
         try:
-            image, _ = decode_masked(reader.read(source), source.name, recipe.decode)
+            image, _ = reader.decode(reader.read(source))
         except (ImageError, OSError, MemoryError) as error:
             first_error = first_error or f"{source.name}: {reason(error)}"
         else:

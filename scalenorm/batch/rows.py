@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,6 @@ from ..cropping.fields import measure_and_crop_all
 from ..cropping.stamps import cut_and_measure, stamp_sides
 from ..files.errors import MACHINE_ERRORS, BatchError, ImageError
 from ..files.names import printable
-from ..images.decoding import decode_masked
 from ..measuring.foreground import find_foreground
 from ..measuring.frame import as_frame
 from ..measuring.measure import Measurement
@@ -111,7 +111,7 @@ def add_image(rows: Rows, source: Source, recipe: Recipe, reader: Reader) -> Non
             return
         data = reader.read(source)
         sha256 = sha256_of(data).encode()
-        image, mask = decode_masked(data, source.name, recipe.decode)
+        image, mask = reader.decode(data)
         _check_layout(image, recipe, rows.head.layout)
         if recipe.all_objects:
             for number, (found, crop) in enumerate(zip(*measure_objects(image, mask, recipe), strict=True)):
@@ -140,7 +140,7 @@ def _add_stamp(rows: Rows, source: Source, stamp: Stamp, stat: tuple[int, int], 
     rows.numbers[rows.add(source.id, source.name, stat)] = _numbers(found, cut.top, cut.left, ra, dec, sha256)
 
 
-def _check_layout(image: np.ndarray, recipe: Recipe, wanted: Layout) -> None:
+def _check_layout(image: Any, recipe: Recipe, wanted: Layout) -> None:
     if recipe.layout_of(image) != wanted:
         raise ImageError(f"the image is {Layout.of(image)}, but {wanted} is needed here")
 

@@ -21,7 +21,7 @@ from ..files.errors import InputError, OptionError
 from ..sources.listing import Sources
 from ..sources.reader import ArrayReader, Reader, array_sources
 from ..sources.stacks import is_stack
-from .convert import PathLike, find_images, stamp_settings
+from .convert import PathLike, checked_recipe, find_images
 from .plan import agree_on_layout, check_object_ids
 from .rows import add_image
 
@@ -53,6 +53,8 @@ def stream(
     id_column: str | None = None,
     list_file: PathLike | None = None,
     id_from: str = "stem",
+    band_files: str | None = None,
+    measure_band: str | None = None,
     positions: PathLike | None = None,
     stamp: str | int | tuple[int, int] | None = None,
     position_columns: str | None = None,
@@ -102,8 +104,10 @@ def stream(
     [(32, 32, 3), (32, 32, 3), (32, 32, 3)]
     """
     try:
-        stamps = stamp_settings(positions, stamp, stamp_from, side_from, side_unit, all_objects)
-        recipe = Recipe.checked(views, size, id_from, all_objects, options, stamps)
+        recipe = checked_recipe(
+            views, size, id_from, all_objects, options, band_files=band_files, measure_band=measure_band,
+            positions=positions, stamp=stamp, stamp_from=stamp_from, side_from=side_from, side_unit=side_unit,
+        )  # fmt: skip
         jobs = check_jobs(jobs)
     except ValueError as error:
         raise OptionError(str(error)) from None
@@ -115,8 +119,9 @@ def stream(
             side_from=side_from,
         )  # fmt: skip
     else:
-        if positions is not None or list_file is not None:
-            raise OptionError(f"{'list_file' if positions is None else 'positions'} needs files, not images in memory")
+        for name, value in (("positions", positions), ("list_file", list_file), ("band_files", band_files)):
+            if value is not None:
+                raise OptionError(f"{name} needs files, not images in memory")
         if not len(images):
             raise InputError("the array of images is empty")
         sources = array_sources(len(images))

@@ -55,8 +55,9 @@ def _name(dtype: np.dtype) -> str:
 STAMP_COLUMNS = [("stamp_row", "<i4"), ("stamp_col", "<i4"), ("ra", "<f8"), ("dec", "<f8")]
 
 
-#: Settings of stamps only: their side, the table's columns of sides and of the galaxies' sizes, and the unit of these.
-STAMP_SETTINGS = ("stamp", "stamp_from", "side_from", "side_unit")
+#: Settings that only some caches have. Of stamps: their side, the table's columns of sides and of the galaxies' sizes,
+#: and the unit of these. Of images with a file for each band: the files' names.
+SPECIAL_SETTINGS = ("stamp", "stamp_from", "side_from", "side_unit", "band_files")
 
 
 def has_stamps(settings: Mapping[str, Any]) -> bool:

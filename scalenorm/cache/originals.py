@@ -12,8 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from ..files.errors import ImageError, InputError
-from ..images.decoding import decode
-from ..images.options import DecodeOptions
 from ..sources.finding import find
 from ..sources.listing import Source, Stamp, image_id
 from ..sources.reader import Reader, sha256_of
@@ -43,7 +41,7 @@ def read_originals(
         for row in rows:
             sha256 = bytes(cache.catalog["sha256"][row])
             if sha256 != last:  # objects of one image often follow each other
-                last, pixels = sha256, _decoded(reader, sources[row], sha256, options)
+                last, pixels = sha256, _decoded(reader, sources[row], sha256)
             yield pixels
 
 
@@ -54,28 +52,35 @@ def find_originals(
     return _matches(cache, rows, _stored(cache, rows) if images is None else _listed(cache, images))
 
 
-def _decoded(reader: Reader, sources: Iterable[Source], sha256: bytes, options: DecodeOptions) -> np.ndarray | None:
+def _decoded(reader: Reader, sources: Iterable[Source], sha256: bytes) -> np.ndarray | None:
     """Decode the first of some sources that has the bytes of this hash."""
     for source in sources:
         with contextlib.suppress(ImageError, OSError):
             data = reader.read(source)
             if sha256_of(data).encode() == sha256:
-                return decode(data, source.name, options)
+                return reader.decode(data)[0]
     return None
 
 
 def _listed(cache: Cache, images: Sequence[str | os.PathLike[str]]) -> Iterator[Source]:
+    recipe = Recipe.from_settings(cache.settings)
     for image in images:
         path = os.fspath(image)
         inputs, list_file = ([], path) if path.lower().endswith(_LISTS) else ([path], None)
-        yield from find(inputs, list_file=list_file, id_from=Recipe.from_settings(cache.settings).id_from)
+        yield from find(inputs, list_file=list_file, id_from=recipe.id_from, band_files=recipe.band_files)
 
 
 def _stored(cache: Cache, rows: Sequence[int]) -> Iterator[Source]:
     """Yield what can still be found of the cache's inputs."""
+    options = Recipe.from_settings(cache.settings).decode
+
+    def existing(path: Path) -> Path | None:
+        """Return a path, or that of the first band that has a file."""
+        return next((file for file in map(Path, options.files(str(path))) if file.exists()), None)
+
     for name in cache.inputs:
         folders = (Path(), cache.path.parent, Path(os.path.realpath(cache.path)).parent)
-        path = next((folder / name for folder in folders if (folder / name).exists()), None)
+        path = next(filter(None, (existing(folder / name) for folder in folders)), None)
         if path is None:
             continue
         if not path.is_dir():
@@ -84,7 +89,8 @@ def _stored(cache: Cache, rows: Sequence[int]) -> Iterator[Source]:
             continue
         for row in rows:
             inside = cache.catalog["source"][row].decode()
-            if (path / inside).is_file():
+            found = existing(path / inside)
+            if found is not None and found.is_file():
                 yield Source(cache.ids[row], str(path / inside), None, None, inside)
 
 

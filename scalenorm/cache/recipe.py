@@ -15,7 +15,8 @@ from ..cropping.stretching import crop_dtype
 from ..cropping.views import parse_view
 from ..images.options import DecodeOptions
 from ..measuring.options import MeasureOptions
-from .format import METHOD_VERSION, STAMP_SETTINGS, Layout, settings_hash
+from ..sources.bands import BandFiles
+from .format import METHOD_VERSION, SPECIAL_SETTINGS, Layout, has_stamps, settings_hash
 
 VIEWS = ("normalized", "center-64", "center-256")
 
@@ -33,12 +34,12 @@ class Recipe:
     all_objects: bool  # rows are objects of images, not images
     measure: MeasureOptions
     decode: DecodeOptions
-    stamp: Mapping[str, str] = dataclasses.field(default_factory=dict)  # those of STAMP_SETTINGS that were given
+    special: Mapping[str, str] = dataclasses.field(default_factory=dict)  # those of SPECIAL_SETTINGS that were given
 
     @classmethod
     def checked(
         cls, views: Sequence[str] | None, size: int, id_from: str, all_objects: bool, options: Mapping[str, Any],
-        stamp: Mapping[str, str] | None = None,
+        special: Mapping[str, str] | None = None,
     ) -> Recipe:  # fmt: skip
         """Check what a user gave; `options` are those of measuring and of decoding.
 
@@ -47,13 +48,19 @@ class Recipe:
         for name in options:
             if name not in _MEASURING | _DECODING:
                 raise TypeError(f"there is no option {name!r}; options are {', '.join(sorted(_MEASURING | _DECODING))}")
+        special = special or {}
         if views is None:
-            views = VIEWS[:1] if all_objects or stamp else VIEWS
+            views = VIEWS[:1] if all_objects or has_stamps(special) else VIEWS
         if all_objects:
             _check_object_options(views, options)
         check_size(size)
         _check_views(views)
-        return cls._of(views, size, id_from, all_objects, options, stamp or {})
+        recipe = cls._of(views, size, id_from, all_objects, options, special)
+        if recipe.band_files is None and recipe.decode.has_band_files:
+            raise ValueError("bands must be 'rgb' or 'grey'; names of bands need band_files")
+        if recipe.band_files is not None and not recipe.decode.has_band_files:
+            raise ValueError("band_files needs bands, the names of the bands in order, such as g,r,z")
+        return recipe
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> Recipe:
@@ -61,21 +68,28 @@ class Recipe:
         options = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
         all_objects = bool(settings.get("all_objects"))
         id_from = settings.get("id_from", "stem")
-        stamp = {name: settings[name] for name in STAMP_SETTINGS if name in settings}
-        return cls._of(settings["views"], settings["size"], id_from, all_objects, options, stamp)
+        special = {name: settings[name] for name in SPECIAL_SETTINGS if name in settings}
+        return cls._of(settings["views"], settings["size"], id_from, all_objects, options, special)
 
     @classmethod
     def _of(
         cls, views: Sequence[str], size: int, id_from: str, all_objects: bool, options: Mapping[str, Any],
-        stamp: Mapping[str, str],
+        special: Mapping[str, str],
     ) -> Recipe:  # fmt: skip
         # Decoding puts bands last, whatever the file has.
         measuring: dict[str, Any] = {"channel_axis": -1, **({"center": "galaxy"} if all_objects else {})}
         measuring |= {name: value for name, value in options.items() if name in _MEASURING}
         decoding = {name: value for name, value in options.items() if name in _DECODING}
         return cls(
-            tuple(views), int(size), id_from, all_objects, MeasureOptions(**measuring), DecodeOptions(**decoding), stamp
-        )
+            tuple(views), int(size), id_from, all_objects, MeasureOptions(**measuring), DecodeOptions(**decoding),
+            special,
+        )  # fmt: skip
+
+    @cached_property
+    def band_files(self) -> BandFiles | None:
+        """The names of the files of bands, if each band has a file of its own."""
+        pattern = self.special.get("band_files")
+        return None if pattern is None else BandFiles(pattern, self.decode.bands)
 
     def layout_of(self, image: np.ndarray) -> Layout:
         """Return the layout of the crops of an image."""
@@ -92,7 +106,7 @@ class Recipe:
         for name in ("blank", "stretch"):
             if settings[name] is None:
                 del settings[name]  # which caches had before it was an option
-        settings |= self.stamp
+        settings |= self.special
         if self.all_objects:
             settings["all_objects"] = True
             del settings["center"]  # not a choice then

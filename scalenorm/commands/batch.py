@@ -37,6 +37,7 @@ examples:
   scalenorm-batch cutouts/*.fits galaxies.h5 --margin 1.5 --views normalized,center-128 --size 96
   scalenorm-batch fields/*.fits objects.h5 --all-objects --deblend --min-area 30
   scalenorm-batch tiles/*.fits galaxies.h5 --positions catalog.csv --stamp 20arcsec
+  scalenorm-batch cutouts/ galaxies.h5 --band-files '{id}_{band}.fits' --bands g,r,z --measure-band r
   scalenorm-batch --list survey.csv galaxies.h5 --part 3/100      # one job of an array; then scalenorm-merge
   scalenorm-batch --list survey.csv galaxies.h5 --backend dask --scheduler tcp://host:8786 --keep-parts
 
@@ -141,7 +142,13 @@ def make_parser() -> argparse.ArgumentParser:
         help="id of an image: its file name, or its path in the given folder (stem)",
     )  # fmt: skip
     group.add_argument("--dtype", choices=("uint8", "uint16"), help="pixel type of pictures (uint8)")
-    group.add_argument("--bands", choices=("rgb", "grey"), help="bands of pictures (rgb)")
+    group.add_argument(
+        "--bands", type=_bands, metavar="A,B", help="bands of pictures, rgb or grey (rgb); or those of --band-files"
+    )
+    group.add_argument(
+        "--band-files", metavar="PATTERN", help="names of files of one band each, such as {id}_{band}.fits"
+    )
+    group.add_argument("--measure-band", metavar="A", help="the one of these bands that is measured")
     group.add_argument("--max-pixels", type=int, metavar="N", help="largest image to decode, in pixels (500000000)")
     group.add_argument(
         "--hdu", type=_hdu, metavar="HDU", help="FITS: number or name of the HDU with the image (first image)"
@@ -258,6 +265,10 @@ def _numbers(text: str) -> tuple[float, ...]:
 
 def _position(text: str) -> str | tuple[float, ...]:
     return _numbers(text) if "," in text else text
+
+
+def _bands(text: str) -> str | list[str]:
+    return text if text in ("rgb", "grey") else names(text)
 
 
 def _hdu(text: str) -> int | str:

@@ -6,11 +6,12 @@ import bz2
 import contextlib
 import datetime
 import gzip
+import hashlib
 import lzma
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 from .errors import ImageError, reason
@@ -83,6 +84,20 @@ def stat_file(path: str) -> tuple[int, int]:
                 changed = changed.timestamp()
             return int(details.get("size") or 0), _in_64_bits(int(float(changed) * 1e9))
         return int(details.get("size") or 0), 0
+
+
+def stat_files(paths: Sequence[str]) -> tuple[int, int]:
+    """Return `stat_file` of one file; of several the sum of their sizes, and a number that any change would change."""
+    if len(paths) == 1:
+        return stat_file(paths[0])
+    found = []
+    for path in paths:
+        try:
+            found.append(stat_file(path))
+        except OSError:
+            found.append((0, 0))
+    digest = hashlib.sha256(repr(found).encode()).digest()
+    return sum(size for size, _ in found), int.from_bytes(digest[:8], "little", signed=True)
 
 
 def _in_64_bits(number: int) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -25,6 +26,9 @@ def image_suffix(name: str) -> str:
     return max((suffix for suffix in IMAGE_SUFFIXES if lower.endswith(suffix)), key=len, default="")
 
 
+#: What stands for the name of a band in the path of an image whose bands have files of their own.
+BAND = "{band}"
+
 #: Largest file or archive member that is read whatever ``max_pixels`` says.
 MAX_BYTES = 2_000_000_000
 
@@ -38,8 +42,9 @@ class DecodeOptions:
     dtype : {"uint8", "uint16"}
         Type of pictures. 16-bit samples become 8-bit ones as ``round(v / 257)``, 8-bit ones 16-bit ones as
         ``v * 257``. FITS and .npy keep their own type; ``longdouble`` becomes float64.
-    bands : {"rgb", "grey"}
-        Bands of pictures. Colour becomes grey as in Pillow's ``convert("L")``.
+    bands : {"rgb", "grey"} or sequence of str
+        Bands of pictures. Colour becomes grey as in Pillow's ``convert("L")``. Or the names of bands that have files of
+        their own: the path of an image then has ``{band}`` in their place.
     max_pixels : int > 0
         Largest height * width, checked in the header before anything is decoded. A file may have 4 bytes for each
         of them, and 2 GB in any case.
@@ -55,7 +60,7 @@ class DecodeOptions:
     """
 
     dtype: Literal["uint8", "uint16"] = "uint8"
-    bands: Literal["rgb", "grey"] = "rgb"
+    bands: str | Sequence[str] = "rgb"
     max_pixels: int = 500_000_000
     hdu: int | str | None = None
     mask_hdu: int | str | None = None
@@ -65,8 +70,11 @@ class DecodeOptions:
     def __post_init__(self) -> None:
         if self.dtype not in ("uint8", "uint16"):
             raise ValueError(f"dtype must be 'uint8' or 'uint16', not {self.dtype!r}")
-        if self.bands not in ("rgb", "grey"):
-            raise ValueError(f"bands must be 'rgb' or 'grey', not {self.bands!r}")
+        if isinstance(self.bands, str):
+            if self.bands not in ("rgb", "grey"):
+                raise ValueError(f"bands must be 'rgb' or 'grey', not {self.bands!r}")
+        else:
+            object.__setattr__(self, "bands", _checked_bands(self.bands))
         if self.max_pixels < 1:
             raise ValueError(f"max_pixels must be at least 1, not {self.max_pixels}")
         if self.blank is not None:
@@ -75,9 +83,32 @@ class DecodeOptions:
             object.__setattr__(self, "blank", float(self.blank))  # -99 and -99.0 are one setting
 
     @property
+    def has_band_files(self) -> bool:
+        """Whether each band of an image has a file of its own."""
+        return not isinstance(self.bands, str)
+
+    def files(self, path: str) -> list[str]:
+        """Return the file of an image, or those of its bands."""
+        return [path.replace(BAND, band) for band in self.bands] if self.has_band_files else [path]
+
+    @property
+    def of_one_file(self) -> DecodeOptions:
+        """What to decode each of these files to."""
+        return replace(self, bands="grey") if self.has_band_files else self
+
+    @property
     def max_bytes(self) -> int:
         """Largest file or archive member to read."""
         return max(4 * int(self.max_pixels), MAX_BYTES)
+
+
+def _checked_bands(names: Sequence[str]) -> tuple[str, ...]:
+    bands = tuple(names)
+    plain = all(isinstance(name, str) and name and not set(name) & set("/{}") for name in bands)
+    if not plain or len(bands) < 2 or len(set(bands)) < len(bands):
+        given = ",".join(map(str, bands))
+        raise ValueError(f"bands must name two or more bands, each once, such as g,r,z, not {given!r}")
+    return bands
 
 
 def check_size(height: int, width: int, options: DecodeOptions) -> None:

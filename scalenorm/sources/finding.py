@@ -19,6 +19,7 @@ from ..files.names import visible
 from ..files.reading import filesystem, is_url, join, open_file
 from ..images.options import IMAGE_SUFFIXES
 from .archives import ARCHIVE_SUFFIXES, open_archive
+from .bands import BandFiles
 from .listing import Root, Source, Sources, SourcesBuilder
 from .parquet import NEEDS_PYARROW, has_pyarrow, holds_images
 from .stacks import STACK_SUFFIXES, stack_length
@@ -27,7 +28,10 @@ from .stacks import STACK_SUFFIXES, stack_length
 _MAX_STEPS_BACK = 8
 
 
-def find(inputs: Sequence[str | Path], *, list_file: str | Path | None = None, id_from: str = "stem") -> Sources:
+def find(
+    inputs: Sequence[str | Path], *, list_file: str | Path | None = None, id_from: str = "stem",
+    band_files: BandFiles | None = None,
+) -> Sources:  # fmt: skip
     """List the images of `inputs`.
 
     Parameters
@@ -43,6 +47,9 @@ def find(inputs: Sequence[str | Path], *, list_file: str | Path | None = None, i
     id_from : {"stem", "path"}
         An id is the file's name without ending, or its path without ending inside the folder or archive given here,
         with ``/`` on every system; that of a listed file inside the list's folder.
+    band_files : BandFiles, optional
+        The names of files that hold one band each; those with other names are skipped. An image is what has one id,
+        whether it has all bands or not.
 
     Returns
     -------
@@ -72,7 +79,7 @@ def find(inputs: Sequence[str | Path], *, list_file: str | Path | None = None, i
     """
     if id_from not in ("stem", "path"):
         raise InputError(f"id_from must be 'stem' or 'path', not {id_from!r}")
-    finder = _Finder(id_from)
+    finder = _Finder(id_from, band_files)
     for given in inputs:
         finder.add_input(os.fspath(given))
     if list_file is not None:
@@ -83,7 +90,8 @@ def find(inputs: Sequence[str | Path], *, list_file: str | Path | None = None, i
         others = ", ".join(f"{n} {suffix or '(no extension)'}" for suffix, n in sorted(finder.skipped.items()))
         skipped = f" (skipped files: {others})" if others else ""
         hint = f"; {NEEDS_PYARROW}" if ".parquet" in finder.skipped and not has_pyarrow() else ""
-        raise InputError(f"no images in {given or 'no input'}{skipped}{hint}")
+        what = "images" if band_files is None else f"files {band_files.pattern} of {', '.join(band_files.bands)}"
+        raise InputError(f"no {what} in {given or 'no input'}{skipped}{hint}")
     found.skipped = dict(sorted(finder.skipped.items()))
     return found
 
@@ -101,8 +109,9 @@ def suffix_of(name: str) -> str:
 class _Finder:
     """Collects sources; `sorted` gives them in order."""
 
-    def __init__(self, id_from: str) -> None:
+    def __init__(self, id_from: str, band_files: BandFiles | None) -> None:
         self.by_path = id_from == "path"
+        self.band_files = band_files
         self.found = SourcesBuilder()
         self.skipped: Counter[str] = Counter()
         self.streams: set[Root] = set()
@@ -117,19 +126,26 @@ class _Finder:
     def wanted(self, name: str, folder: str | None = None) -> bool:
         """Whether a file of a folder, or of an archive, holds images; counts the others."""
         suffix = suffix_of(posixpath.basename(name))
-        wanted = suffix in IMAGE_SUFFIXES
-        if suffix == ".parquet" and folder is not None:
+        wanted = suffix in IMAGE_SUFFIXES or self.band_files is not None
+        if suffix == ".parquet" and folder is not None and self.band_files is None:
             path = join(folder, name)
             wanted = True
             if _is_file(path):
                 with _stack_errors(path):
                     wanted = holds_images(path)
         if not wanted:
-            self.skipped[visible(suffix) if len(suffix) <= 16 else "(other)"] += 1
+            self.skip(name)
         return wanted
 
+    def skip(self, name: str) -> None:
+        suffix = suffix_of(posixpath.basename(name))
+        self.skipped[visible(suffix) if len(suffix) <= 16 else "(other)"] += 1
+
     def add_file(self, folder: str, name: str, source_id: str = "") -> None:
-        """Add the file `name` in `folder`; a stack adds all its images."""
+        """Add the file `name` in `folder`; a stack adds all its images, the file of a band the image that has it."""
+        if self.band_files is not None:
+            self.add_band(self.band_files, folder, name)
+            return
         source_id = source_id or self.id_of(name)
         path, count = join(folder, name), None
         if name.lower().endswith(STACK_SUFFIXES) and _is_file(path):
@@ -140,6 +156,18 @@ class _Finder:
             return
         for i in range(count):
             self.found.append(Root("stack", path), name, f"{source_id}/{i:06d}", i)
+
+    def add_band(self, band_files: BandFiles, folder: str, name: str) -> None:
+        found = band_files.match(join(folder, name))
+        if found is None:
+            self.skip(name)
+            return
+        folder = folder.replace(os.sep, "/")
+        within, inside = found.folder, ""
+        if f"{within}/".startswith(f"{folder}/"):
+            within, inside = folder, f"{within}/"[len(folder) + 1 :]
+        identifier = f"{inside}{found.id}" if self.by_path else found.id
+        self.found.append(Root("folder", within), inside + found.name, visible(identifier))
 
     # --- one input
 
@@ -195,6 +223,8 @@ class _Finder:
                     self.add_file(top, name)
 
     def add_archive(self, given: str, path: str) -> None:
+        if self.band_files is not None:
+            raise InputError(f"{visible(given)} is an archive: unpack it, as each band must have a file of its own")
         root = Root("archive", path)
         if not _is_file(path):
             raise InputError(f"the archive {visible(given)} is not a regular file")
@@ -261,6 +291,8 @@ class _Finder:
                         shown = shown or visible(path)
                     source_id = visible(source_id.strip())  # as labels' ids
                     self.listed_ids |= bool(source_id)
+                    if self.listed_ids and self.band_files is not None:
+                        raise InputError(f"the list {visible(given)} has ids, but band_files takes them from the names")
                     self.add_file(root, path, source_id or self.id_of(path.removeprefix(folder + os.sep)))
         except (OSError, csv.Error) as error:
             raise InputError(f"cannot read the list {visible(given)}: {reason(error)}") from error
@@ -275,6 +307,8 @@ class _Finder:
 
     def sorted(self) -> Sources:
         found = self.found.sorted()
+        if self.band_files is not None:  # each image was found once for each of its bands
+            found = found.take(np.flatnonzero(np.append(True, found.rows[1:] != found.rows[:-1])[: len(found)]))
         twins = np.flatnonzero(found.raw_ids[1:] == found.raw_ids[:-1])
         if len(twins):
             first, second = found[twins[0]], found[twins[0] + 1]

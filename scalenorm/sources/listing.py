@@ -32,7 +32,7 @@ class Source:
     """Where one image is."""
 
     id: str  # in the cache; valid UTF-8
-    container: str  # path or URL of the file, or of the archive or stack that holds it
+    container: str  # path or URL of the file, or of the archive or stack that holds it; {band} is any band's name
     member: str | None  # its name in the archive
     index: int | None  # its number in the stack, or the place of its directory entry in the archive
     name: str  # what people see: its name inside its folder or archive; valid UTF-8

@@ -14,6 +14,7 @@ import numpy as np
 from ..files.errors import ImageError, InputError, OptionError, TableError, reason
 from ..files.names import visible
 from ..images.options import DecodeOptions
+from .bands import JoinedBands, open_tile
 from .labels import find_id_column, read_id_column
 from .listing import Root, Source, Sources, row_dtype
 from .tables import open_table, to_numbers
@@ -54,13 +55,13 @@ class StampSide:
             raise OptionError(f"stamp must be a whole number of pixels, got {text!r}")
         return cls(float(least), float(most), UNITS[unit])
 
-    def pixels(self, tile: Tile) -> tuple[int, int]:
+    def pixels(self, tile: Tile | JoinedBands) -> tuple[int, int]:
         """Return the sides in a tile."""
         scale = _pixels_per_unit(tile, self.per_degree)
         return max(1, round(self.least * scale)), max(1, round(self.most * scale))
 
 
-def _pixels_per_unit(tile: Tile, per_degree: float | None) -> float:
+def _pixels_per_unit(tile: Tile | JoinedBands, per_degree: float | None) -> float:
     if per_degree is None:
         return 1.0
     if tile.sky is None:
@@ -141,7 +142,7 @@ def find_stamps(tiles: Sources, positions: Positions, settings: Mapping[str, str
     rows = np.zeros(count, row_dtype(raw_ids.itemsize, max(raw_ids.itemsize, *map(len, names)), stamps=True))
     rows["id"] = rows["name"] = raw_ids
     rows["index"], rows["size"] = -1, np.nan
-    chosen = None if positions.tiles is None else _named(tiles, positions.tiles)
+    chosen = None if positions.tiles is None else _named(tiles, positions.tiles, options)
     depth, reasons = np.full(count, -np.inf), _reasons(positions, chosen)
     if chosen is None and len(tiles) > 1 and not positions.sky:
         raise InputError("positions in pixels belong to one tile, but several are given: say which with --tile-column")
@@ -194,18 +195,18 @@ def _reasons(positions: Positions, chosen: np.ndarray | None) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _opened(source: Source, options: DecodeOptions) -> Iterator[Tile]:
+def _opened(source: Source, options: DecodeOptions) -> Iterator[Tile | JoinedBands]:
     """Open a tile; what is wrong with it is an `InputError` that names it."""
     if source.member is not None or source.index is not None:
         raise InputError(f"{visible(source.container)} is an archive or stack: tiles must be files of their own")
     try:
-        with contextlib.closing(Tile(source.container, options)) as tile:
+        with contextlib.closing(open_tile(source.container, options)) as tile:
             yield tile
     except (ImageError, OSError) as error:
         raise InputError(f"cannot use the tile {visible(source.container)}: {reason(error)}") from error
 
 
-def _pixels(tile: Tile, positions: Positions, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _pixels(tile: Tile | JoinedBands, positions: Positions, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return where positions of these numbers lie in a tile, rows and columns."""
     first, second = positions.first[numbers], positions.second[numbers]
     if not positions.sky:
@@ -215,12 +216,13 @@ def _pixels(tile: Tile, positions: Positions, numbers: np.ndarray) -> tuple[np.n
     return tile.sky.pixels_of(first, second)
 
 
-def _named(tiles: Sources, names: Sequence[str]) -> np.ndarray:
+def _named(tiles: Sources, names: Sequence[str], options: DecodeOptions) -> np.ndarray:
     """Return for each name the number of the tile whose path, name, or file's name it is; -1 for none."""
     numbers: dict[str, int] = {}
     for number, source in enumerate(tiles):
-        for name in (os.path.basename(source.name), source.name, source.container):
-            numbers[name] = -1 if numbers.get(name, number) != number else number
+        for path in (*options.files(source.name), *options.files(source.container)):
+            for name in (os.path.basename(path), path):
+                numbers[name] = -1 if numbers.get(name, number) != number else number
     return np.array([numbers.get(name, numbers.get(os.path.basename(name), -1)) for name in names])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 from collections import OrderedDict
@@ -12,35 +13,43 @@ import numpy as np
 
 from ..cropping.stamps import cut_stamp
 from ..files.errors import ArchiveError, ImageError
-from ..files.reading import open_file, read_file, stat_file
+from ..files.reading import open_file, read_file, stat_files
+from ..images.decoding import decode_masked
 from ..images.npy import npy_header
 from ..images.options import MAX_BYTES, DecodeOptions
 from .archives import open_archive
+from .bands import JoinedBands, each_band, open_tile
 from .listing import Root, Source, Sources, SourcesBuilder
 from .stacks import Stack, is_stack, open_stack
 from .tiles import Tile
 
 _MAX_HANDLES = 8
 
+#: What is read of an image: its file, the files of its bands, or, of a tile, its pixels.
+Data = bytes | tuple[bytes, ...] | np.ndarray
 
-def sha256_of(data: bytes | np.ndarray) -> str:
-    """Return the SHA-256 (hexadecimal) of what `Reader.read` gives."""
-    return hashlib.sha256(data if isinstance(data, bytes) else data.data).hexdigest()
+
+def sha256_of(data: Data) -> str:
+    """Return the SHA-256 (hexadecimal) of what `Reader.read` gives; of several files, one after the other."""
+    result = hashlib.sha256()
+    for part in data if isinstance(data, tuple) else (data,):
+        result.update(part.data if isinstance(part, np.ndarray) else part)
+    return result.hexdigest()
 
 
 class Reader:
     """Reads the bytes of sources of at most `max_bytes`; keeps 8 archives or stacks open. One per thread.
 
-    `options` say what of a tile is the image.
+    `options` say what of a file is the image.
     """
 
     def __init__(self, max_bytes: int = MAX_BYTES, options: DecodeOptions | None = None):
         self.max_bytes = max_bytes
         self.options = options or DecodeOptions()
         self._handles: OrderedDict[str, tuple[IO[bytes], Any]] = OrderedDict()
-        self._tile: tuple[str, Tile | ImageError] | None = None
+        self._tile: tuple[str, Tile | JoinedBands | ImageError] | None = None
 
-    def read(self, source: Source) -> bytes | np.ndarray:
+    def read(self, source: Source) -> Data:
         """Read one image's file, archive member, or, of a stack of arrays, a .npy file of it; of a tile the pixels.
 
         What is wrong with the image (damaged, encrypted, too large, not a regular file) is an `ImageError`; what the
@@ -60,18 +69,28 @@ class Reader:
         if source.index is not None:
             stack: Stack = self._handle(source.container, open_stack)
             return stack.read(source.index, self.max_bytes)
+        if self.options.has_band_files:
+            files = self.options.files(source.container)
+            return tuple(each_band(lambda path: read_file(path, self.max_bytes), files, self.options))
         return read_file(source.container, self.max_bytes)
 
-    def stat(self, source: Source) -> tuple[int, int]:
-        """Size in bytes and time of last change in ns (0 where unknown) of the source's container."""
-        return stat_file(source.container)
+    def decode(self, data: Data) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the image that was read, and its mask, as `scalenorm.images.decode_masked` does."""
+        if isinstance(data, tuple):
+            with contextlib.closing(JoinedBands(data, self.options)) as image:
+                return image.pixels[:, :], image.mask
+        return decode_masked(data, "", self.options)
 
-    def tile(self, path: str) -> Tile:
+    def stat(self, source: Source) -> tuple[int, int]:
+        """Size in bytes and time of last change in ns (0 where unknown) of the source's container, or all its files."""
+        return stat_files(self.options.files(source.container))
+
+    def tile(self, path: str) -> Tile | JoinedBands:
         """Return the tile at a path; the one asked for last is kept, so that a damaged one is tried once, too."""
         if self._tile is None or self._tile[0] != path:
             self._close_tile()
             try:
-                self._tile = path, Tile(path, self.options)
+                self._tile = path, open_tile(path, self.options)
             except ImageError as error:
                 self._tile = path, error
         if isinstance(self._tile[1], ImageError):
@@ -79,7 +98,7 @@ class Reader:
         return self._tile[1]
 
     def _close_tile(self) -> None:
-        if self._tile is not None and isinstance(self._tile[1], Tile):
+        if self._tile is not None and not isinstance(self._tile[1], ImageError):
             self._tile[1].close()
         self._tile = None
 

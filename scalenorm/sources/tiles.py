@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import warnings
 from functools import cached_property
 from typing import Any
@@ -15,11 +16,20 @@ from ..images.decoding import decode_masked
 from ..images.fits import FitsImage
 from ..images.options import DecodeOptions, blank_to_nan
 
+#: Words of a FITS header that say where pixels are on the sky.
+_WCS_WORD = re.compile("WCS|CTYPE|CUNIT|CR(VAL|PIX|OTA)|CD|PC|PV|PS|[AB]P?_|L(ON|AT)POLE|RADE|EQUI|EPOCH|CPDIS|DP|D2IM")
+
 
 class Tile:
     """An open tile.
 
     FITS and .npy files on this machine that are not compressed are read only where stamps are; all others whole, once.
+
+    Parameters
+    ----------
+    file : str or bytes
+        A path or URL, or what is in the file.
+    options : DecodeOptions
 
     Attributes
     ----------
@@ -27,22 +37,29 @@ class Tile:
         Height and width.
     """
 
-    def __init__(self, path: str, options: DecodeOptions):
+    def __init__(self, file: str | bytes, options: DecodeOptions):
         self._options = options
-        begin = _first_bytes(path)
-        self._fits = _open_fits(path, begin, options)
+        begin = _first_bytes(file)
+        self._fits = _open_fits(file, begin, options)
         self._plain: tuple[Any, np.ndarray | None]
         if self._fits is None:
-            if begin == b"\x93NUMPY" and not is_url(path):
-                self._plain = _mapped(path), None
+            if begin == b"\x93NUMPY" and isinstance(file, str) and not is_url(file):
+                self._plain = _mapped(file), None
             else:
-                self._plain = decode_masked(read_file(path, options.max_bytes), path, options)
+                data = file if isinstance(file, bytes) else read_file(file, options.max_bytes)
+                self._plain = decode_masked(data, "", options)
         self.shape = (self._plain[0] if self._fits is None else self._fits).shape[:2]
 
     @cached_property
     def sky(self) -> Sky | None:
         """Where its pixels are on the sky, if its header says so."""
         return None if self._fits is None else Sky.of(self._fits.header, *self.shape)
+
+    @cached_property
+    def wcs_words(self) -> dict[str, Any]:
+        """What the header says of the sky: the same words are the same sky."""
+        header = {} if self._fits is None else self._fits.header
+        return {word: header[word] for word in header if _WCS_WORD.match(word)}
 
     @property
     def pixels(self) -> Any:
@@ -142,7 +159,8 @@ class Sky:
 
 
 def sky_of_file(path: str, options: DecodeOptions) -> Sky | None:
-    """Return where the image in a file is on the sky; None where its header does not say, or it has none."""
+    """Return where an image is on the sky; None where its header does not say, or it has none."""
+    path = options.files(path)[0]
     file = _open_fits(path, _first_bytes(path), options)
     if file is None:
         return None
@@ -150,18 +168,20 @@ def sky_of_file(path: str, options: DecodeOptions) -> Sky | None:
         return Sky.of(file.header, *file.shape[:2])
 
 
-def _open_fits(path: str, begin: bytes, options: DecodeOptions) -> FitsImage | None:
+def _open_fits(file: str | bytes, begin: bytes, options: DecodeOptions) -> FitsImage | None:
     """Open a FITS file, mapped if it can be; None for another one."""
-    if begin.startswith(b"SIMPLE") and not is_url(path):
-        return FitsImage(path, options)
-    if begin.startswith((b"SIMPLE", *COMPRESSED)):
-        return FitsImage(read_file(path, options.max_bytes), options)
-    return None
+    if not begin.startswith((b"SIMPLE", *COMPRESSED)):
+        return None
+    if isinstance(file, bytes) or (begin.startswith(b"SIMPLE") and not is_url(file)):
+        return FitsImage(file, options)
+    return FitsImage(read_file(file, options.max_bytes), options)
 
 
-def _first_bytes(path: str) -> bytes:
-    with open_file(path) as file:
-        return file.read(6)
+def _first_bytes(file: str | bytes) -> bytes:
+    if isinstance(file, bytes):
+        return file[:6]
+    with open_file(file) as opened:
+        return opened.read(6)
 
 
 def _mapped(path: str) -> np.ndarray:

@@ -62,8 +62,8 @@ def images(tmp_path):
 def decoded(monkeypatch):
     """Names of the images that are decoded to be measured."""
     names = []
-    original = rows.decode_masked
-    monkeypatch.setattr(rows, "decode_masked", lambda *args: names.append(args[1]) or original(*args))
+    original = rows.add_image
+    monkeypatch.setattr(rows, "add_image", lambda *args: names.append(args[1].name) or original(*args))
     return names
 
 

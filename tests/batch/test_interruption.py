@@ -48,11 +48,11 @@ def test_signals_say_how_far_it_got(tmp_path, number):
     slow = (
         "import signal, sys, time, scalenorm.batch.rows as rows, scalenorm.commands.batch as batch\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job in the background ignores it
-        "decode = rows.decode_masked\n"
+        "add = rows.add_image\n"
         "def slowly(*args):\n"
         "    time.sleep(0.03)\n"
-        "    return decode(*args)\n"
-        "rows.decode_masked = slowly\n"
+        "    return add(*args)\n"
+        "rows.add_image = slowly\n"
         "sys.exit(batch.main())\n"
     )
     output = tmp_path / "out.h5"
