@@ -17,7 +17,9 @@ from ..images.fits import FitsImage
 from ..images.options import DecodeOptions, blank_to_nan
 
 #: Words of a FITS header that say where pixels are on the sky.
-_WCS_WORD = re.compile("WCS|CTYPE|CUNIT|CR(VAL|PIX|OTA)|CD|PC|PV|PS|[AB]P?_|L(ON|AT)POLE|RADE|EQUI|EPOCH|CPDIS|DP|D2IM")
+_WCS_WORD = re.compile(
+    r"WCS|CTYPE|CUNIT|CR(VAL|PIX|OTA)|CD|PC|PV|PS|[AB]P?_|L(ON|AT)POLE|RAD.*SYS|EQUI|EPOCH|CPDIS|DP|D2IM"
+)
 
 
 class Tile:
