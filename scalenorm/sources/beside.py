@@ -5,21 +5,30 @@ from __future__ import annotations
 import contextlib
 import glob
 import hashlib
+import json
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..files.errors import ImageError, InputError, TableError, damage, reason
+from ..files.errors import ArchiveError, ImageError, InputError, TableError, damage, reason
 from ..files.names import visible
 from ..files.reading import is_url, open_file
+from .archives import ARCHIVE_SUFFIXES, open_archive
 from .finding import find
 from .listing import Sources
 from .stacks import Stack, holds_answers, open_stack
 from .tables import Columns, Table
+
+#: A member of an archive, the key of the sample that it belongs to; and one that holds answers.
+_SAMPLE = re.compile(r"((?:.*/)?[^/.]+)\.[^/]*", re.DOTALL)
+_ANSWERS = re.compile(r"((?:.*/)?[^/.]+)\.(json|cls)", re.DOTALL)
+_LARGEST = 1 << 24  # bytes of the answers of one sample
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ class BesideTable(Table):
 
 
 def open_beside(path: str | os.PathLike[str], id_from: str, images: Sources | None) -> BesideTable | None:
-    """Open the labels in files of images: a stack, a folder that holds some, or a pattern of their names.
+    """Open the labels in files of images: a stack, a folder that holds some, a tar archive, or a pattern of names.
 
     Or those in a .npy file of one value for each of the `images`, which must be a stack. Returns None for another file.
     `id_from` is as of `find`.
@@ -51,7 +60,7 @@ def open_beside(path: str | os.PathLike[str], id_from: str, images: Sources | No
     """
     given = os.fspath(path)
     several = os.path.isdir(given) or (glob.has_magic(given) and not os.path.lexists(given))
-    if is_url(given) or not (several or (os.path.isfile(given) and holds_answers(given))):
+    if is_url(given) or not (several or (os.path.isfile(given) and (_is_tar(given) or holds_answers(given)))):
         return None
     if given.lower().endswith(".npy"):
         return _of_values(given, images)
@@ -60,6 +69,8 @@ def open_beside(path: str | os.PathLike[str], id_from: str, images: Sources | No
     except InputError as error:
         raise TableError(str(error)) from error
     stacks = _stacks(sources)
+    if not stacks and any(root.kind == "archive" for root in sources.roots):
+        return _of_archives(given, sources)
     if not stacks:
         raise TableError(f"{given}: no files in it that hold images and their labels")
     with _opened(stacks[0][0]) as first:
@@ -69,6 +80,49 @@ def open_beside(path: str | os.PathLike[str], id_from: str, images: Sources | No
         return np.concatenate([_column(file, name, stacks[0][0]) for file, _ in stacks])
 
     return _table(given, names, sources.raw_ids[np.concatenate([rows for _, rows in stacks])], column)
+
+
+def _is_tar(path: str) -> bool:
+    return path.lower().endswith(tuple(ARCHIVE_SUFFIXES - {".zip"}))
+
+
+def _of_archives(path: str, sources: Sources) -> BesideTable:
+    """Return what archives have beside their images, laid out as webdataset does: ``key.json``, ``key.cls``."""
+    images: dict[tuple[str, str], list[bytes]] = {}
+    for source in sources:
+        if source.member is not None and (found := _SAMPLE.fullmatch(source.member)):
+            images.setdefault((source.container, found[1]), []).append(source.id.encode())
+    ids: list[bytes] = []
+    rows: list[dict[str, Any]] = []
+    for root in sources.roots:
+        for key, answers in _read_answers(root.path).items() if root.kind == "archive" else ():
+            new = images.get((root.path, key), [key.encode("utf-8", "surrogateescape")])
+            ids += new
+            rows += [answers] * len(new)
+    names = dict.fromkeys(name for row in rows for name in row)
+    return _table(path, list(names), np.array(ids), lambda name: np.array([row.get(name) for row in rows], object))
+
+
+def _read_answers(path: str) -> dict[str, dict[str, Any]]:
+    """Return the answers of each sample in an archive; lists and the like, which are no answers, are left out."""
+    samples: dict[str, dict[str, Any]] = {}
+    with _table_errors(path), open_file(path) as file:
+        archive = open_archive(file)
+        members = [(name, at, found) for name, at in archive.members() if (found := _ANSWERS.fullmatch(name))]
+        for name, at, found in members:
+            with _table_errors(f"{path}[{name}]"):
+                data = archive.read(name, at, _LARGEST)
+                try:
+                    answers = json.loads(data) if found[2] == "json" else {"cls": data.decode().strip()}
+                    plain = {visible(name): value for name, value in answers.items() if _is_plain(value)}
+                except (ValueError, AttributeError, RecursionError) as error:
+                    raise ImageError(f"no answers by name: {reason(error)}") from error
+            samples.setdefault(found[1], {}).update(plain)
+    return samples
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float)
 
 
 def _of_values(path: str, images: Sources | None) -> BesideTable:
@@ -118,5 +172,5 @@ def _opened(path: str) -> Iterator[Stack]:
 def _table_errors(place: str) -> Iterator[None]:
     try:
         yield
-    except (ImageError, OSError) as error:
+    except (ArchiveError, ImageError, OSError) as error:
         raise TableError(f"{visible(place)}: {reason(error)}") from error
