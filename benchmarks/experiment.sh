@@ -4,7 +4,8 @@
 #     benchmarks/experiment.sh GALAXYZOO OUTPUT PART...
 #
 # GALAXYZOO holds images/, labels.csv and unbiased_ids.txt; OUTPUT gets the caches and an experiment folder per precision.
-# Parts: caches views margins ablations parts best folds.  JOBS trainings run side by side (default 2).
+# Parts: caches views margins ablations parts best folds gaps digits.  JOBS trainings run side by side (default 2).
+# Part gaps also needs PARTIAL, a folder with more images/ and a labels.csv that lacks some of the columns.
 set -eu
 images=$1 output=$2
 shift 2
@@ -29,6 +30,17 @@ arms() {  # NAME: the arms of benchmarks/experiment_NAME.json, beside the caches
     echo "$output/$1.json"
 }
 
+join() {  # CSV...: one table, empty where a file lacks a column of the first
+    python -c '
+import csv, sys
+tables = [csv.DictReader(open(path, newline="")) for path in sys.argv[1:]]
+writer = csv.DictWriter(sys.stdout, tables[0].fieldnames, restval="")
+writer.writeheader()
+for table in tables:
+    writer.writerows(table)
+' "$@"
+}
+
 for part in "$@"; do
     case $part in
     caches)
@@ -40,6 +52,18 @@ for part in "$@"; do
     folds) compare "$output/gz.h5" float32 folds --views normalized center-64 center-256 --folds 5 ;;
     margins | ablations | parts) compare "$(arms "$part")" float32 "$part" ;;
     best) compare "$(arms best)" bfloat16 best ;;
+    gaps)
+        join "$images/labels.csv" "$PARTIAL/labels.csv" >"$output/labels-with-gaps.csv"
+        scalenorm-batch "$images/images" "$PARTIAL/images" "$output/gz-gaps.h5" --labels "$output/labels-with-gaps.csv"
+        compare "$(arms gaps)" bfloat16 gaps
+        ;;
+    digits)
+        python "$here/lay_out_digits.py" "$output/digits"
+        scalenorm-batch "$output/digits" "$output/digits.h5" --class-from-folder --margin 1.25 --center galaxy \
+            --views normalized,center-64,center-128
+        galaxy-compare "$output/digits.h5" -o "$output/digits-experiment" --target classes --recipe best --rotations 1 \
+            --finish 0 --no-augmentation --width 0.25 --epochs 8 --seeds 3 --test-fraction 0.2 --jobs "$jobs"
+        ;;
     *)
         echo "unknown part $part" >&2
         exit 2
