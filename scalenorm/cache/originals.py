@@ -15,6 +15,7 @@ from ..files.errors import ImageError, InputError
 from ..sources.finding import find
 from ..sources.listing import Source, Stamp, image_id
 from ..sources.reader import Reader, sha256_of
+from ..sources.tiles import Tile
 from .reader import Cache
 from .recipe import Recipe
 
@@ -30,9 +31,8 @@ def read_originals(
     to the working folder or to the cache's own. An original has the name in the catalogue's ``source``, or else the
     row's id, and the SHA-256 in the catalogue: a file that has changed since is not shown as if it had been measured.
     """
-    try:
-        options = Recipe.from_settings(cache.settings).decode
-    except (TypeError, ValueError):  # options of another program: how it decoded cannot be known
+    options = _options(cache)
+    if options is None:
         yield from itertools.repeat(None, len(rows))
         return
     sources = find_originals(cache, rows, images)
@@ -43,6 +43,34 @@ def read_originals(
             if sha256 != last:  # objects of one image often follow each other
                 last, pixels = sha256, _decoded(reader, sources[row], sha256)
             yield pixels
+
+
+def open_tiles(
+    cache: Cache, rows: Sequence[int], images: Sequence[str | os.PathLike[str]] | None = None
+) -> Iterator[Tile | None]:
+    """Yield the tiles that some rows were cut from, each open until the next is asked for; see `read_originals`."""
+    options = _options(cache)
+    if options is None:
+        yield from itertools.repeat(None, len(rows))
+        return
+    sources = find_originals(cache, rows, images)
+    with Reader(options.max_bytes, options) as reader:
+        for row in rows:
+            sha256, found = bytes(cache.catalog["sha256"][row]), None
+            for source in sources[row]:
+                with contextlib.suppress(ImageError, OSError):
+                    if sha256_of(reader.read(source)).encode() == sha256:
+                        found = reader.tile(source.container)
+                        break
+            yield found
+
+
+def _options(cache: Cache) -> DecodeOptions | None:
+    """Return how images were decoded; None where that cannot be known, as another program has other options."""
+    try:
+        return Recipe.from_settings(cache.settings).decode
+    except (TypeError, ValueError):
+        return None
 
 
 def find_originals(

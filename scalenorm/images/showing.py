@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _MOST_PIXELS = 4_000_000
+_PIECE = 1 << 20  # pixels of a large image that are read at once
 
 
 class Limits(NamedTuple):
@@ -67,6 +68,42 @@ def fitted(picture: Image.Image, side: int) -> Image.Image:
     scale = side / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     return picture.resize(size, Image.Resampling.BILINEAR)
+
+
+def shrunk(pixels: Any, side: int) -> NDArray[Any]:
+    """Return an image (H, W) or (H, W, C), an array or what gives one when sliced, of at most `side` pixels a side.
+
+    Each pixel is the mean of a square block, of its finite values; NaN where there are none. 8-bit images stay 8-bit.
+    Pieces are read one after the other, so that memory does not grow with the image.
+    """
+    height, width = pixels.shape[:2]
+    step = -(-max(height, width) // side)
+    rows, cols = -(-height // step), -(-width // step)
+    wide = min(cols, max(1, _PIECE // step**2))
+    high = max(1, _PIECE // step**2 // wide)
+    small = np.empty((rows, cols, *pixels.shape[2:]))
+    for row in range(0, rows, high):
+        for col in range(0, cols, wide):
+            bottom, right = min((row + high) * step, height), min((col + wide) * step, width)
+            piece = np.asarray(pixels[row * step : bottom, col * step : right], np.float64)
+            small[row : row + high, col : col + wide] = _block_means(piece, step)
+    return np.rint(small).astype(np.uint8) if pixels.dtype == np.uint8 else small
+
+
+def _block_means(pixels: NDArray[np.float64], step: int) -> NDArray[np.float64]:
+    with np.errstate(all="ignore"):
+        sums, known = _block_sums(pixels, step), np.ones(pixels.shape[:2])
+        if not np.isfinite(sums).all():
+            known = np.isfinite(pixels).astype(np.float64)
+            sums = _block_sums(np.where(known, pixels, 0), step)
+        counts = _block_sums(known, step)
+        return sums / (counts[..., None] if counts.ndim < sums.ndim else counts)
+
+
+def _block_sums(pixels: NDArray[np.float64], step: int) -> NDArray[np.float64]:
+    for axis in (0, 1):
+        pixels = np.add.reduceat(pixels, np.arange(0, pixels.shape[axis], step), axis=axis)
+    return pixels
 
 
 def as_jpeg(picture: Image.Image) -> str:

@@ -29,6 +29,7 @@ from . import MARKER
 from .charts import flag_table, histogram
 from .choosing import good_rows, in_range, most_suspicious, offsets, spread_over_sizes, suspicion
 from .drawing import DRAWN, can_be_drawn, draw_rows
+from .tiles import DrawnTile, draw_tiles
 
 #: Galaxies shown as pictures at most, and what the pictures may take in all: a page must stay quick to open.
 PICTURES, PICTURE_BYTES = 480, 12_000_000
@@ -90,7 +91,8 @@ def write_report(
     listed = _listed_rows(cache)
     pictures = _pictures(cache, set(listed), images)
     found = sum(picture[0] is not None for picture in pictures.values())
-    text = _page(cache, listed, pictures, found)
+    tiles, of = draw_tiles(cache, listed, pictures, images)
+    text = _page(cache, listed, pictures, found, tiles, of)
     with whole_file(path) as file:
         file.write(text.encode())
     return len(pictures), found
@@ -132,7 +134,9 @@ def _pictures(
     return pictures
 
 
-def _page(cache: Cache, listed: list[int], pictures: dict[int, Any], found: int) -> str:
+def _page(
+    cache: Cache, listed: list[int], pictures: dict[int, Any], found: int, tiles: list[DrawnTile], of: int
+) -> str:
     contents = count_contents(cache, _FAILURES)
     flags = cache.catalog["flags"][good_rows(cache)]
     good = len(flags)
@@ -143,22 +147,24 @@ def _page(cache: Cache, listed: list[int], pictures: dict[int, Any], found: int)
     distributions = "Sizes and flags" if _of_objects(cache) else "Sizes, offsets and flags"
     sections = {
         "summary": "Summary", **({"failures": "Failures"} if contents.failed else {}),
-        "distributions": distributions, "galaxies": "Galaxies", "settings": "Settings",
+        "distributions": distributions, **({"tiles": "Tiles"} if of else {}), "galaxies": "Galaxies",
+        "settings": "Settings",
     }  # fmt: skip
     fields = {
         "policy": _policy(style, script),
         "title": as_html(cache.path.name),
         "made": _made(cache.attributes),
         "links": "".join(f'<li><a href="#{name}">{title}</a></li>' for name, title in sections.items()),
-        "tiles": _tiles(cache, contents.failed, good - none),
+        "counts": _counts(cache, contents.failed, good - none),
         "failures": _failures(contents.failed, contents.reasons),
         "distributions": distributions,
+        "tiles": _tiles(tiles, of),
         "charts": _charts(cache, {"none": ("no flag", none), **counts}),
         "sample": _sample(good, len(listed), len(pictures), found),
         "options": "".join(f'<option value="{value}">{name}</option>' for value, (name, _) in counts.items()),
         "settings": _settings(cache),
         "version": __version__,
-        "data": _data(cache, listed, pictures),
+        "data": _data(cache, listed, pictures, tiles),
         "style": style,
         "script": script,
     }
@@ -193,7 +199,7 @@ def _made(attributes: dict[str, Any]) -> str:
     return f"From <bdi>{source}</bdi>, by scalenorm {version}, {when}"
 
 
-def _data(cache: Cache, listed: list[int], pictures: dict[int, Any]) -> str:
+def _data(cache: Cache, listed: list[int], pictures: dict[int, Any], tiles: list[DrawnTile]) -> str:
     catalog = cache.catalog[listed]
     major = catalog["major_axis"]
     with np.errstate(all="ignore"):
@@ -213,6 +219,10 @@ def _data(cache: Cache, listed: list[int], pictures: dict[int, Any]) -> str:
         "flagNames": [[int(flag), describe(flag)[0]] for flag in Flag],
         "viewNames": list(map(printable, cache.view_names)),
         "pictures": {place[row]: picture for row, picture in pictures.items()},
+        "windows": [
+            [[place[row], *window.tolist()] for row, window in zip(tile.rows, tile.windows.round(1), strict=True)]
+            for tile in tiles
+        ],
         "failed": [[printable(row[name].decode()) for name in ("id", "source", "message")] for row in failed],
     }
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -232,23 +242,47 @@ def _median(values: np.ndarray) -> str:
     return f"{np.median(known):.1f} <small>px</small>" if len(known) else "unknown"
 
 
-def _tiles(cache: Cache, failed: int, flagged: int) -> str:
+def _counts(cache: Cache, failed: int, flagged: int) -> str:
     rows = good_rows(cache)
     good = max(len(rows), 1)
-    tiles = [
+    counts = [
         ("Objects", f"{len(rows):,}", "") if _of_objects(cache) else ("Images", f"{len(cache):,}", ""),
         ("Failed", f"{failed:,}", "bad" if failed else ""),
         ("With a flag", f"{flagged:,} <small>{100 * flagged / good:.1f}%</small>", ""),
     ]
     if len(rows):
-        tiles += [("Median major axis", _median(cache.catalog["major_axis"][rows]), "")]
+        counts += [("Median major axis", _median(cache.catalog["major_axis"][rows]), "")]
         if not _of_objects(cache):
-            tiles += [("Median offset", _median(offsets(cache)[rows]), "")]
+            counts += [("Median offset", _median(offsets(cache)[rows]), "")]
     layout = "1 band" if cache.layout.bands == 1 else f"{cache.layout.bands} bands"
-    tiles.append(("Crops", f"{cache.size} × {cache.size} <small>{cache.layout.dtype}, {layout}</small>", ""))  # noqa: RUF001
+    counts.append(("Crops", f"{cache.size} × {cache.size} <small>{cache.layout.dtype}, {layout}</small>", ""))  # noqa: RUF001
     if cache.label_names:
-        tiles.append(("Labels", f"{len(cache.label_names)} <small>answers</small>", ""))
-    return "".join(f'<div class="{kind}"><dt>{name}</dt><dd>{value}</dd></div>' for name, value, kind in tiles)
+        counts.append(("Labels", f"{len(cache.label_names)} <small>answers</small>", ""))
+    return "".join(f'<div class="{kind}"><dt>{name}</dt><dd>{value}</dd></div>' for name, value, kind in counts)
+
+
+def _tiles(tiles: list[DrawnTile], of: int) -> str:
+    if not of:
+        return ""
+    text = "Choose a window to see its galaxy below: bright ones have pictures there, faint ones are in the table."
+    if len(tiles) < of:
+        text = f"{len(tiles):,} of {of:,} tiles, those with the most galaxies among those that were found. {text}"
+    if not tiles:
+        text = "No tile was found unchanged; use scalenorm-report --images to say where they are."
+    figures = []
+    for tile in tiles:
+        (height, width), name = tile.shape, as_html(tile.name)
+        shown = "" if len(tile.rows) == tile.galaxies else f", {len(tile.rows):,} of their windows"
+        figures.append(
+            f'<figure><div class="sheet" data-height="{height}" data-width="{width}">'
+            f'<img src="data:image/jpeg;base64,{as_jpeg(tile.picture)}" alt="tile {name}"></div>'
+            f"<figcaption><bdi>{name}</bdi> <small>{height:,} × {width:,} px, "  # noqa: RUF001
+            f"{tile.galaxies:,} galax{'y' if tile.galaxies == 1 else 'ies'}{shown}</small></figcaption></figure>"
+        )
+    return (
+        '<section id="tiles" aria-labelledby="tiles-title"><h2 id="tiles-title">Tiles</h2>'
+        f'<p class="note">{text}</p><div class="sheets">{"".join(figures)}</div></section>'
+    )
 
 
 def _failures(failed: int, reasons: dict[str, int]) -> str:

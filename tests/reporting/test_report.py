@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
 import re
 import shutil
+import warnings
 import zipfile
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,7 +19,7 @@ import pytest
 from hostile import BROKEN, IDS, as_shown, make_cache
 from pictures import write_pictures
 from PIL import Image
-from skimage.measure import label, regionprops
+from skimage.measure import block_reduce, label, regionprops
 
 import scalenorm
 from scalenorm import Flag
@@ -24,13 +27,17 @@ from scalenorm.cache import Cache
 from scalenorm.cache.joining import join_caches
 from scalenorm.cache.originals import read_originals
 from scalenorm.commands import batch, report
-from scalenorm.images.showing import Limits, as_picture, limits_of
+from scalenorm.images import showing
+from scalenorm.images.showing import Limits, as_picture, limits_of, shrunk
 from scalenorm.measuring.showing import ELLIPSE, WINDOW
+from scalenorm.reporting import page as reporting_page
+from scalenorm.reporting import tiles
 from scalenorm.reporting.charts import histogram
 from scalenorm.reporting.choosing import good_rows, most_suspicious, offsets, spread_over_sizes, suspicion
 from scalenorm.reporting.drawing import draw_measurement, ellipse_points
 from scalenorm.reporting.montage import draw_montage, write_montage
 from scalenorm.reporting.page import write_report
+from scalenorm.simulation.tile import make_tile
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 FLAGS = [
@@ -388,6 +395,94 @@ def test_a_large_cache_gives_a_page_of_bounded_size(cache, tmp_path):
     assert len(data_of(tmp_path / "large.html")["columns"]["id"]) == 60_000
 
 
+# --- tiles
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (50, 131), (131, 50, 3), (7, 9), (300, 40, 2)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, ">f4", np.float64])
+def test_large_images_are_shrunk_by_means_of_blocks(rng, monkeypatch, shape, dtype):
+    pixels = (rng.random(shape) * 200).astype(dtype)
+    if pixels.dtype.kind == "f":
+        pixels[:4, :4] = np.nan
+        pixels[5, 5] = np.inf
+    read = []
+
+    class Sliced:
+        """An image that gives what is sliced, and no more."""
+
+        shape, dtype = pixels.shape, pixels.dtype
+
+        def __getitem__(self, key):
+            read.append(pixels[key].shape)
+            return pixels[key]
+
+    monkeypatch.setattr(showing, "_PIECE", 100)
+    small = shrunk(Sliced(), 32)
+    assert max(rows * cols for rows, cols, *_ in read) <= 100
+    assert sum(rows * cols for rows, cols, *_ in read) == shape[0] * shape[1]
+    step = -(-max(shape[:2]) // 32)
+    known = np.where(np.isfinite(pixels), pixels, np.nan).astype(float)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of blocks without a number
+        means = block_reduce(known, (step, step, 1)[: len(shape)], np.nanmean, cval=np.nan)
+    np.testing.assert_allclose(small, np.rint(means) if dtype == np.uint8 else means)
+
+
+@pytest.fixture(scope="module")
+def from_tiles(tmp_path_factory):
+    """A cache of 8 galaxies from two tiles."""
+    folder = tmp_path_factory.mktemp("tiles")
+    lines = ["id,row,col,tile"]
+    for number in range(2):
+        tile = make_tile(4, seed=number, size=300, apart=60)
+        np.save(folder / f"<{number}>.npy", tile.image)
+        places = zip(tile.ids, tile.row, tile.col, strict=True)
+        lines += [f"{name}-{number},{row},{col},<{number}>.npy" for name, row, col in places]
+    (folder / "catalog.csv").write_text("\n".join(lines))
+    summary = scalenorm.convert(
+        [folder / "<0>.npy", folder / "<1>.npy"], folder / "out.h5", positions=folder / "catalog.csv", stamp=64,
+        tile_column="tile",
+    )  # fmt: skip
+    return Cache(summary.output)
+
+
+def test_page_shows_tiles_and_where_the_windows_are(from_tiles, tmp_path):
+    path = tmp_path / "page.html"
+    write_report(from_tiles, path)
+    text, data = path.read_text("utf-8"), data_of(path)
+    assert re.findall(r"<figcaption><bdi>(.*?)</bdi> <small>(.*?)</small>", text) == [
+        ("&lt;0&gt;.npy", "300 × 300 px, 4 galaxies"), ("&lt;1&gt;.npy", "300 × 300 px, 4 galaxies"),  # noqa: RUF001
+    ]  # fmt: skip
+    jpegs = re.findall(r'<img src="data:image/jpeg;base64,(.*?)" alt="tile', text)
+    for number, (jpeg, windows) in enumerate(zip(jpegs, data["windows"], strict=True)):
+        grey = np.asarray(Image.open(io.BytesIO(base64.b64decode(jpeg))).convert("L"))
+        assert {data["columns"]["id"][row] for row, *_ in windows} == {f"source-{n:06d}-{number}" for n in range(4)}
+        for row, left, top, side in windows:
+            found = from_tiles.catalog[row]
+            middle = found["stamp_row"] + found["window_row"], found["stamp_col"] + found["window_col"]
+            np.testing.assert_allclose((top + side / 2 - 0.5, left + side / 2 - 0.5), middle, atol=0.11)
+            assert side == pytest.approx(found["side"], abs=0.06)
+            assert grey[round(middle[0]), round(middle[1])] > 2 * np.median(grey) + 20
+        assert sorted((-side for *_, side in windows)) == [-side for *_, side in windows]
+
+
+def test_tiles_that_changed_and_windows_that_are_too_many(from_tiles, tmp_path, monkeypatch):
+    np.save(tmp_path / "<1>.npy", np.load(from_tiles.path.with_name("<1>.npy")) + 1)
+    (tmp_path / "<0>.npy").write_bytes(from_tiles.path.with_name("<0>.npy").read_bytes())
+    monkeypatch.setattr(tiles, "WINDOWS", 3)
+    drawn, of = tiles.draw_tiles(from_tiles, range(8), {0, 2, 6}, [tmp_path])
+    assert ([tile.name for tile in drawn], of) == (["<0>.npy"], 2)
+    assert drawn[0].galaxies == 4
+    assert len(drawn[0].rows) == 3
+    assert {0, 2, 6} <= set(drawn[0].rows.tolist())
+    write_report(from_tiles, tmp_path / "page.html", images=[tmp_path])
+    text = (tmp_path / "page.html").read_text("utf-8")
+    assert "1 of 2 tiles, those with" in text
+    assert "4 galaxies, 3 of their windows" in text
+    write_report(from_tiles, tmp_path / "none.html", images=[])
+    assert "No tile was found unchanged" in (tmp_path / "none.html").read_text("utf-8")
+
+
 # --- the page in a browser
 
 
@@ -634,4 +729,26 @@ def test_browser_pages_through_many_galaxies(browser, page, tmp_path):
         assert shown.texts("#listing tbody th")[0] == f"id-{first * 100:06d}"
     shown.type("text", "id-03141")
     assert shown.texts("#listing tbody th") == [f"id-{number:06d}" for number in range(31410, 31420)]
+    assert browser.get_log("browser") == []
+
+
+def test_browser_goes_from_a_window_to_its_galaxy(browser, from_tiles, tmp_path, monkeypatch):
+    monkeypatch.setattr(reporting_page, "PICTURES", 5)
+    write_report(from_tiles, tmp_path / "page.html")
+    data = data_of(tmp_path / "page.html")
+    shown = Page(browser, tmp_path / "page.html")
+    rows = [str(row) for windows in data["windows"] for row, *_ in windows]
+    assert len(rows) == 8
+    for row, link in zip(rows, shown.find(".sheet a"), strict=True):
+        link.click()
+        goal = browser.switch_to.active_element
+        assert goal.get_attribute("id") == f"galaxy-{row}"
+        assert data["columns"]["id"][int(row)] in goal.text
+        assert goal.tag_name == ("li" if row in data["pictures"] else "tr")
+        assert browser.execute_script("return arguments[0].getBoundingClientRect().top", goal) > 0
+    assert len(data["pictures"]) == 5
+    shown.type("text", "no such galaxy")
+    shown.find(".sheet a")[-1].click()  # the same address again, which the filter hides
+    assert browser.switch_to.active_element.get_attribute("id") == f"galaxy-{row}"
+    assert shown.overflow() <= 0
     assert browser.get_log("browser") == []

@@ -1,7 +1,7 @@
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
-  const { columns, flagNames, viewNames, pictures, failed } = data;
+  const { columns, flagNames, viewNames, pictures, failed, windows } = data;
   const count = columns.id.length;
   const picturesPerPage = 24, rowsPerPage = 100;
   const form = document.getElementById("filters");
@@ -100,7 +100,7 @@
     const strip = make("div", { className: "strip" });
     strip.style.gridTemplateColumns = `repeat(${Math.min(views.length + 1, 4)}, 1fr)`;
     strip.append(tile("original", id, original, shape && overlay(shape)), ...views.map((view, k) => tile(viewNames[k], id, view)));
-    const item = make("li", {}, strip, make("h3", {}, make("bdi", {}, id)), make("p", { className: "facts" }, facts(row)));
+    const item = make("li", { id: `galaxy-${row}`, tabIndex: -1 }, strip, make("h3", {}, make("bdi", {}, id)), make("p", { className: "facts" }, facts(row)));
     const flags = namesOf(columns.flags[row]);
     if (flags.length) item.append(make("ul", { className: "marks", "aria-label": "Flags" }, ...flags.map((name) => make("li", { className: "mark" }, name))));
     return item;
@@ -143,7 +143,7 @@
         [columns.suspicion[row], 1],
       ].map(([value, digits]) => make("td", { className: "number" }, shown(value, digits)));
       const flags = namesOf(columns.flags[row]).map((name) => make("span", { className: "mark" }, name));
-      body.append(make("tr", {}, make("th", { scope: "row" }, make("bdi", {}, columns.id[row])), ...numbers, make("td", {}, ...flags)));
+      body.append(make("tr", { id: `galaxy-${row}`, tabIndex: -1 }, make("th", { scope: "row" }, make("bdi", {}, columns.id[row])), ...numbers, make("td", {}, ...flags)));
     }
     const caption = make("caption", {}, "Choose a heading to sort by it. Suspicion: 0 is ordinary, above 3 is worth a look.");
     return make("table", {}, caption, make("thead", {}, head), body);
@@ -168,9 +168,10 @@
     );
   };
 
+  const inMode = () => (mode === "pictures" ? found.filter((row) => row in pictures) : found);
+  const perPageOf = () => (mode === "pictures" ? picturesPerPage : rowsPerPage);
   const show = () => {
-    const pictured = mode === "pictures" ? found.filter((row) => row in pictures) : found;
-    const perPage = mode === "pictures" ? picturesPerPage : rowsPerPage;
+    const pictured = inMode(), perPage = perPageOf();
     const pages = Math.ceil(pictured.length / perPage);
     page = Math.max(0, Math.min(page, pages - 1));
     const rows = pictured.slice(page * perPage, (page + 1) * perPage);
@@ -194,6 +195,39 @@
     found = select();
     show();
   };
+
+  // Windows in tiles lead to galaxies, which are made only when shown.
+  const goToGalaxy = () => {
+    const row = Number(/^#galaxy-(\d+)$/.exec(location.hash)?.[1] ?? NaN);
+    if (!(row < count)) return;
+    mode = row in pictures ? "pictures" : "table";
+    found = select();
+    if (!found.includes(row)) {
+      for (const element of form.elements) if (element.name && element.name !== "sort") element.value = element.name === "flag" ? "any" : "";
+      found = select();
+    }
+    page = Math.floor(inMode().indexOf(row) / perPageOf());
+    show();
+    const place = document.getElementById(`galaxy-${row}`);
+    place.scrollIntoView({ block: "center" });
+    place.focus({ preventScroll: true });
+  };
+  document.querySelectorAll(".sheet").forEach((sheet, number) => {
+    const drawing = svg("svg", { viewBox: `0 0 ${sheet.dataset.width} ${sheet.dataset.height}` });
+    for (const [row, x, y, side] of windows[number]) {
+      // Not stops of the keyboard: there may be thousands, and the galaxies below are the same.
+      const link = svg("a", { href: `#galaxy-${row}`, tabindex: -1, class: row in pictures ? "pictured" : "listed" });
+      const title = svg("title", {});
+      title.textContent = columns.id[row];
+      link.append(svg("rect", { x, y, width: side, height: side }), title);
+      drawing.append(link);
+    }
+    drawing.addEventListener("click", (event) => {
+      if (event.target.closest("a")?.getAttribute("href") === location.hash) goToGalaxy();
+    });
+    sheet.append(drawing);
+  });
+  addEventListener("hashchange", goToGalaxy);
 
   const showFailed = (current) => {
     const perPage = 20;
@@ -227,4 +261,5 @@
   }
   if (document.getElementById("failed")) showFailed(0);
   update();
+  goToGalaxy();
 })();
