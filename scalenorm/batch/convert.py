@@ -103,7 +103,7 @@ def convert(
     class_from_folder : bool
         Take the name of each image's folder as its label ``class``; ids are then paths. Excludes `labels`.
     list_file : path, optional
-        A text or CSV file that lists further inputs.
+        A text file or table that lists further inputs.
     id_from : {"stem", "path"}
         What an image's id is.
     band_files : str, optional

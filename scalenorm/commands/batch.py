@@ -136,7 +136,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.set_defaults(quiet=False, backend="auto")
 
     group = parser.add_argument_group("inputs")
-    group.add_argument("--list", dest="list_file", metavar="FILE", help="text or CSV file with further inputs")
+    group.add_argument("--list", dest="list_file", metavar="FILE", help="text, CSV or other table with further inputs")
     group.add_argument(
         "--id", dest="id_from", choices=("stem", "path"),
         help="id of an image: its file name, or its path in the given folder (stem)",

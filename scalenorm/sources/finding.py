@@ -8,21 +8,24 @@ import dataclasses
 import glob
 import os
 import posixpath
+import re
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ..files.errors import ArchiveError, ImageError, InputError, reason
+from ..files.errors import ArchiveError, ImageError, InputError, TableError, reason
 from ..files.names import visible
 from ..files.reading import filesystem, is_url, join, open_file
 from ..images.options import IMAGE_SUFFIXES
 from .archives import ARCHIVE_SUFFIXES, open_archive
 from .bands import BandFiles
+from .ids import read_id_column
 from .listing import Root, Source, Sources, SourcesBuilder
 from .parquet import NEEDS_PYARROW, has_pyarrow, holds_images
 from .stacks import STACK_SUFFIXES, stack_length
+from .tables import Table, is_certainly_table, open_table
 
 # In a compressed tar every step back in the file means decompressing from its start again.
 _MAX_STEPS_BACK = 8
@@ -41,9 +44,10 @@ def find(
         Parquet), glob patterns and fsspec URLs. Folders and archives contribute files with a known ending that are
         not hidden, folders also Parquet files with a column of images; a file named here is always tried.
     list_file : path-like, optional
-        A text file with one path a line, or a .csv file with the paths in the column ``path``, else in the
-        first, and optionally ids in the column ``id``. Its first row is a header where a cell is ``path`` or
-        the first cell has no image's ending and is neither a URL nor a file. Paths are relative to the list's folder.
+        A text file with one path a line, or a .csv file or another table (:doc:`/tables`) with the paths in the column
+        ``path``, else in the first, and optionally ids in the column ``id``. The first row of a .csv file is a header
+        where a cell is ``path`` or the first cell has no image's ending and is neither a URL nor a file. Paths are
+        relative to the list's folder.
     id_from : {"stem", "path"}
         An id is the file's name without ending, or its path without ending inside the folder or archive given here,
         with ``/`` on every system; that of a listed file inside the list's folder.
@@ -275,25 +279,25 @@ class _Finder:
         folder = os.path.dirname(os.path.abspath(given))
         missing, shown = 0, ""
         try:
-            with open(given, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-                rows = _csv_rows(file, folder) if given.lower().endswith(".csv") else _text_rows(file)
-                for path, source_id in rows:
-                    if not path.strip():
-                        continue
-                    if "\0" in path:
-                        raise InputError(f"the list {visible(given)} is not a text file: it holds NUL bytes")
-                    root = folder
-                    if is_url(path):
-                        root = ""
-                        self.check_protocol(path)
-                    elif not os.path.isfile(join(folder, path)):
-                        missing += 1
-                        shown = shown or visible(path)
-                    source_id = visible(source_id.strip())  # as labels' ids
-                    self.listed_ids |= bool(source_id)
-                    if self.listed_ids and self.band_files is not None:
-                        raise InputError(f"the list {visible(given)} has ids, but band_files takes them from the names")
-                    self.add_file(root, path, source_id or self.id_of(path.removeprefix(folder + os.sep)))
+            for path, source_id in _list_rows(given, folder):
+                if not path.strip():
+                    continue
+                if "\0" in path:
+                    raise InputError(f"the list {visible(given)} is not a text file: it holds NUL bytes")
+                root = folder
+                if is_url(path):
+                    root = ""
+                    self.check_protocol(path)
+                elif not os.path.isfile(join(folder, path)):
+                    missing += 1
+                    shown = shown or visible(path)
+                source_id = visible(source_id.strip())  # as labels' ids
+                self.listed_ids |= bool(source_id)
+                if self.listed_ids and self.band_files is not None:
+                    raise InputError(f"the list {visible(given)} has ids, but band_files takes them from the names")
+                self.add_file(root, path, source_id or self.id_of(path.removeprefix(folder + os.sep)))
+        except TableError as error:
+            raise InputError(f"cannot read the list {error}") from error
         except (OSError, csv.Error) as error:
             raise InputError(f"cannot read the list {visible(given)}: {reason(error)}") from error
         if missing:
@@ -381,6 +385,32 @@ def _hidden(part: str) -> bool:
 
 def _inside_hidden(name: str) -> bool:
     return any(_hidden(part) for part in name.split("/"))
+
+
+def _list_rows(given: str, folder: str) -> Iterator[tuple[str, str]]:
+    """Yield the paths in a list, and their ids or ""."""
+    if os.path.isfile(given) and (is_certainly_table(given) or _has_path_column(given)):
+        yield from _table_rows(open_table(given), folder)
+        return
+    with open(given, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        yield from _csv_rows(file, folder) if given.lower().endswith(".csv") else _text_rows(file)
+
+
+def _has_path_column(given: str) -> bool:
+    """Whether the first line of a text has a cell ``path`` between other separators than commas."""
+    with open(given, encoding="utf-8-sig", errors="surrogateescape") as file:
+        cells = re.split("[;\t|]", file.readline(1 << 16).lower())
+    return len(cells) > 1 and "path" in [cell.strip(' "\n') for cell in cells]
+
+
+def _table_rows(table: Table, folder: str) -> Iterator[tuple[str, str]]:
+    names = [name.lower() for name in table.names]
+    if "path" not in names and _is_image_path(table.names[0], folder):
+        raise TableError(f"{table.path}: its first row is {table.names[0]!r}, not the names of columns, such as path")
+    columns = list(dict.fromkeys(["path" if "path" in names else table.names[0], *(["id"] if "id" in names else [])]))
+    for block in table.blocks(columns):
+        ids = read_id_column(table, block, 1) if len(columns) > 1 else [""] * len(block.rows)
+        yield from zip(map(str, block.column(0).tolist()), ids, strict=True)
 
 
 def _text_rows(file: Iterable[str]) -> Iterator[tuple[str, str]]:

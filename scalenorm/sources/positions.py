@@ -15,7 +15,8 @@ from ..files.errors import ImageError, InputError, OptionError, TableError, reas
 from ..files.names import visible
 from ..images.options import DecodeOptions
 from .bands import JoinedBands, open_tile
-from .labels import find_id_column, read_id_column
+from .ids import read_id_column
+from .labels import find_id_column
 from .listing import Root, Source, Sources, row_dtype
 from .tables import open_table, to_numbers
 from .tiles import Tile

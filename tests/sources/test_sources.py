@@ -1,6 +1,7 @@
 """Finding and reading sources, compared with plain os, zipfile, tarfile and NumPy."""
 
 import datetime
+import gzip
 import io
 import os
 import pickle
@@ -11,6 +12,7 @@ import tarfile
 import threading
 import tracemalloc
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -527,12 +529,56 @@ def test_csv_list(tree, text, expected):
     assert all(content in (b"b.jpg", b"a.PNG") for content in contents(listing).values())
 
 
+def write_table(path, form):
+    import pandas as pd
+    from astropy.table import Table
+
+    # More digits than a float64 holds, beside a row without an id.
+    rows = {"ID": [587722981736120347, None], "Path": ["top/b.jpg", "top/a.PNG"], "n": [1.0, 2.0]}
+    frame = pd.DataFrame(rows | {"ID": pd.array(rows["ID"], "Int64")})
+    if form in ("fits", "ascii.ecsv", "votable"):
+        Table.from_pandas(frame).write(path, format=form)
+    elif form == "parquet":
+        frame.to_parquet(path)
+    else:
+        frame.to_csv(path, index=False, sep=form, encoding="utf-16" if path.suffix == ".txt" else "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [("l.csv.gz", ","), ("l.txt", "\t"), ("l.tsv", "\t"), ("l.csv", ";"), ("l.fits", "fits"), ("l.ecsv", "ascii.ecsv"),
+     ("l.vot", "votable"), ("l.parquet", "parquet")],
+)  # fmt: skip
+def test_a_list_may_be_any_table(tree, name, form):
+    for package in ("pandas", "astropy", "pyarrow"):
+        pytest.importorskip(package)
+    write_table(tree.parent / name, form)
+    listing = find([], list_file=tree.parent / name)
+    assert ids(listing) == ["587722981736120347", "a"]
+    assert [source.name for source in listing] == ["top/b.jpg", "top/a.PNG"]
+
+
+def test_a_list_from_a_pipe(tree, monkeypatch):
+    monkeypatch.chdir(tree.parent)
+    os.mkfifo("list.txt")
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(Path("list.txt").write_text, "top/b.jpg\ntop/a.PNG\n")
+        assert ids(find([], list_file="list.txt")) == ["a", "b"]
+
+
 def test_lists_that_are_none(tmp_path):
     with pytest.raises(InputError, match=r"cannot read the list .*: .*No such file"):
         find([], list_file=tmp_path / "none.txt")
     (tmp_path / "bin.txt").write_bytes(b"a.jpg\n\0\1")
     with pytest.raises(InputError, match=r"not a text file"):
         find([], list_file=tmp_path / "bin.txt")
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "list.csv.gz").write_bytes(gzip.compress(b"a.jpg\nb.jpg\n"))
+    with pytest.raises(InputError, match=r"cannot read the list .*csv.gz: its first row is 'a.jpg', not the names of"):
+        find([], list_file=tmp_path / "list.csv.gz")
+    (tmp_path / "list.csv.gz").write_bytes(gzip.compress(b"path\na.jpg\n")[:-9])
+    with pytest.raises(InputError, match=r"cannot read the list .*csv.gz: the compressed file is damaged or cut short"):
+        find([], list_file=tmp_path / "list.csv.gz")
     (tmp_path / "empty.csv").write_text("path\n")
     with pytest.raises(InputError, match=r"no images in .*empty.csv"):
         find([], list_file=tmp_path / "empty.csv")
