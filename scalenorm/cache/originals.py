@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from ..files.errors import ImageError, InputError
+from ..images.options import DecodeOptions
+from ..sources.bands import JoinedBands
 from ..sources.finding import find
 from ..sources.listing import Source, Stamp, image_id
 from ..sources.reader import Reader, sha256_of
@@ -47,7 +49,7 @@ def read_originals(
 
 def open_tiles(
     cache: Cache, rows: Sequence[int], images: Sequence[str | os.PathLike[str]] | None = None
-) -> Iterator[Tile | None]:
+) -> Iterator[Tile | JoinedBands | None]:
     """Yield the tiles that some rows were cut from, each open until the next is asked for; see `read_originals`."""
     options = _options(cache)
     if options is None:

@@ -737,18 +737,26 @@ def test_browser_goes_from_a_window_to_its_galaxy(browser, from_tiles, tmp_path,
     write_report(from_tiles, tmp_path / "page.html")
     data = data_of(tmp_path / "page.html")
     shown = Page(browser, tmp_path / "page.html")
+
+    def arrived_at(row):
+        """Wait for the galaxy that is gone to; return its element's name and text, and whether it can be seen."""
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        script = """const goal = document.activeElement, { top } = goal.getBoundingClientRect();
+            return goal.id === arguments[0] && [goal.tagName, goal.textContent, top >= 0 && top < innerHeight]"""
+        return WebDriverWait(browser, 10).until(lambda driver: driver.execute_script(script, f"galaxy-{row}"))
+
     rows = [str(row) for windows in data["windows"] for row, *_ in windows]
     assert len(rows) == 8
     for row, link in zip(rows, shown.find(".sheet a"), strict=True):
         link.click()
-        goal = browser.switch_to.active_element
-        assert goal.get_attribute("id") == f"galaxy-{row}"
-        assert data["columns"]["id"][int(row)] in goal.text
-        assert goal.tag_name == ("li" if row in data["pictures"] else "tr")
-        assert browser.execute_script("return arguments[0].getBoundingClientRect().top", goal) > 0
+        tag, text, visible = arrived_at(row)
+        assert tag == ("LI" if row in data["pictures"] else "TR")
+        assert data["columns"]["id"][int(row)] in text
+        assert visible
     assert len(data["pictures"]) == 5
     shown.type("text", "no such galaxy")
     shown.find(".sheet a")[-1].click()  # the same address again, which the filter hides
-    assert browser.switch_to.active_element.get_attribute("id") == f"galaxy-{row}"
+    arrived_at(rows[-1])
     assert shown.overflow() <= 0
     assert browser.get_log("browser") == []
