@@ -6,6 +6,7 @@ import importlib.util
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -65,6 +66,21 @@ def keras_defaults() -> Iterator[None]:
         for key, value in before.items():
             getattr(keras.config, f"set_{key}")(value)
         keras.config.set_dtype_policy(policy)
+
+
+def log_gamma(values: Any) -> Any:
+    """Return the logarithm of the gamma function of a tensor, which Keras does not have."""
+    if name() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.math.lgamma(values)
+    if name() == "jax":
+        import jax
+
+        return jax.scipy.special.gammaln(values)
+    import torch
+
+    return torch.lgamma(values)
 
 
 def make_deterministic() -> None:

@@ -10,8 +10,9 @@ import numpy as np
 from galaxy_trainer.classes import ClassesTarget, as_classes
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.labels import Columns
-from galaxy_trainer.questions import Tree, first_few, read_tree
+from galaxy_trainer.questions import first_few, read_tree
 from galaxy_trainer.targets import GALAXY_ZOO_2, Target, TreeTarget, ValuesTarget
+from galaxy_trainer.votes import VotesTarget, votes_for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,8 @@ class Choice:
         Columns to leave out.
     balanced : bool
         Of classes: every class counts the same.
+    loss : {"mse", "counts"}
+        Of a tree: "counts" for columns that hold numbers of votes, see `galaxy_trainer.votes.VotesTarget`.
     """
 
     kind: str = "tree"
@@ -37,6 +40,7 @@ class Choice:
     columns: Sequence[str] | None = None
     ignore_columns: Sequence[str] = ()
     balanced: bool = False
+    loss: str = "mse"
 
     def __post_init__(self) -> None:
         """Refuse what does not go together."""
@@ -48,6 +52,10 @@ class Choice:
             raise TrainerError(f"--tree goes with --target tree, not {self.kind}")
         if self.balanced and self.kind != "classes":
             raise TrainerError(f"--class-weights goes with --target classes, not {self.kind}")
+        if self.loss not in ("mse", "counts"):
+            raise TrainerError(f"unknown loss {self.loss!r}; known: mse, counts")
+        if self.loss == "counts" and self.kind != "tree":
+            raise TrainerError(f"--loss counts goes with --target tree, not {self.kind}")
 
     def target(self, labels: "Columns | None", names: Sequence[str], source: str, aside: Sequence[str]) -> Target:
         """Return the target that labels with columns `names` hold; `aside` are columns with another use.
@@ -55,14 +63,14 @@ class Choice:
         Called first without `labels`, to know which columns to read, then with them.
         """
         if self.kind == "tree":
-            tree = read_tree(self.tree)
+            tree = read_tree(self.tree, votes=self.loss == "counts")
             missing = [name for name in tree.names if name not in names]
             if missing:
                 raise TrainerError(
                     f"{source}: columns of the decision tree are missing: {first_few(missing)}; for other labels use "
                     "--target values or classes, or --tree FILE"
                 )
-            return TreeTarget(tree.names, tree)
+            return votes_for(tree) if self.loss == "counts" else TreeTarget(tree.names, tree)
         chosen = [name for name in names if name not in aside] if self.columns is None else list(self.columns)
         unknown = [name for name in [*chosen, *self.ignore_columns] if name not in names]
         if unknown:
@@ -86,7 +94,7 @@ class Choice:
         return ClassesTarget((chosen[0],), found, balanced=self.balanced)
 
 
-KINDS: Mapping[str, type[Target]] = {"tree": TreeTarget, "values": ValuesTarget, "classes": ClassesTarget}
+KINDS: dict[str, type[Target]] = {"tree": TreeTarget, "values": ValuesTarget, "classes": ClassesTarget}
 """Targets by name."""
 
 DEFAULT = Choice()
@@ -97,12 +105,4 @@ def target_from_json(values: Mapping[str, Any] | None) -> Target:
     """Return the target that `Target.described` turned into `values`; None is that of runs of earlier versions."""
     if values is None:
         return GALAXY_ZOO_2
-    rest = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in values.items()
-        if key not in ("kind", "tree")
-    }
-    if values["kind"] == "tree":
-        tree = Tree.parse(values["tree"])
-        return TreeTarget(tree.names, tree)
-    return KINDS[values["kind"]](**rest)
+    return (KINDS | {"votes": VotesTarget})[values["kind"]].parse(values)

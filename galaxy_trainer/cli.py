@@ -290,6 +290,8 @@ def _add_target(parser: argparse.ArgumentParser) -> None:
                         help="a decision tree (default), numbers, or classes")  # fmt: skip
     target.add_argument("--tree", default="galaxy_zoo_2", metavar="FILE",
                         help="galaxy_zoo_2 (default), galaxy_zoo_decals, or a TOML file of a tree")  # fmt: skip
+    target.add_argument("--loss", choices=("mse", "counts"), default="mse",
+                        help="of a tree: mean squared error (default), or the likelihood of the votes")  # fmt: skip
     target.add_argument("--columns", nargs="+", metavar="COLUMN", help="columns of the labels to answer (default: all)")
     target.add_argument("--ignore-columns", nargs="+", default=[], metavar="COLUMN", help="columns to leave out")
     target.add_argument("--class-weights", action="store_true", help="let every class count the same")
@@ -302,7 +304,7 @@ def _target(parser: argparse.ArgumentParser, args: argparse.Namespace) -> "Choic
     try:
         choice = Choice(
             kind=args.target, tree=tree, columns=args.columns, ignore_columns=args.ignore_columns,
-            balanced=args.class_weights,
+            balanced=args.class_weights, loss=args.loss,
         )  # fmt: skip
     except TrainerError as error:
         parser.error(str(error))

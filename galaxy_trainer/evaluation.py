@@ -285,7 +285,7 @@ def evaluate(
         result["orientations"] = {
             "count": orientations,
             **score(answers, truth),
-            "calibration": calibration(deviation / target.units, (answers - truth) / target.units),
+            "calibration": calibration(deviation / target.units, target.differences(answers, truth)),
         }
     baselines = target.baselines(config.mean_answers, truth)
     result["baselines"] = {name: score(answers, truth) for name, answers in baselines.items()}

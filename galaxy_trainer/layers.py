@@ -280,3 +280,51 @@ class Unstandardise(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Return what is needed to make the layer again."""
         return {**super().get_config(), "mean": self.mean, "std": self.std}
+
+
+@_register
+class VotesHead(keras.layers.Layer):
+    """Turn numbers into what is expected of votes: their shares, and how certain these are.
+
+    Each number becomes a concentration of a Dirichlet distribution, between 1 and 101 by a sigmoid, as below there
+    would be two peaks, and far above no doubt at all (Walmsley et al. 2022). The concentrations of a question, divided
+    by their sum, are the expected shares; the sum is how many votes' worth of certainty they have.
+
+    Shapes (n, answers) to (n, answers + questions).
+
+    Parameters
+    ----------
+    tree : mapping
+        As from `galaxy_trainer.questions.Tree.described`.
+
+    Examples
+    --------
+    >>> import keras
+    >>> from galaxy_trainer.layers import VotesHead
+    >>> from galaxy_trainer.questions import shipped
+    >>> votes = VotesHead(shipped("galaxy_zoo_decals").described())(keras.ops.zeros((1, 34)))
+    >>> tuple(votes.shape), round(float(votes[0, 0]), 4), float(votes[0, 34])
+    ((1, 44), 0.3333, 153.0)
+    """
+
+    def __init__(self, tree: Mapping[str, Any], **kwargs: Any):
+        super().__init__(**kwargs)
+        self.described = tree
+        self.tree = Tree.parse(tree)
+
+    def call(self, inputs: Any) -> Any:
+        """Return shares and votes."""
+        shares, votes = [], []
+        for question in self.tree.questions:
+            concentrations = 1 + 100 * ops.sigmoid(inputs[:, question.columns])
+            votes.append(ops.sum(concentrations, axis=-1, keepdims=True))
+            shares.append(concentrations / votes[-1])
+        return ops.concatenate([*shares, *votes], axis=-1)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return (n, answers + questions)."""
+        return (input_shape[0], len(self.tree.names) + len(self.tree.questions))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what is needed to make the layer again."""
+        return {**super().get_config(), "tree": self.described}

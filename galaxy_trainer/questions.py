@@ -79,10 +79,14 @@ class Tree:
         return tuple(name for question in self.questions for name in question.names)
 
     @classmethod
-    def parse(cls, values: Mapping[str, Any]) -> "Tree":
-        """Return the tree that the contents of a TOML file describe; `TrainerError` if they describe none."""
+    def parse(cls, values: Mapping[str, Any], *, votes: bool = False) -> "Tree":
+        """Return the tree that the contents of a TOML file describe; `TrainerError` if they describe none.
+
+        With `votes` its columns are those of votes, whose names do not have the file's ``ending`` of fractions.
+        """
         try:
             listed = [_Listed(**item) for item in values["questions"]]
+            ending = "" if votes else str(values.get("ending", ""))
             title, sums = str(values.get("title", "")), values["sums"]
         except (KeyError, TypeError) as error:
             raise TrainerError(
@@ -106,7 +110,8 @@ class Tree:
         if len({item.name for item in listed}) < len(listed):
             raise TrainerError("two questions have the same name")
         tree = cls(title, tuple(
-            Question(i + 1, item.name, item.text, tuple(item.answers), tuple(map(str, item.answers.values())), first,
+            Question(i + 1, item.name, item.text, tuple(f"{name}{ending}" for name in item.answers),
+                     tuple(map(str, item.answers.values())), first,
                      None if item.parent is None else column[item.parent])
             for i, (item, first) in enumerate(zip(listed, firsts, strict=True))
         ), sums == "one")  # fmt: skip
@@ -227,13 +232,13 @@ class _Listed:
     parent: str | None = None
 
 
-def read_tree(path: str | Path) -> Tree:
-    """Read a tree: the name of one in `SHIPPED`, or a TOML file like those."""
+def read_tree(path: str | Path, *, votes: bool = False) -> Tree:
+    """Read a tree: the name of one in `SHIPPED`, or a TOML file like those; see `Tree.parse`."""
     if str(path) in SHIPPED:
-        return shipped(str(path))
+        return shipped(str(path), votes=votes)
     try:
         with open(path, "rb") as file:
-            return Tree.parse(tomllib.load(file))
+            return Tree.parse(tomllib.load(file), votes=votes)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise TrainerError(f"{path}: not a TOML file: {error}") from None
     except TrainerError as error:
@@ -241,10 +246,10 @@ def read_tree(path: str | Path) -> Tree:
 
 
 @functools.cache
-def shipped(name: str) -> Tree:
+def shipped(name: str, *, votes: bool = False) -> Tree:
     """Return a tree of `SHIPPED`."""
     text = resources.files("galaxy_trainer").joinpath(f"trees/{name}.toml").read_text("utf-8")
-    return Tree.parse(tomllib.loads(text))
+    return Tree.parse(tomllib.loads(text), votes=votes)
 
 
 def first_few(ids: Iterable[str], count: int = 3) -> str:

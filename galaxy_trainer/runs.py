@@ -140,7 +140,7 @@ class Config:
             pieces=recipe.pieces,
             dropout=recipe.dropout,
             head=target.head(recipe.head),
-            answers=len(target.names),
+            answers=target.outputs,
             mean=self.mean,
             std=self.std,
             seed=self.seed,

@@ -4,7 +4,7 @@ Whoever needs to know what is answered asks a target: nothing else in this packa
 """
 
 import math
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -36,6 +36,11 @@ class Target:
     def names(self) -> tuple[str, ...]:
         """Names of the answers, one per output of the network."""
         return self.columns
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers the last linear layer gives."""
+        return len(self.names)
 
     @property
     def units(self) -> np.ndarray:
@@ -70,11 +75,15 @@ class Target:
         known = ops.isfinite(truth)
         units = ops.convert_to_tensor(self.units, "float32")
         differences = (ops.where(known, truth, 0.0) - answers) / units
-        return ops.mean(ops.where(known, ops.square(differences), 0.0), axis=-1) * _share(known)
+        return ops.mean(ops.where(known, ops.square(differences), 0.0), axis=-1) * share_of_known(known)
+
+    def differences(self, answers: np.ndarray, truth: np.ndarray) -> np.ndarray:
+        """Return answers less what is true, in `units`, NaN where that is not known."""
+        return np.asarray((answers - truth) / self.units)
 
     def squares(self, answers: np.ndarray, truth: np.ndarray) -> np.ndarray:
         """Return the error of each answer, where it is known; their mean is `main`."""
-        return np.asarray(((answers - truth) / self.units) ** 2)
+        return self.differences(answers, truth) ** 2
 
     def known(self, truth: np.ndarray) -> np.ndarray:
         """Return which of the `squares` are of known answers. Those of a network that answers NaN are among them."""
@@ -159,8 +168,15 @@ class Target:
         return {}
 
     def described(self) -> dict[str, Any]:
-        """Return what `target_from_json` makes it from again."""
+        """Return what `parse` makes it from again."""
         return {"kind": self.kind, "columns": list(self.columns)}
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> "Target":
+        """Return the target that `described` turned into `values`."""
+        rest = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        del rest["kind"]
+        return cls(**rest)
 
 
 @dataclass(frozen=True)
@@ -234,6 +250,12 @@ class TreeTarget(Target):
     def described(self) -> dict[str, Any]:
         """Return the tree itself, as its file may change."""
         return {"kind": self.kind, "tree": self.tree.described()}
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> "TreeTarget":
+        """Return the target of a tree."""
+        tree = Tree.parse(values["tree"])
+        return cls(tree.names, tree)
 
 
 @dataclass(frozen=True)
@@ -310,7 +332,7 @@ GALAXY_ZOO_2 = TreeTarget(shipped("galaxy_zoo_2").names, shipped("galaxy_zoo_2")
 """What is answered unless something else is asked for."""
 
 
-def _share(known: Any) -> Any:
+def share_of_known(known: Any) -> Any:
     """Return how many times fewer answers are known than there are: 1 where all are, so that nothing is rounded."""
     from keras import ops
 

@@ -23,7 +23,7 @@ LISTING = {
 }  # fmt: skip
 
 
-# Written down from label_metadata.py of mwalmsley/galaxy-datasets: the number of answers, and the answer that leads there.
+# Written down from label_metadata.py of mwalmsley/galaxy-datasets: numbers of answers, and the answer that leads there.
 DECALS = {
     "smooth-or-featured": (3, None), "disk-edge-on": (2, "smooth-or-featured_featured-or-disk"),
     "has-spiral-arms": (2, "disk-edge-on_no"), "bar": (3, "disk-edge-on_no"), "bulge-size": (5, "disk-edge-on_no"),

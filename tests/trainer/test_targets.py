@@ -261,6 +261,40 @@ def test_another_tree_with_gaps(shapes, tmp_path):
         train(cache, tmp_path / "other", **TINY)
 
 
+@pytest.mark.slow
+def test_votes(shapes, tmp_path):
+    """From numbers of votes to shares; galaxies that nobody looked at are left out, those with few votes are not."""
+    tree = shipped("galaxy_zoo_decals", votes=True)
+    rng = np.random.default_rng(0)
+    votes = np.concatenate([
+        rng.multinomial(rng.integers(0, 40, COUNT), rng.dirichlet([8.0, *[1.0] * (len(q.answers) - 1)]))
+        for q in tree.questions
+    ], axis=1).astype(float)  # fmt: skip
+    votes[::3, 5:] = 0
+    votes[4] = 0
+    cache = write_cache(tmp_path / "c.h5", {"normalized": shapes[0]}, labels=votes, names=tree.names)
+    choice = Choice(tree="galaxy_zoo_decals", loss="counts")
+    run = train(cache, tmp_path / "run", target=choice, **{**TINY, "epochs": 6, "learning_rate": 0.1})
+    assert "000004" not in run.parts
+    assert run.history[-1]["val_loss"] < run.history[0]["val_loss"]
+    assert run.metrics["deterministic"]["nll"] == pytest.approx(min(row["val_loss"] for row in run.history), rel=1e-5)
+    predictions = predict(run, cache, tmp_path / "answers.csv", orientations=2)
+    first = rows_of(tmp_path / "answers.csv")[0]
+    assert first["leading"].startswith("smooth-or-featured: ")
+    for question in tree.questions:
+        assert sum(float(first[f"{name}_fraction"]) for name in question.names) == pytest.approx(1)
+    assert predictions.answers[:, 34:].min() > 1
+    # The same shares are behind the votes of all galaxies; the network is nearer to them than one that knows nothing.
+    shares = votes.sum(axis=0)
+    for question in tree.questions[:3]:
+        true = shares[question.columns] / shares[question.columns].sum()
+        found = predictions.answers[:, question.columns].mean(axis=0)
+        assert np.abs(found - true).max() < np.abs(1 / len(true) - true).max()
+    scores = evaluate(run, passes=1, orientations=2)
+    assert 0 < scores["orientations"]["calibration"][-1]["error"] < 1
+    assert scores["deterministic"]["nll"] < scores["baselines"]["mean_answer"]["nll"] * 1.5
+
+
 def hand_loss(given, answers):
     """The mean squared error over what has weight 1 by hand; values and weights stand side by side."""
     truth, weights = given[:, :37], given[:, 37:]
