@@ -34,9 +34,8 @@ def decode_fits(data: bytes, options: DecodeOptions) -> tuple[np.ndarray, np.nda
     FITS, unless the last has at most 4 and no more than the first. Leading axes of length 1 are dropped. The mask,
     (H, W), is True where any band is excluded.
     """
-    with _opened(data, options) as hdus:
-        image = blank_to_nan(_pixels(_find(hdus, options.hdu), options), options)
-        return image, _mask(hdus, image.shape[:2], options)
+    with contextlib.closing(FitsImage(data, options)) as file:
+        return blank_to_nan(_plain_array(file.pixels[:, :]), options), file.mask
 
 
 class FitsImage:
@@ -71,16 +70,14 @@ class FitsImage:
     @cached_property
     def pixels(self) -> Any:
         """The pixels, (H, W) or (H, W, C): an array, or what gives one when sliced in rows and columns."""
-        with _errors():
-            if not (_is_plain(self._hdu) and isinstance(self._file, str)):
-                return _pixels(self._hdu, self.options)
-            scale = [self.header.get(name, usual) for name, usual in (("BSCALE", 1), ("BZERO", 0), ("BLANK", None))]
-            if scale == [1, 0, None]:
-                return self._mapped(self._hdu.data)
-            from astropy.io import fits
-
-            with fits.open(self._file, do_not_scale_image_data=True) as hdus:
-                return _Scaled(self._mapped(hdus[self._hdus.index(self._hdu)].data), *scale)
+        scale = [self.header.get(name, usual) for name, usual in (("BSCALE", 1), ("BZERO", 0), ("BLANK", None))]
+        is_mapped = _is_plain(self._hdu) and isinstance(self._file, str)
+        # astropy leaves BLANK in unsigned integers, and where it is 0.
+        if scale == [1, 0, None] or not (is_mapped or (scale[2] is not None and self.header["BITPIX"] > 0)):
+            with _errors():
+                return self._mapped(self._hdu.data) if is_mapped else _pixels(self._hdu, self.options)
+        with _opened(self._file, self.options, do_not_scale_image_data=True) as hdus, contextlib.closing(hdus):
+            return _Scaled(self._mapped(hdus[self._hdus.index(self._hdu)].data), *scale)
 
     def _mapped(self, data: Any) -> np.ndarray:
         return _bands_last(data, _shape(self._hdu), self._bands_first)
@@ -136,7 +133,7 @@ def _mask(hdus: Any, shape: tuple[int, ...], options: DecodeOptions) -> np.ndarr
 
 
 @contextmanager
-def _opened(data: bytes | str, options: DecodeOptions) -> Iterator[Any]:
+def _opened(data: bytes | str, options: DecodeOptions, **more: bool) -> Iterator[Any]:
     """Open the HDU list of a file's bytes, or, mapped, of a path; whoever wants the latter closed closes it."""
     try:
         from astropy.io import fits
@@ -149,7 +146,7 @@ def _opened(data: bytes | str, options: DecodeOptions) -> Iterator[Any]:
         file = stack.enter_context(open(data, "rb") if isinstance(data, str) else io.BytesIO(data))  # noqa: SIM115
         with _errors():
             # With True in place of None astropy would refuse to read numbers that are to be scaled.
-            yield fits.open(file, memmap=None if mapped else False, checksum=not mapped, lazy_load_hdus=True)
+            yield fits.open(file, memmap=None if mapped else False, checksum=not mapped, lazy_load_hdus=True, **more)
         stack.pop_all()
 
 
@@ -233,5 +230,8 @@ def _bands_last(data: Any, shape: tuple[int, ...], bands_first: bool) -> np.ndar
 
 def _pixels(hdu: Any, options: DecodeOptions) -> np.ndarray:
     shape, bands_first = _layout(hdu, options)
-    values = _bands_last(hdu.data, shape, bands_first)
+    return _plain_array(_bands_last(hdu.data, shape, bands_first))
+
+
+def _plain_array(values: np.ndarray) -> np.ndarray:
     return np.array(values, dtype=values.dtype.newbyteorder("="), order="C")

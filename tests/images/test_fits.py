@@ -76,6 +76,34 @@ def test_scaled_integers_and_blanks():
     np.testing.assert_allclose(decode(bytes(data), "a.fits", DEFAULT), expected)
 
 
+@pytest.mark.parametrize("stored_zero", [False, True])
+@pytest.mark.parametrize(
+    ("dtype", "zero", "compressed"),
+    [("i1", -128, False)]  # which astropy does not compress
+    + [(*kind, packed) for kind in (("u1", 0), ("i2", 0), ("u2", 2**15), ("u4", 2**31)) for packed in (False, True)],
+)
+def test_blank_integers_of_any_kind(dtype, zero, stored_zero, compressed):
+    """Unsigned ones are stored with an offset. astropy leaves BLANK in these, and wherever it is 0."""
+    array = np.arange(1, 21).astype(dtype).reshape(4, 5)
+    blank = 0 if stored_zero else 7 - zero  # as it is in the file
+    array[1, 1] = blank + zero
+    if compressed:
+        packed = io.BytesIO(written(fits.PrimaryHDU(), fits.CompImageHDU(array, compression_type="RICE_1")))
+        with fits.open(packed, disable_image_compression=True) as hdus:
+            hdus[1].header["ZBLANK"] = hdus[1].header["BLANK"] = blank
+            data = written(*hdus)
+    else:
+        data = written(fits.PrimaryHDU(array))
+        at = data.index(b"END" + b" " * 77)
+        cards = f"BLANK   = {blank:>20}".encode().ljust(80) + b"END".ljust(80)
+        data = data[:at] + cards + data[at + len(cards) :]
+    image = decode(data, "a.fits", DEFAULT)
+    expected = array.astype(float)
+    expected[1, 1] = np.nan
+    np.testing.assert_array_equal(image, expected)
+    assert image.dtype == ("f8" if dtype == "u4" else "f4")
+
+
 @pytest.mark.parametrize("dtype", [">f4", "<f8", "u1", ">i2", "i4"])
 @pytest.mark.parametrize("save", [lambda array: written(fits.PrimaryHDU(array)), npy])
 def test_values_without_data(dtype, save):
@@ -260,7 +288,6 @@ SCALES = [
     for scale in (None, 0.1)
     for zero in (None, 5.5, -128, 2**15, 2**31, 2**63)
     for blank in (None, 7)
-    if blank is None or scale is not None or zero in (None, 5.5)  # astropy has no NaN for what becomes integers
 ]
 
 
