@@ -19,7 +19,7 @@ $(VENV)/.base: setup.cfg pyproject.toml
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.base
-	$(BIN)/python -m pip install -q -e '.[train,fits,dask,remote,parquet,docs,dev]' 'jax>=0.4.30'
+	$(BIN)/python -m pip install -q -e '.[train,fits,dask,remote,parquet,export,docs,dev]' 'jax>=0.4.30'
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.dev

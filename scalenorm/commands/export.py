@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from ..cache import open_cache
 from ..exporting.catalog import write_catalog
 from ..exporting.images import write_images
+from ..exporting.shards import FORMATS, write_shards
 from ..exporting.sky import write_regions
 from .common import Parser, add_common, counted, names, run_guarded, say
 
@@ -15,6 +16,7 @@ _EXAMPLES = """\
 examples:
   scalenorm-export galaxies.h5 --catalog galaxies.ecsv
   scalenorm-export galaxies.h5 --images classes/ --by-label --label-columns Class1.1,Class1.2
+  scalenorm-export galaxies.h5 --to webdataset shards/
 """
 
 
@@ -29,8 +31,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--catalog", metavar="FILE", help="write the catalogue: .csv, .ecsv, .fits or .parquet")
     parser.add_argument("--images", metavar="DIR", help="write one image file per crop")
     parser.add_argument("--regions", metavar="FILE.reg", help="write ellipses and windows for DS9; or a folder")
+    parser.add_argument("--view", metavar="NAME", help="view to write as --images or --to (first)")
+    group = parser.add_argument_group("for training elsewhere")
+    group.add_argument(
+        "--to", nargs=2, metavar=("FORMAT", "DIR"),
+        help=f"write crops, ids and labels as {', '.join(FORMATS)}; run it again to resume",
+    )  # fmt: skip
+    group.add_argument("--shard-size", type=int, default=10_000, metavar="N", help="crops in a file (%(default)s)")
     group = parser.add_argument_group("images")
-    group.add_argument("--view", metavar="NAME", help="view to write (first)")
     group.add_argument(
         "--format", choices=("png", "fits"), help="file format (png if it can hold the crops, else fits)"
     )
@@ -43,12 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     add_common(parser)
     options = parser.parse_args(arguments)
-    if not (options.catalog or options.images or options.regions):
-        parser.error("give --catalog FILE, --images DIR or --regions FILE.reg")
+    if not (options.catalog or options.images or options.regions or options.to):
+        parser.error("give --catalog FILE, --images DIR, --to FORMAT DIR or --regions FILE.reg")
     if options.label_columns is not None and not options.by_label:
         parser.error("--label-columns needs --by-label")
-    if not options.images and (options.view or options.format or options.by_label):
-        parser.error("--view, --format and --by-label need --images DIR")
+    if not options.images and (options.format or options.by_label):
+        parser.error("--format and --by-label need --images DIR")
+    if options.view and not (options.images or options.to):
+        parser.error("--view needs --images DIR or --to FORMAT DIR")
 
     def write() -> None:
         cache = open_cache(options.cache)
@@ -62,6 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 label_columns=options.label_columns, overwrite=options.overwrite,
             )  # fmt: skip
             lines.append(f"{options.images}: {counted(written, 'image')}" + (f"; {failed} failed" if failed else ""))
+        if options.to:
+            to, folder = options.to
+            count = write_shards(
+                cache, folder, to=to, view=options.view, shard_size=options.shard_size, overwrite=options.overwrite
+            )
+            lines.append(f"{folder}: {counted(count, 'crop')} for {to}")
         if options.regions:
             drawn = write_regions(cache, options.regions, overwrite=options.overwrite)
             lines.append(f"{options.regions}: {counted(drawn, 'galaxy')}")

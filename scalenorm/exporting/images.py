@@ -76,8 +76,8 @@ def write_images(
     if view not in cache.view_names:
         raise OutputError(f"{cache.path} has no view {view!r}; it has {', '.join(cache.view_names)}")
     if image_format is None:
-        image_format = "png" if _fits_png(cache) else "fits"
-    if image_format == "png" and not _fits_png(cache):
+        image_format = "png" if fits_png(cache) else "fits"
+    if image_format == "png" and not fits_png(cache):
         raise OutputError(f"PNG cannot hold crops of {cache.layout}: use the format fits")
     if label_columns is not None and not by_label:
         raise OutputError("label_columns needs by_label")
@@ -95,7 +95,7 @@ def write_images(
             continue
         place = top / class_of[row]
         place.mkdir(exist_ok=True)
-        data = _as_png(crops[row]) if skies is None else _as_fits(fits, crops[row], found, view, skies.of(row))
+        data = as_png(crops[row]) if skies is None else _as_fits(fits, crops[row], found, view, skies.of(row))
         _write(place / f"{names[row]}.{image_format}", data, overwrite)
         written += 1
     return written, failed
@@ -133,12 +133,14 @@ def _classes(cache: Cache, columns: Sequence[str] | None) -> list[str]:
     return [folders[answer] for answer in np.where(missing.all(axis=1), len(columns), best)]
 
 
-def _fits_png(cache: Cache) -> bool:
+def fits_png(cache: Cache) -> bool:
+    """Whether PNG can hold the crops of a cache."""
     bands = cache.layout.bands
     return (cache.layout.dtype == "uint8" and bands in (1, 3, 4)) or (cache.layout.dtype == "uint16" and bands == 1)
 
 
-def _as_png(crop: np.ndarray) -> bytes:
+def as_png(crop: np.ndarray) -> bytes:
+    """Return a crop, (size, size, C), as the bytes of a PNG file."""
     from PIL import Image
 
     pixels = crop[:, :, 0] if crop.shape[2] == 1 else crop
