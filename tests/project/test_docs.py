@@ -37,9 +37,10 @@ def commands_of(text: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.slow
-def test_first_steps_run_as_printed(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("name", "galaxies"), [("first_steps", 12), ("positions", 40)])
+def test_pages_run_as_printed(name, galaxies, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    page = ROOT / "docs" / "first_steps.rst"
+    page = ROOT / "docs" / f"{name}.rst"
     names: dict[str, object] = {}
     runner = doctest.DocTestRunner(optionflags=OPTIONS)
     checker = doctest.OutputChecker()
@@ -59,7 +60,7 @@ def test_first_steps_run_as_printed(tmp_path, monkeypatch):
             assert checker.check_output(expected, done.stdout, OPTIONS), f"{command}\n{done.stdout}"
     assert examples > 10
     assert run > 5
-    assert len(scalenorm.open_cache("galaxies.h5")) == 12
+    assert len(scalenorm.open_cache("galaxies.h5")) == galaxies
 
 
 def scripts() -> set[str]:
