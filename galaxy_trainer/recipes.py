@@ -205,25 +205,36 @@ def optimizer_of(recipe: Recipe, steps: Sequence[int]) -> Any:
     return optimizer
 
 
+_BEST = Recipe(
+    network="compact",
+    rotations=4,
+    head="tree",
+    dropout=0.2,
+    epochs=40,
+    finish=0.3,
+    batch_size=32,
+    optimizer="adam",
+    learning_rate=1e-3,
+    schedule="cosine",
+    warmup_epochs=1.0,
+    augmentation=Augmentation(shift=4.0),
+)
+
 RECIPES: Mapping[str, Recipe] = {
     "paper": Recipe(),
     "long": Recipe(epochs=200, learning_rate=0.05, schedule="inverse", decay=1e-6),
-    "best": Recipe(
-        network="compact",
-        rotations=4,
-        head="tree",
-        dropout=0.2,
-        epochs=40,
-        finish=0.3,
-        batch_size=32,
-        optimizer="adam",
-        learning_rate=1e-3,
-        schedule="cosine",
-        warmup_epochs=1.0,
-        augmentation=Augmentation(shift=4.0),
+    "best": _BEST,
+    "shipped": dataclasses.replace(
+        _BEST,
+        width=0.5,
+        dropout=0.3,
+        epochs=50,
+        ema=0.999,
+        augmentation=Augmentation(shift=4.0, zoom=1.1, brightness=0.1),
     ),
 }
-"""Recipes by name: the paper's, its remark on training longer, and what learns most from a few thousand galaxies."""
+"""Recipes by name: the paper's, its remark on training longer, what learns most from a few thousand galaxies, and that
+of the network that comes with this package."""
 
 
 def recipe_of(recipe: "str | Recipe", changes: Mapping[str, Any]) -> Recipe:
