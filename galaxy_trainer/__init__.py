@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from galaxy_trainer.choices import Choice
     from galaxy_trainer.evaluation import Predictions, evaluate, predict
     from galaxy_trainer.networks import paper_network
+    from galaxy_trainer.pretrained import Network, load
     from galaxy_trainer.recipes import RECIPES, Recipe, recipe_of
     from galaxy_trainer.runs import Run, load_run
     from galaxy_trainer.training import resume, train
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "Augmentation": "augmentation",
     "Choice": "choices",
+    "Network": "pretrained",
     "Predictions": "evaluation",
     "RECIPES": "recipes",
     "Recipe": "recipes",
     "Run": "runs",
     "evaluate": "evaluation",
+    "load": "pretrained",
     "load_run": "runs",
     "paper_network": "networks",
     "predict": "evaluation",
@@ -37,12 +40,14 @@ __all__ = [
     "RECIPES",
     "Augmentation",
     "Choice",
+    "Network",
     "Predictions",
     "Recipe",
     "Run",
     "TrainerError",
     "TrainerWarning",
     "evaluate",
+    "load",
     "load_run",
     "paper_network",
     "predict",

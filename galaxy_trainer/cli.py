@@ -12,7 +12,9 @@ from galaxy_trainer.errors import TrainerError, TrainerWarning
 from galaxy_trainer.files import check_answers, check_new
 from galaxy_trainer.questions import SHIPPED
 from galaxy_trainer.start import silent_start
+from scalenorm.commands.batch import add_listing, add_positions
 from scalenorm.commands.common import DONE, DONE_WITH_FAILED, Parser, add_common, run_guarded, say
+from scalenorm.files.errors import BatchError, CacheError, InputError, OutputError, TableError
 
 if TYPE_CHECKING:
     from galaxy_trainer.choices import Choice
@@ -33,6 +35,13 @@ _CHANGES = (
     ("batch-size", int, "images per step"),
     ("learning-rate", float, "learning rate at the start"),
 )
+
+_NETWORK = "a run, a file that galaxy-export wrote, or a network that comes with the package, such as gz2"
+
+_WHERE = (
+    "list_file", "id_from", "id_column", "positions", "stamp", "stamp_from", "side_from", "side_unit",
+    "position_columns", "tile_column", "jobs",
+)  # fmt: skip
 
 
 def train(argv: Sequence[str] | None = None) -> int:
@@ -107,8 +116,8 @@ def train(argv: Sequence[str] | None = None) -> int:
 
 def evaluate(argv: Sequence[str] | None = None) -> int:
     """Run galaxy-evaluate; returns the exit code."""
-    parser = _parser("galaxy-evaluate", "Score a run on galaxies it was not trained on.")
-    parser.add_argument("run", metavar="RUN", help="run folder")
+    parser = _parser("galaxy-evaluate", "Score a network on galaxies it was not trained on.")
+    parser.add_argument("network", metavar="NETWORK", help=_NETWORK)
     parser.add_argument("cache", nargs="?", metavar="CACHE", help="another cache than the run's own")
     parser.add_argument("--labels", metavar="CSV", help="answers, in place of those in the cache")
     parser.add_argument("--passes", type=_at_least(0), default=10, metavar="N",
@@ -131,7 +140,7 @@ def evaluate(argv: Sequence[str] | None = None) -> int:
             from galaxy_trainer.curves import draw_calibration
             from galaxy_trainer.files import write_json
         scores = galaxy_trainer.evaluate(
-            args.run, args.cache, labels=args.labels, passes=args.passes, orientations=args.orientations,
+            args.network, args.cache, labels=args.labels, passes=args.passes, orientations=args.orientations,
             weights=args.weights, clip=args.clip, any_settings=args.any_settings,
             allow_duplicates=args.allow_duplicates,
         )  # fmt: skip
@@ -148,32 +157,47 @@ def evaluate(argv: Sequence[str] | None = None) -> int:
 
 def predict(argv: Sequence[str] | None = None) -> int:
     """Run galaxy-predict; returns the exit code."""
-    parser = _parser("galaxy-predict", "Write the answers for every galaxy of a cache.")
-    parser.add_argument("run", metavar="RUN", help="run folder")
-    parser.add_argument("cache", metavar="CACHE", help="cache written by scalenorm-batch")
+    parser = _parser("galaxy-predict", "Write the answers of a trained network for images, or for a cache.")
+    parser.add_argument("network", metavar="NETWORK", help=_NETWORK)
+    parser.add_argument("images", nargs="*", metavar="IMAGES",
+                        help="folders, images, archives, stacks, globs, URLs; or a cache")  # fmt: skip
     parser.add_argument("-o", "--output", required=True, metavar="FILE",
                         help="file to write: .csv, .ecsv, .fits or .parquet")  # fmt: skip
     parser.add_argument("--no-deviation", action="store_true",
                         help="leave out the deviation between orientations, as for a competition")  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
     _add_answering(parser)
+    inputs = parser.add_argument_group("images")
+    add_listing(inputs)
+    inputs.add_argument("--cache", metavar="OUT.h5", help="keep the crops in this cache")
+    inputs.add_argument("--jobs", type=_at_least(1), metavar="N", help="threads that read images (one per core)")
+    add_positions(parser)
+    inputs.add_argument("--id-column", metavar="NAME", help="the column of ids in the table of --positions")
     args = parser.parse_args(argv)
+    if not (args.images or args.list_file or args.positions):
+        parser.error("give IMAGES, or say where they are with --list or --positions")
 
     def action() -> int:
         check_answers(args.output, overwrite=args.overwrite)  # before Keras starts, which takes seconds
         with silent_start():
             import galaxy_trainer
             from galaxy_trainer.questions import first_few
-        result = galaxy_trainer.predict(
-            args.run, args.cache, args.output, orientations=args.orientations, deviation=not args.no_deviation,
-            weights=args.weights, clip=args.clip, any_settings=args.any_settings, overwrite=args.overwrite,
+        where = {name: getattr(args, name) for name in _WHERE if getattr(args, name) is not None}
+        result = galaxy_trainer.load(args.network, weights=args.weights).predict(
+            args.images[0] if len(args.images) == 1 else args.images, args.output, orientations=args.orientations,
+            deviation=not args.no_deviation, clip=args.clip, any_settings=args.any_settings, cache=args.cache,
+            overwrite=args.overwrite, progress=not args.quiet, **where,
         )  # fmt: skip
         if not args.quiet:
             say(f"{len(result.ids)} galaxies written to {args.output}")
-        if result.failed:
-            _tell(f"{len(result.failed)} failed images of {args.cache} are left out: {first_few(result.failed)}")
-            return DONE_WITH_FAILED
-        return DONE
+        if not result.failed:
+            return DONE
+        if result.messages:
+            reasons = [f"{name} ({reason})" for name, reason in result.messages.items()]
+            _tell(f"{len(reasons)} failed images have no answers: {first_few(reasons)}")
+        else:
+            _tell(f"{len(result.failed)} failed images of {args.images[0]} are left out: {first_few(result.failed)}")
+        return DONE_WITH_FAILED
 
     return _run(parser, action, quiet=args.quiet)
 
@@ -181,7 +205,7 @@ def predict(argv: Sequence[str] | None = None) -> int:
 def export(argv: Sequence[str] | None = None) -> int:
     """Run galaxy-export; returns the exit code."""
     parser = _parser("galaxy-export", "Write a trained network to one file, to be used elsewhere.")
-    parser.add_argument("run", metavar="NETWORK", help="run folder, stored network, or name of a shipped one")
+    parser.add_argument("network", metavar="NETWORK", help=_NETWORK)
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="file to write")
     parser.add_argument("--format", choices=("stored",), default="stored",
                         help="stored: an .npz that all commands take in place of a run (default)")  # fmt: skip
@@ -193,7 +217,7 @@ def export(argv: Sequence[str] | None = None) -> int:
     def action() -> int:
         with silent_start():
             from galaxy_trainer.stored import save_stored
-        save_stored(args.run, args.output, weights=args.weights, credit=args.credit, overwrite=args.overwrite)
+        save_stored(args.network, args.output, weights=args.weights, credit=args.credit, overwrite=args.overwrite)
         if not args.quiet:
             say(f"{args.output}: {Path(args.output).stat().st_size / 1e6:.2f} MB")
         return DONE
@@ -268,7 +292,8 @@ def _run(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore" if quiet else "always", TrainerWarning)
         shown, warnings.showwarning = warnings.showwarning, show
-        return run_guarded(parser, action, errors=(TrainerError,), advice=advice)
+        errors = (TrainerError, BatchError, CacheError, InputError, OutputError, TableError)
+        return run_guarded(parser, action, errors=errors, advice=advice)
 
 
 def _add_duplicates(parser: Any) -> None:

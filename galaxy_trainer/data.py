@@ -36,7 +36,7 @@ class Galaxies:
     Parameters
     ----------
     cache : scalenorm.cache.Cache
-        The cache; it may be pickled and used on both sides of a fork.
+        The cache; it may be pickled and used on both sides of a fork. Of crops that are in none, what stands for it.
     views : tuple of str
         The views in use.
     arrays : tuple of ndarray or None
@@ -78,7 +78,7 @@ class Galaxies:
     @property
     def dtype(self) -> str:
         """Name of the pixels' type."""
-        return str(self.cache.view(self.views[0]).dtype)
+        return str((self.arrays or [self.cache.view(self.views[0])])[0].dtype)
 
     @property
     def labelled(self) -> np.ndarray:

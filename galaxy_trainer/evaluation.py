@@ -1,8 +1,8 @@
 """Scores and predictions of trained networks."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +28,22 @@ BATCH = 128
 
 @dataclass(frozen=True)
 class Predictions:
-    """Answers for the galaxies of a cache.
+    """Answers for galaxies.
 
     Parameters
     ----------
     ids : tuple of str
-        The n galaxies with an image, in the cache's order.
+        The n galaxies, in the cache's order; those of a cache without its failed images.
     answers : ndarray of float32, shape (n, answers)
         In the order of the target's names.
     failed : tuple of str
-        Ids of failed images, which have no answers.
+        Ids of failed images, whose answers are missing or NaN.
     target : Target
         What was answered.
     deviation : ndarray of float32, shape (n, answers), or None
         The standard deviation of each answer between orientations; None of one orientation.
+    messages : dict of str to str
+        Why images failed, by id.
     """
 
     ids: tuple[str, ...]
@@ -49,6 +51,7 @@ class Predictions:
     failed: tuple[str, ...]
     target: Target = GALAXY_ZOO_2
     deviation: np.ndarray | None = None
+    messages: Mapping[str, str] = field(default_factory=dict)
 
 
 def answers_of(
@@ -84,7 +87,7 @@ def oriented(
     if count == 1:
         batches = Batches(galaxies, rows, batch_size=batch_size)
         return np.asarray(network.predict(batches, verbose=0)[: len(rows)], np.float64), None
-    model = Augmented(network)
+    model = network if isinstance(network, Augmented) else Augmented(network)
     first: np.ndarray | None = None
     total = moved = spread = np.zeros((len(rows), 1))
     for transform in orientations(count, galaxies.size):
@@ -240,10 +243,10 @@ def evaluate(
     opened = open_run(run)
     if passes < 0:
         raise TrainerError(f"passes must not be negative, got {passes}")
-    _check_orientations(orientations)
+    check_orientations(orientations)
     config, target = opened.config, opened.config.target
     if clip:
-        _check_clip(target)
+        check_clip(target)
     score = target.score
     if cache is None and labels is None:
         labels = config.labels
@@ -256,7 +259,7 @@ def evaluate(
         warn_of_twins(twins(galaxies.pictures(rows), trained), len(rows), galaxies.cache.path)
     truth = galaxies.answers(rows)
     network = opened.network(weights)
-    cut = _clipped if clip else np.asarray
+    cut = clipped if clip else np.asarray
     result: dict[str, Any] = {
         "cache": str(galaxies.cache.path),
         "views": list(config.views),
@@ -346,7 +349,7 @@ def predict(
     if output is not None:
         check_answers(output, overwrite=overwrite)
     opened = open_run(run)
-    _check_orientations(orientations)
+    check_orientations(orientations)
     galaxies = _galaxies_for(opened, cache, None, None, any_settings=any_settings)
     rows = np.flatnonzero(galaxies.good)
     if not len(rows):
@@ -354,8 +357,8 @@ def predict(
     answers, spread = oriented(opened.network(weights), galaxies, rows, count=orientations)
     answers = answers.astype(np.float32)
     if clip:
-        _check_clip(opened.config.target)
-        answers = _clipped(answers)
+        check_clip(opened.config.target)
+        answers = clipped(answers)
     predictions = Predictions(
         ids=tuple(galaxies.ids[i] for i in rows),
         answers=answers,
@@ -386,16 +389,19 @@ def write_answers(output: str | Path, predictions: Predictions, *, overwrite: bo
         raise TrainerError(str(error)) from None
 
 
-def _check_clip(target: Target) -> None:
+def check_clip(target: Target) -> None:
+    """Raise `TrainerError` if answers of this kind have no bounds."""
     if not target.bounded:
         raise TrainerError(f"--clip (clip=True) is for answers between 0 and 1, this run answers {target.kind}")
 
 
-def _clipped(answers: np.ndarray) -> np.ndarray:
+def clipped(answers: np.ndarray) -> np.ndarray:
+    """Return answers within 0 and 1."""
     return np.clip(answers, 0, 1)
 
 
-def _check_orientations(count: int) -> None:
+def check_orientations(count: int) -> None:
+    """Raise `TrainerError` unless it is 1 or even."""
     try:
         orientations(count, 8)
     except ValueError as error:

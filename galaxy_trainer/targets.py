@@ -152,7 +152,7 @@ class Target:
         """Return the columns to write, by name: ids, the answers in words, the answers, and their deviations."""
         columns = {"id": np.array(ids)}
         for name, words in self.words(answers).items():
-            columns[_new(name, columns)] = np.array(words)
+            columns[_new(name, columns)] = np.where(np.isnan(answers).any(axis=1), "", np.array(words))
         for ending, values in (("", answers), ("_std", deviation)):
             if values is not None:
                 for name, column in zip(self.written, values.T, strict=True):

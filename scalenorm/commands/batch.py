@@ -136,11 +136,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.set_defaults(quiet=False, backend="auto")
 
     group = parser.add_argument_group("inputs")
-    group.add_argument("--list", dest="list_file", metavar="FILE", help="text, CSV or other table with further inputs")
-    group.add_argument(
-        "--id", dest="id_from", choices=("stem", "path"),
-        help="id of an image: its file name, or its path in the given folder (stem)",
-    )  # fmt: skip
+    add_listing(group)
     group.add_argument("--dtype", choices=("uint8", "uint16"), help="pixel type of pictures (uint8)")
     group.add_argument(
         "--bands", type=_bands, metavar="A,B", help="bands of pictures, rgb or grey (rgb); or those of --band-files"
@@ -171,22 +167,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="one row per object instead of one per image; set --min-area, or noise counts as objects",
     )  # fmt: skip
 
-    group = parser.add_argument_group("positions in tiles")
-    group.add_argument(
-        "--positions", metavar="TABLE", help="a row for each galaxy; the inputs are tiles that hold them"
-    )
-    group.add_argument(
-        "--stamp", metavar="SIDE",
-        help="what is cut around each position: pixels, 20arcsec, or 64..512: the smallest that holds the galaxy",
-    )  # fmt: skip
-    group.add_argument("--stamp-from", metavar="NAME", help="the column with the side of each stamp, in pixels")
-    group.add_argument("--side-from", metavar="NAME", help="the column with the size of each galaxy (as measured)")
-    group.add_argument("--side-unit", choices=("pixel", "arcsec", "arcmin", "deg"), help="its unit (pixel)")
-    group.add_argument(
-        "--position-columns", metavar="A,B",
-        help="ra=A,dec=B or row=A,col=B or x=A,y=B (ra and dec in degrees, row and col, x and y)",
-    )  # fmt: skip
-    group.add_argument("--tile-column", metavar="NAME", help="the column with the name of each position's tile")
+    add_positions(parser)
 
     group = parser.add_argument_group("measuring")
     for name, field in OPTIONS.items():
@@ -233,6 +214,35 @@ def make_parser() -> argparse.ArgumentParser:
         "--config", metavar="FILE.toml", help="read options from a file, as scalenorm-inspect --settings prints them"
     )
     return parser
+
+
+def add_listing(group: Any) -> None:
+    """Add the options that say which images there are and what they are called."""
+    group.add_argument("--list", dest="list_file", metavar="FILE", help="text, CSV or other table with further inputs")
+    group.add_argument(
+        "--id", dest="id_from", choices=("stem", "path"),
+        help="id of an image: its file name, or its path in the given folder (stem)",
+    )  # fmt: skip
+
+
+def add_positions(parser: argparse.ArgumentParser) -> None:
+    """Add the options of galaxies at positions in tiles."""
+    group = parser.add_argument_group("positions in tiles")
+    group.add_argument(
+        "--positions", metavar="TABLE", help="a row for each galaxy; the inputs are tiles that hold them"
+    )
+    group.add_argument(
+        "--stamp", metavar="SIDE",
+        help="what is cut around each position: pixels, 20arcsec, or 64..512: the smallest that holds the galaxy",
+    )  # fmt: skip
+    group.add_argument("--stamp-from", metavar="NAME", help="the column with the side of each stamp, in pixels")
+    group.add_argument("--side-from", metavar="NAME", help="the column with the size of each galaxy (as measured)")
+    group.add_argument("--side-unit", choices=("pixel", "arcsec", "arcmin", "deg"), help="its unit (pixel)")
+    group.add_argument(
+        "--position-columns", metavar="A,B",
+        help="ra=A,dec=B or row=A,col=B or x=A,y=B (ra and dec in degrees, row and col, x and y)",
+    )  # fmt: skip
+    group.add_argument("--tile-column", metavar="NAME", help="the column with the name of each position's tile")
 
 
 def _add_option(group: Any, name: str, field: Field[Any]) -> None:
