@@ -162,11 +162,11 @@ class Network:
             found = predict(self.run, cache, weights=self.weights, any_settings=any_settings, **answering)
             rows = scalenorm.open_cache(cache).catalog
             messages = {row["id"].decode(): row["message"].decode() for row in rows if row["status"] != b"ok"}
-            good = (found.ids, found.answers, found.deviation)
+            good: tuple[Any, ...] = (found.ids, found.answers, found.deviation)
         else:
             layout = (self.run.config.dtype, self.run.config.channels)
             blocks = scalenorm.stream(images, layout=layout, progress=progress, **options)
-            *good, messages = self._answers(blocks, orientations)
+            good, messages = self._answers(blocks, orientations)
         ids, answers, spread = _with_gaps(*good, messages, len(self.columns))
         found = Predictions(
             ids=ids,
@@ -191,7 +191,7 @@ class Network:
             settings = {name: value for name, value in settings.items() if name not in ("stamp", "stamp_from")}
         return {**settings, **given}
 
-    def _answers(self, blocks: Iterator[Any], orientations: int) -> tuple[Any, ...]:
+    def _answers(self, blocks: Iterator[Any], orientations: int) -> tuple[tuple[Any, ...], dict[str, str]]:
         """Return ids, answers and deviations of good images, and the messages of the others by id."""
         config, model = self.run.config, self.model if orientations == 1 else Augmented(self.model)
         ids: list[str] = []
@@ -213,7 +213,7 @@ class Network:
             self._refuse(messages)
         answers = np.concatenate([block for block, _ in found]).astype(np.float32)
         spread = [block for _, block in found if block is not None]
-        return ids, answers, np.concatenate(spread).astype(np.float32) if spread else None, messages
+        return (ids, answers, np.concatenate(spread).astype(np.float32) if spread else None), messages
 
     def _refuse(self, messages: Mapping[str, str]) -> None:
         name, reason = next(iter(messages.items()))
@@ -284,7 +284,5 @@ def _with_gaps(
     every = np.array([*ids, *messages], object)
     order = np.argsort(np.array([name.encode("utf-8", "surrogateescape") for name in every]), kind="stable")
     gaps = np.full((len(messages), count), np.nan, np.float32)
-    answers, deviation = (
-        None if values is None else np.concatenate([values, gaps])[order] for values in (answers, spread)
-    )
-    return tuple(every[order].tolist()), answers, deviation
+    deviation = None if spread is None else np.concatenate([spread, gaps])[order]
+    return tuple(every[order].tolist()), np.concatenate([answers, gaps])[order], deviation
