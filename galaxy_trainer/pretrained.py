@@ -162,7 +162,7 @@ class Network:
             found = predict(self.run, cache, weights=self.weights, any_settings=any_settings, **answering)
             rows = scalenorm.open_cache(cache).catalog
             messages = {row["id"].decode(): row["message"].decode() for row in rows if row["status"] != b"ok"}
-            good: tuple[Any, ...] = (found.ids, found.answers, found.deviation)
+            good: tuple[Any, Any, Any] = (found.ids, found.answers, found.deviation)
         else:
             layout = (self.run.config.dtype, self.run.config.channels)
             blocks = scalenorm.stream(images, layout=layout, progress=progress, **options)
@@ -191,7 +191,7 @@ class Network:
             settings = {name: value for name, value in settings.items() if name not in ("stamp", "stamp_from")}
         return {**settings, **given}
 
-    def _answers(self, blocks: Iterator[Any], orientations: int) -> tuple[tuple[Any, ...], dict[str, str]]:
+    def _answers(self, blocks: Iterator[Any], orientations: int) -> tuple[tuple[Any, Any, Any], dict[str, str]]:
         """Return ids, answers and deviations of good images, and the messages of the others by id."""
         config, model = self.run.config, self.model if orientations == 1 else Augmented(self.model)
         ids: list[str] = []
