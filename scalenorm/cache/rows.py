@@ -14,6 +14,7 @@ from ..files.names import as_html
 from ..files.optional import optional_package
 from ..images.showing import as_jpeg, as_picture, limits_of
 from ..measuring.flags import describe
+from .datasets import TorchDataset, tf_dataset
 from .format import OK, UNITS
 
 _SHOWN = 5  # rows in a notebook
@@ -140,6 +141,64 @@ class Rows:
         meta = {"settings": json.dumps(self.cache.settings), "settings_hash": self.cache.settings_hash}
         units = {name: unit for name, unit in UNITS.items() if name in columns}
         return table.Table(columns, units=units, meta={"scalenorm": meta})
+
+    def to_torch(self, view: str | None = None) -> TorchDataset:
+        """Return crops and labels as a data set for PyTorch's ``DataLoader``. Failed images are left out.
+
+        A sample is the crop, (C, size, size), in the dtype of the cache, with the labels as float32 beside it if there
+        are any. It may be used by worker processes, forked or spawned.
+
+        Parameters
+        ----------
+        view : str, optional
+            One of ``cache.view_names``; by default the first.
+
+        Returns
+        -------
+        scalenorm.cache.datasets.TorchDataset
+
+        Raises
+        ------
+        KeyError
+            If there is no such view.
+
+        Examples
+        --------
+        >>> from torch.utils.data import DataLoader                                       # doctest: +SKIP
+        >>> loader = DataLoader(cache.to_torch(), batch_size=64, shuffle=True, num_workers=2)  # doctest: +SKIP
+        """
+        return TorchDataset(self, view)
+
+    def to_tf(self, view: str | None = None, *, batch_size: int = 32, shuffle: int | None = None) -> Any:
+        """Return crops and labels as a ``tf.data.Dataset`` of batches. Failed images are left out.
+
+        Parameters
+        ----------
+        view : str, optional
+            One of ``cache.view_names``; by default the first.
+        batch_size : int > 0
+            Crops in a batch; the last one may have fewer.
+        shuffle : int, optional
+            Seed of the order, which is another one in every epoch. By default that of the rows.
+
+        Returns
+        -------
+        tf.data.Dataset
+            Of crops (n, size, size, C), in the dtype of the cache, or of pairs of these and labels (n, answers),
+            float32.
+
+        Raises
+        ------
+        KeyError
+            If there is no such view.
+        ImportError
+            If TensorFlow is not installed.
+
+        Examples
+        --------
+        >>> model.fit(cache.to_tf("normalized", batch_size=64, shuffle=1), epochs=5)      # doctest: +SKIP
+        """
+        return tf_dataset(self, view, batch_size, shuffle)
 
     def _repr_html_(self) -> str:
         cache, shown = self.cache, self[:_SHOWN]
