@@ -41,11 +41,13 @@ def shown_part(cache: Cache, row: int, pixels: NDArray[np.generic]) -> tuple[NDA
     return surroundings(pixels, found) if cache.settings.get("all_objects") else (pixels, found)
 
 
-def surroundings(pixels: NDArray[np.generic], row: np.void) -> tuple[NDArray[np.generic], np.void]:
+def surroundings(
+    pixels: NDArray[np.generic], row: np.void, around: float = AROUND
+) -> tuple[NDArray[np.generic], np.void]:
     """Return the part of an image around an object, and the object's catalogue row as if that part were the image."""
     if not can_be_drawn(row):
         return pixels, row
-    reach = max(AROUND * float(row["side"]) / 2, 16.0)
+    reach = max(around * float(row["side"]) / 2, 16.0)
     top, left = (max(0, math.floor(row[f"window_{axis}"] - reach)) for axis in ("row", "col"))
     part = pixels[top : math.ceil(row["window_row"] + reach) + 1, left : math.ceil(row["window_col"] + reach) + 1]
     if not part.size:
@@ -116,6 +118,6 @@ def draw_rows(
             yield None, cache.catalog[row], views
         else:
             part, found = shown_part(cache, row, original)
-            if part.dtype != crops[0].dtype:  # crops that were stretched
-                limits = limits_of(part)
+            if part.dtype != crops[0].dtype:  # as crops are that were stretched
+                limits = limits_of(surroundings(part, found, 1.0)[0])
             yield fitted(as_picture(part, limits), side), found, views

@@ -34,7 +34,7 @@ from scalenorm.reporting import page as reporting_page
 from scalenorm.reporting import tiles
 from scalenorm.reporting.charts import histogram
 from scalenorm.reporting.choosing import good_rows, most_suspicious, offsets, spread_over_sizes, suspicion
-from scalenorm.reporting.drawing import draw_measurement, ellipse_points
+from scalenorm.reporting.drawing import draw_measurement, draw_rows, ellipse_points
 from scalenorm.reporting.montage import draw_montage, write_montage
 from scalenorm.reporting.page import write_report
 from scalenorm.simulation.tile import make_tile
@@ -481,6 +481,20 @@ def test_tiles_that_changed_and_windows_that_are_too_many(from_tiles, tmp_path, 
     assert "4 galaxies, 3 of their windows" in text
     write_report(from_tiles, tmp_path / "none.html", images=[])
     assert "No tile was found unchanged" in (tmp_path / "none.html").read_text("utf-8")
+
+
+def test_originals_of_stretched_crops_are_drawn_like_others(tmp_path):
+    tile = make_tile(1, seed=1, size=256)
+    np.save(tmp_path / "a.npy", tile.image[:, : round(tile.col[0]) + 20])  # the stamp goes on beyond the tile
+    (tmp_path / "a.csv").write_text(f"id,row,col\na,{tile.row[0]},{tile.col[0]}\n")
+    pictures = []
+    for stretch in (None, "asinh:a=0.5"):
+        output = tmp_path / f"{stretch}.h5"
+        scalenorm.convert(tmp_path / "a.npy", output, positions=tmp_path / "a.csv", stamp=64, stretch=stretch)
+        ((picture, _, _),) = draw_rows(Cache(output), [0], None, 64)
+        pictures.append(np.asarray(picture).astype(int))
+    assert pictures[0].max() > 200
+    assert np.abs(pictures[0] - pictures[1]).mean() < 10
 
 
 # --- the page in a browser
