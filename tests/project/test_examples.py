@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import subprocess
@@ -112,6 +113,33 @@ def test_dask_cluster(tmp_path):
     printed = run("dask_cluster.py", tmp_path, strict=False)
     assert "40 images, 0 failed" in printed
     assert printed.endswith("the same as without a cluster: True\n")
+
+
+@pytest.mark.slow
+def test_own_classes(tmp_path):
+    pytest.importorskip("keras", reason="Keras is not installed")
+    printed = run("own_classes.py", tmp_path)
+    folder = tmp_path / "own-classes"
+    with (folder / "answers.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    # The true class is the folder, which is the first part of the id.
+    right = np.mean([row["class"] == row["id"].partition("/")[0] for row in rows])
+    assert len(rows) == 600
+    assert right > 0.8
+    assert float(re.search(r"deterministic +\S+ +(\S+)", printed)[1]) > 0.75
+    assert (folder / "run" / "confusion.png").stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_regression(tmp_path):
+    pytest.importorskip("keras", reason="Keras is not installed")
+    printed = run("regression.py", tmp_path, strict=False)
+    network, mean = (float(re.search(rf"the {name} +(\S+)", printed)[1]) for name in ("network", "mean of the others"))
+    assert network < 0.6 * mean
+    with (tmp_path / "regression" / "answers.csv").open(newline="") as file:
+        answers = np.array([float(row["axis_ratio"]) for row in csv.DictReader(file)])
+    sample = scalenorm.make_galaxies(1000, seed=3, size=128)
+    assert np.corrcoef(answers, sample.minor_axis / sample.major_axis)[0, 1] > 0.8
 
 
 def test_every_example_says_what_it_shows_and_is_tested_here():
