@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +34,10 @@ _LARGEST = 1 << 24  # bytes of the answers of one sample
 class BesideTable(Table):
     """A table in files of images."""
 
-    @cached_property
-    def sha256(self) -> str:
-        """SHA-256 of its content (hexadecimal), as nearly all of the files is images."""
+    def hash_of(self, names: Sequence[str]) -> str:
+        """Return the SHA-256 of some columns (hexadecimal): nearly all of the files is images."""
         found = hashlib.sha256()
-        for name in self.names:
+        for name in names:
             found.update(f"\0{name}\0".encode("utf-8", "surrogateescape"))
             for block in self.blocks([name]):
                 column = block.column(0)

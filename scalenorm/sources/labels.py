@@ -268,7 +268,7 @@ def read_labels(
         table.number(name)
     if not names:
         raise TableError(f"{path}: no columns besides the ids")
-    about = [table.sha256, ids, *names, *([id_map.sha256] if id_map else [])]
+    about = [table.hash_of([ids, *names]), ids, *names, *([id_map.sha256] if id_map else [])]
     return LabelFile(table, ids, names, hashlib.sha256("\0".join(about).encode()).hexdigest(), id_map)
 
 

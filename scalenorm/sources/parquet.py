@@ -62,7 +62,10 @@ class Shard:
                 self._start += len(self._batch)
                 self._batch = next(self._rest)
             image = (self._batch.column(0)[index - self._start].as_py() or {}).get("bytes")
-        self._group = group
+        if index + 1 < self._starts[group + 1]:
+            self._group = group
+        else:  # this group is not needed again soon, and a reader keeps several files open
+            self._batch, self._rest = None, iter(())
         if image is None:
             raise ImageError(f"no image: its bytes in column {self._images!r} are null")
         check_bytes(len(image), limit)

@@ -79,6 +79,10 @@ class Table:
         more = len(self.names) - _SHOWN
         return ", ".join(self.names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
+    def hash_of(self, names: Sequence[str]) -> str:
+        """Return a SHA-256 (hexadecimal) that changes whenever one of these columns does."""
+        return self.sha256
+
     @cached_property
     def sha256(self) -> str:
         """SHA-256 of the file (hexadecimal)."""
