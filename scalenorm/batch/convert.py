@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..cache.reader import Cache
 from ..cache.recipe import Recipe
 from ..files.errors import BatchError, OptionError
 from ..files.names import visible
 from ..files.output import check_output_path, resolve_output
 from ..files.reading import filesystem, is_url, remote_errors
+from ..measuring.options import OPTIONS
 from ..sources.finding import find
 from ..sources.labels import FolderClasses, IdMap, LabelFile, read_labels
 from ..sources.listing import Root, Sources
@@ -23,10 +25,14 @@ from ..sources.positions import UNITS, StampSide, find_stamps, read_positions
 from .engines import BACKENDS
 from .run import Run
 from .summary import Summary
+from .windows import with_windows
 
 PART_SIZE = 512
 
 PathLike = str | os.PathLike[str]
+
+#: Measuring options that say how large a window is.
+_OF_WINDOWS = ("margin", "size_from", "side_limits")
 
 
 def convert(
@@ -53,6 +59,7 @@ def convert(
     stamp_from: str | None = None,
     side_from: str | None = None,
     side_unit: str = "pixel",
+    windows_from: PathLike | None = None,
     part: tuple[int, int] | None = None,
     overwrite: bool = False,
     append: bool = False,
@@ -131,6 +138,10 @@ def convert(
         that in place of the measured major axis, which stays in the catalogue beside it.
     side_unit : {"pixel", "arcsec", "arcmin", "deg"}
         The unit of that column.
+    windows_from : path, optional
+        Another cache: the window of each image is that of the row of the same id there, the same on the sky by the WCS
+        of both images, or the same pixels where neither has one and both are of one size. What is measured stays in
+        the catalogue beside it. An image whose window is not known is a failed row.
     part : (int, int), optional
         (k, n): make only the k-th of n slices, k from 1; `scalenorm-merge` joins them.
     overwrite : bool
@@ -187,14 +198,18 @@ def convert(
     """
     given = [os.fspath(name) for name in ([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs)]
     list_path = None if list_file is None else os.fspath(list_file)
+    windows = None if windows_from is None else Cache(windows_from)
     try:
         if class_from_folder:
             if labels is not None or positions is not None:
                 raise ValueError(f"class_from_folder excludes {'positions' if labels is None else 'labels'}")
             id_from = "path"
+        if windows is not None and os.path.realpath(windows.path) == os.path.realpath(output):
+            raise ValueError("windows_from must be another cache than the output")
         recipe = checked_recipe(
             views, size, id_from, all_objects, options, band_files=band_files, measure_band=measure_band,
             positions=positions, stamp=stamp, stamp_from=stamp_from, side_from=side_from, side_unit=side_unit,
+            windows=windows,
         )  # fmt: skip
         _check_choices(part, overwrite, append, retry_failed, jobs, backend, scheduler, part_size)
         if labels is None and label_columns is not None:
@@ -212,6 +227,8 @@ def convert(
         given, recipe, list_file=list_path, positions=positions, id_column=id_column,
         position_columns=position_columns, tile_column=tile_column, stamp_from=stamp_from, side_from=side_from,
     )  # fmt: skip
+    if windows is not None:
+        sources = with_windows(sources, windows)
     if labels is not None:
         ids = None if id_map is None else IdMap.read(id_map, id_map_columns or ())
         label_file = read_labels(
@@ -242,9 +259,17 @@ def checked_recipe(
     views: Sequence[str] | None, size: int, id_from: str, all_objects: bool, options: Mapping[str, Any], *,
     band_files: str | None, measure_band: str | None, positions: PathLike | None,
     stamp: str | int | tuple[int, int] | None, stamp_from: str | None, side_from: str | None, side_unit: str,
+    windows: Cache | None,
 ) -> Recipe:  # fmt: skip
     """Check what was said about rows; `convert` explains the options."""
     special = _stamp_settings(positions, stamp, stamp_from, side_from, side_unit, all_objects)
+    if windows is not None:
+        others = {"all_objects": all_objects, "side_from": side_from is not None}
+        others |= {name: options.get(name, OPTIONS[name].default) != OPTIONS[name].default for name in _OF_WINDOWS}
+        for name, given in others.items():
+            if given:
+                raise ValueError(f"windows_from takes windows as they are, so it excludes {name}")
+        special["windows_from"] = windows.digest()
     if band_files is not None:
         special["band_files"] = band_files
     if measure_band is not None:
@@ -326,7 +351,7 @@ def _weights_of(measure_band: str, band_files: str | None, options: Mapping[str,
 
 def _places(roots: Sequence[Root], given: Sequence[str]) -> list[str]:
     """Return the folders, archives and stacks that hold the images: relative paths where all given ones are."""
-    paths = [visible(root.path) for root in roots]
+    paths = [visible(root.path) for root in roots if root.kind != "missing"]
     if any(is_url(name) or os.path.isabs(name) for name in given):
         return paths
     return [os.path.relpath(path) for path in paths if path]

@@ -27,6 +27,7 @@ from ..measuring.region import label_foreground
 from ..measuring.threshold import find_threshold
 from ..sources.listing import MOST_OBJECTS, Source, Sources, Stamp, object_id
 from ..sources.reader import Reader, sha256_of
+from .windows import adjust_of, check_window
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,11 @@ def add_image(rows: Rows, source: Source, recipe: Recipe, reader: Reader) -> Non
                 rows.views[0][row] = crop.reshape(rows.head.crop_shape)
         else:
             crops = [view[:, :, 0] if image.ndim == 2 else view for view in rows.next_crops()]
-            found, _ = measure_and_crop(image, recipe.views, recipe.size, recipe.measure, mask=mask, out=crops)
+            adjust = adjust_of(source, recipe.measure, image.shape[:2], lambda: reader.sky(data), reader)
+            found, _ = measure_and_crop(
+                image, recipe.views, recipe.size, recipe.measure, mask=mask, out=crops, adjust=adjust
+            )
+            check_window(source, found)
             rows.numbers[rows.add(source.id, source.name, stat)] = _numbers(found, sha256)
     except Exception as error:  # whatever one image does, the run continues and says so
         rows.add_failed(source.id, source.name, stat, explain_failure(error, source), sha256)
@@ -133,8 +138,10 @@ def _add_stamp(rows: Rows, source: Source, stamp: Stamp, stat: tuple[int, int], 
     crops = [view[:, :, 0] if tile.pixels.ndim == 2 else view for view in rows.next_crops()]
     cut, found, _ = cut_and_measure(
         tile.pixels, tile.mask, (stamp.row, stamp.col), stamp_sides(stamp.least, stamp.most),
-        recipe.views, recipe.size, recipe.measure, crops, None if np.isnan(stamp.size) else stamp.size,
+        recipe.views, recipe.size, recipe.measure, crops,
+        adjust_of(source, recipe.measure, tile.shape, lambda: tile.sky, reader),
     )  # fmt: skip
+    check_window(source, found)
     sha256 = sha256_of(cut.image).encode()
     ra, dec = (np.nan, np.nan) if tile.sky is None else tile.sky.sky_at(found.row + cut.top, found.col + cut.left)
     rows.numbers[rows.add(source.id, source.name, stat)] = _numbers(found, cut.top, cut.left, ra, dec, sha256)

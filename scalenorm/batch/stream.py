@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from ..cache.format import Layout
 from ..cache.part import Head, Rows
+from ..cache.reader import Cache
 from ..cache.recipe import Recipe
 from ..cropping.many import check_jobs
 from ..files.errors import InputError, OptionError
@@ -24,6 +25,7 @@ from ..sources.stacks import is_stack
 from .convert import PathLike, checked_recipe, find_images
 from .plan import agree_on_layout, check_object_ids
 from .rows import add_image
+from .windows import with_windows
 
 _BLOCK = 256
 
@@ -62,6 +64,7 @@ def stream(
     stamp_from: str | None = None,
     side_from: str | None = None,
     side_unit: str = "pixel",
+    windows_from: PathLike | None = None,
     jobs: int | None = None,
     progress: bool = False,
     **options: Any,
@@ -103,10 +106,12 @@ def stream(
     >>> [crop.shape for catalog, views in blocks for crop in views["normalized"]]
     [(32, 32, 3), (32, 32, 3), (32, 32, 3)]
     """
+    windows = None if windows_from is None else Cache(windows_from)
     try:
         recipe = checked_recipe(
             views, size, id_from, all_objects, options, band_files=band_files, measure_band=measure_band,
             positions=positions, stamp=stamp, stamp_from=stamp_from, side_from=side_from, side_unit=side_unit,
+            windows=windows,
         )  # fmt: skip
         jobs = check_jobs(jobs)
     except ValueError as error:
@@ -125,6 +130,8 @@ def stream(
         if not len(images):
             raise InputError("the array of images is empty")
         sources = array_sources(len(images))
+    if windows is not None:
+        sources = with_windows(sources, windows)
     if recipe.all_objects:
         check_object_ids(sources)
 

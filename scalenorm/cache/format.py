@@ -56,8 +56,8 @@ STAMP_COLUMNS = [("stamp_row", "<i4"), ("stamp_col", "<i4"), ("ra", "<f8"), ("de
 
 
 #: Settings that only some caches have. Of stamps: their side, the table's columns of sides and of the galaxies' sizes,
-#: and the unit of these. Of images with a file for each band: the files' names.
-SPECIAL_SETTINGS = ("stamp", "stamp_from", "side_from", "side_unit", "band_files")
+#: and the unit of these. Of images with a file for each band: the files' names. The digest of the cache of the windows.
+SPECIAL_SETTINGS = ("stamp", "stamp_from", "side_from", "side_unit", "band_files", "windows_from")
 
 
 def has_stamps(settings: Mapping[str, Any]) -> bool:

@@ -167,6 +167,9 @@ def make_parser() -> argparse.ArgumentParser:
         help="one row per object instead of one per image; set --min-area, or noise counts as objects",
     )  # fmt: skip
 
+    group.add_argument(
+        "--windows-from", metavar="OTHER.h5", help="crop to the windows of another cache: the same on the sky, by id"
+    )
     add_positions(parser)
 
     group = parser.add_argument_group("measuring")

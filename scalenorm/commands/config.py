@@ -60,13 +60,16 @@ def _words(parser: argparse.ArgumentParser, path: str) -> list[str]:
 def to_toml(settings: Mapping[str, Any]) -> str:
     """Settings of a cache as a TOML file that ``--config`` takes; what is at its default of None is left out.
 
+    So is the digest of the cache of the windows, which is an input.
+
     Examples
     --------
     >>> print(to_toml({"margin": 1.5, "views": ["normalized"], "hdu": None}), end="")
     margin = 1.5
     views = ["normalized"]
     """
-    written = {key: value for key, value in settings.items() if value is not None and key != "method"}
+    left_out = ("method", "windows_from")
+    written = {key: value for key, value in settings.items() if value is not None and key not in left_out}
     lines = [f"{_key(key)} = {json.dumps(value)}\n" for key, value in sorted(written.items())]
     return "".join(lines)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,13 @@ from ..measuring.measure import Measurement, describe_galaxy
 from ..measuring.onecall import Found, find_in_one_call
 from ..measuring.options import MeasureOptions, measure_options, takes_measuring_options
 from ..measuring.quality import has_non_finite
+from ..measuring.window import Window
 from .resampling import Crops, box_of, resample
 from .stretching import stretched
 from .views import center_window, parse_view, view_window
+
+#: Gives the window to crop for the one that was found, and the row and column of the tile at which the image begins.
+Adjust = Callable[[Window, int, int], Window]
 
 
 @takes_measuring_options()
@@ -111,15 +115,18 @@ def measure_and_crop(
     *,
     mask: ArrayLike | None = None,
     out: Sequence[NDArray[Any]] | None = None,
+    adjust: Adjust | None = None,
 ) -> tuple[Measurement, Any]:
     """Measure an image and cut all its views: what the batch command does to each image.
 
     ``out[i]``, if given, receives view i: C-contiguous, (size, size[, C]), of the crops' dtype.
     """
     frame = as_frame(image, options, mask)
-    done = _in_one_call(frame, view_names, size, options, inspect=True)
+    done = _in_one_call(frame, view_names, size, options, inspect=True) if adjust is None else None
     if done is None:
         galaxy = find_galaxy(frame, options)
+        if adjust is not None:
+            galaxy = galaxy._replace(window=adjust(galaxy.window, 0, 0))
         crops = crop_views(finite_frame(frame, galaxy), galaxy, view_names, size, options)
         measurement = describe_galaxy(frame, galaxy)
     else:

@@ -15,8 +15,8 @@ from ..measuring.frame import as_frame, bands_last, values_and_mask
 from ..measuring.galaxy import find_galaxy
 from ..measuring.measure import Measurement, describe_galaxy
 from ..measuring.options import MeasureOptions, measure_options, takes_measuring_options
-from ..measuring.window import Window, window_of_size
-from .crop import check_size, crop_views, finite_frame, into, measure_and_crop
+from ..measuring.window import Window
+from .crop import Adjust, check_size, crop_views, finite_frame, into, measure_and_crop
 from .many import check_jobs, for_each
 from .stretching import crop_dtype
 from .views import parse_view
@@ -64,19 +64,16 @@ def measure_and_crop_stamp(
     size: int,
     options: MeasureOptions,
     out: Sequence[NDArray[Any]] | None = None,
-    galaxy_size: float | None = None,
+    adjust: Adjust | None = None,
 ) -> tuple[Measurement, Any]:
-    """`measure_and_crop` for a stamp: where the larger image ends, it goes on as sky.
-
-    With `galaxy_size`, pixels, the window is of that size in place of the measured one.
-    """
-    image, mask, _, _, inside = cut
-    if inside is None and galaxy_size is None:
+    """`measure_and_crop` for a stamp: where the larger image ends, it goes on as sky."""
+    image, mask, top, left, inside = cut
+    if inside is None and adjust is None:
         return measure_and_crop(image, view_names, size, options, mask=mask, out=out)
     frame = as_frame(image, options, mask)
     galaxy = find_galaxy(frame, options)
-    if galaxy_size is not None:
-        galaxy = galaxy._replace(window=window_of_size(*galaxy.window[:2], galaxy_size, options))
+    if adjust is not None:
+        galaxy = galaxy._replace(window=adjust(galaxy.window, top, left))
     if inside is not None:
         frame = as_frame(_continued(image, inside, galaxy.foreground.sky), options, mask)
     crops = crop_views(finite_frame(frame, galaxy), galaxy, view_names, size, options)
@@ -126,12 +123,12 @@ def cut_and_measure(
     size: int,
     options: MeasureOptions,
     out: Sequence[NDArray[Any]] | None = None,
-    galaxy_size: float | None = None,
+    adjust: Adjust | None = None,
 ) -> tuple[Cut, Measurement, Any]:
     """Cut, measure and crop the smallest stamp of some `sides` in which the galaxy does not touch the edge."""
     for side in sides:
         cut = cut_stamp(pixels, mask, *position, side)
-        measurement, crops = measure_and_crop_stamp(cut, view_names, size, options, out, galaxy_size)
+        measurement, crops = measure_and_crop_stamp(cut, view_names, size, options, out, adjust)
         if Flag.TOUCHES_EDGE not in measurement.flags:
             break
     return cut, measurement, crops

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..files.names import visible
 from ..files.reading import join
+from ..images.options import DecodeOptions
 
 #: Objects of one image: their numbers have six digits.
 MOST_OBJECTS = 1_000_000
@@ -27,6 +28,18 @@ class Stamp(NamedTuple):
     size: float  # of the galaxy, pixels, in place of the measured one; NaN where that is to be used
 
 
+class GivenWindow(NamedTuple):
+    """The window that an image is to have, in the pixels of another image of the same object."""
+
+    row: float
+    col: float
+    side: float
+    height: int  # of that image; 0 where it is a tile
+    width: int
+    path: str  # of that image, whose WCS says where the window is on the sky; "" where it is not to be found
+    options: DecodeOptions  # of that image
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where one image is."""
@@ -37,6 +50,7 @@ class Source:
     index: int | None  # its number in the stack, or the place of its directory entry in the archive
     name: str  # what people see: its name inside its folder or archive; valid UTF-8
     stamp: Stamp | None = None  # of a tile
+    window: GivenWindow | None = None  # in place of the one that is found
     missing: str = ""  # why there is no image
 
 
@@ -53,9 +67,10 @@ class Sources(Sequence[Source]):
     A slice is again a `Sources`, and pickles to little more than its names and ids.
     """
 
-    def __init__(self, roots: list[Root], rows: np.ndarray) -> None:
+    def __init__(self, roots: list[Root], rows: np.ndarray, origin: DecodeOptions | None = None) -> None:
         self.roots = roots  # what the sources lie in
-        self.rows = rows  # one row a source, with the fields of `row_dtype`
+        self.rows = rows  # one row a source, with the fields of `row_dtype`, and perhaps a window
+        self.origin = origin  # how the images that the windows come from were decoded
         #: How many files of folders and archives `find` skipped, by extension; archives inside are among them.
         self.skipped: dict[str, int] = {}
 
@@ -71,15 +86,19 @@ class Sources(Sequence[Source]):
             return self.take(key)
         raw_id, raw_name, root, index, *stamp = self.rows[key].tolist()
         (kind, path), identifier, name = self.roots[root], _text(raw_id), _text(raw_name)
+        window = None
+        if self.origin is not None:
+            row, col, side, height, width, raw_path = stamp.pop()
+            window = GivenWindow(row, col, side, height, width, _text(raw_path), self.origin)
         if kind == "tile":
-            return Source(identifier, path, None, None, visible(name), Stamp(*stamp))
+            return Source(identifier, path, None, None, visible(name), Stamp(*stamp), window)
         if kind == "missing":
             return Source(identifier, "", None, None, visible(name), missing=path)
         if kind == "folder":
-            return Source(identifier, join(path, name), None, None, visible(name))
+            return Source(identifier, join(path, name), None, None, visible(name), window=window)
         if kind == "archive":
-            return Source(identifier, path, name, index, visible(name))
-        return Source(identifier, path, None, index, f"{visible(name)}[{index}]")
+            return Source(identifier, path, name, index, visible(name), window=window)
+        return Source(identifier, path, None, index, f"{visible(name)}[{index}]", window=window)
 
     @property
     def raw_ids(self) -> np.ndarray:
@@ -99,7 +118,29 @@ class Sources(Sequence[Source]):
         """The sources of these numbers, in this order."""
         rows = self.rows[order].copy()
         used, rows["root"] = np.unique(rows["root"], return_inverse=True)
-        return Sources([self.roots[old] for old in used], rows)
+        return Sources([self.roots[old] for old in used], rows, self.origin)
+
+    def with_windows(self, windows: np.ndarray, reasons: np.ndarray, origin: DecodeOptions) -> Sources:
+        """Return sources with windows, of `window_dtype`, or the reasons why there are none ("" where there is one)."""
+        old = self.rows
+        names = old.dtype.names or ()
+        rows = np.zeros(len(self), [*((name, old.dtype[name]) for name in names), ("window", windows.dtype)])
+        for name in names:
+            rows[name] = old[name]
+        rows["window"] = windows
+        known = np.array([root.kind != "missing" for root in self.roots])[rows["root"]]
+        roots = [*self.roots, *lose(rows, np.where(known, reasons, ""), len(self.roots))]
+        found = Sources(roots, rows, origin)
+        found.skipped = self.skipped
+        return found
+
+
+def lose(rows: np.ndarray, reasons: np.ndarray, first: int) -> list[Root]:
+    """Let rows be missing images for which there is a reason; return their roots, numbered from `first` on."""
+    lost = np.flatnonzero(reasons != "")
+    why, rows["root"][lost] = np.unique(reasons[lost], return_inverse=True)
+    rows["root"][lost] += first
+    return [Root("missing", str(text)) for text in why]
 
 
 class SourcesBuilder:
@@ -135,6 +176,12 @@ def row_dtype(id_width: int, name_width: int, *, stamps: bool = False) -> np.dty
     """Return the type of a row of `Sources`."""
     stamp = [("row", "f8"), ("col", "f8"), ("least", "i4"), ("most", "i4"), ("size", "f8")] if stamps else []
     return np.dtype([("id", f"S{id_width}"), ("name", f"S{name_width}"), ("root", "u4"), ("index", "i8"), *stamp])
+
+
+def window_dtype(path_width: int) -> np.dtype:
+    """Return the type of a window of `Sources`: the fields of `GivenWindow`, in order."""
+    numbers = [(name, "f8") for name in ("row", "col", "side")] + [(name, "i4") for name in ("height", "width")]
+    return np.dtype([*numbers, ("path", f"S{path_width}")])
 
 
 def _bytes(text: str) -> bytes:

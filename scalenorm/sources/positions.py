@@ -17,7 +17,7 @@ from ..images.options import DecodeOptions
 from .bands import JoinedBands, open_tile
 from .ids import read_id_column
 from .labels import find_id_column
-from .listing import Root, Source, Sources, row_dtype
+from .listing import Root, Source, Sources, lose, row_dtype
 from .tables import open_table, to_numbers
 from .tiles import Tile
 
@@ -170,10 +170,7 @@ def find_stamps(tiles: Sources, positions: Positions, settings: Mapping[str, str
     if positions.sides is not None:
         rows["least"] = rows["most"] = np.ceil(np.nan_to_num(positions.sides)).astype(np.int32)
     reasons[(reasons == "") & (depth < 0)] = "the position is outside every tile"
-    failed = np.flatnonzero(reasons != "")
-    why, rows["root"][failed] = np.unique(reasons[failed], return_inverse=True)
-    rows["root"][failed] += len(tiles)
-    roots = [*(Root("tile", source.container) for source in tiles), *(Root("missing", str(text)) for text in why)]
+    roots = [*(Root("tile", source.container) for source in tiles), *lose(rows, reasons, len(tiles))]
     rows = rows[np.argsort(rows["id"], kind="stable")]
     twins = np.flatnonzero(rows["id"][1:] == rows["id"][:-1])
     if len(twins):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import io
 from collections import OrderedDict
@@ -21,7 +22,7 @@ from .archives import open_archive
 from .bands import JoinedBands, each_band, open_tile
 from .listing import Root, Source, Sources, SourcesBuilder
 from .stacks import Stack, is_stack, open_stack
-from .tiles import Tile
+from .tiles import Sky, Tile, sky_of_file
 
 _MAX_HANDLES = 8
 
@@ -48,6 +49,8 @@ class Reader:
         self.options = options or DecodeOptions()
         self._handles: OrderedDict[str, tuple[IO[bytes], Any]] = OrderedDict()
         self._tile: tuple[str, Tile | JoinedBands | ImageError] | None = None
+        #: `tiles.sky_of_file`; the last few are kept.
+        self.sky_of_file = functools.lru_cache(_MAX_HANDLES)(sky_of_file)
 
     def read(self, source: Source) -> Data:
         """Read one image's file, archive member, or, of a stack of arrays, a .npy file of it; of a tile the pixels.
@@ -80,6 +83,11 @@ class Reader:
             with contextlib.closing(JoinedBands(data, self.options)) as image:
                 return image.pixels[:, :], image.mask
         return decode_masked(data, "", self.options)
+
+    def sky(self, data: Data) -> Sky | None:
+        """Return where an image that was read is on the sky; None where it does not say."""
+        first = data[0] if isinstance(data, tuple) else data
+        return sky_of_file(first, self.options) if isinstance(first, bytes) else None
 
     def stat(self, source: Source) -> tuple[int, int]:
         """Size in bytes and time of last change in ns (0 where unknown) of the source's container, or all its files."""

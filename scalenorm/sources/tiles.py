@@ -117,7 +117,7 @@ class Sky:
 
     def pixels_of(self, ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return rows and columns of sky positions, degrees; NaN far from the tile, where a projection comes round."""
-        near = _cosine(ra, dec, *self._middle()) >= self._reach()
+        near = _cosine(ra, dec, *self._middle) >= self._reach
         rows, cols = np.full(len(ra), np.nan), np.full(len(ra), np.nan)
         if near.any():
             # Farther out, polynomials of the distortion have no inverse; a first look without it is within some pixels.
@@ -141,33 +141,51 @@ class Sky:
             ra, dec = self.wcs.wcs.p2s(np.array([[col, row]]), 0)["world"][0]
         return float(ra), float(dec)
 
+    def square_in(self, other: Sky, row: float, col: float, side: float) -> tuple[float, float, float]:
+        """Return centre and side in the pixels of another image of a square of the same area on the sky.
+
+        It is not turned. NaN where the centre lies far from the other image.
+        """
+        step = side / 4
+        ra, dec = self.sky_of(row + step * np.array([0, -1, 1, 0, 0]), col + step * np.array([0, 0, 0, -1, 1]))
+        rows, cols = other.pixels_of(ra[:1], dec[:1])
+        x, y = other.wcs.all_world2pix(ra, dec, 0, quiet=True)
+        area = (x[2] - x[1]) * (y[4] - y[3]) - (x[4] - x[3]) * (y[2] - y[1])
+        return float(rows[0]), float(cols[0]), float(np.sqrt(abs(area)) / (2 * step) * side)
+
     def pixels_per_degree(self) -> float:
         """Return the square root of the number of pixels in a square degree at the reference point."""
         from astropy.wcs.utils import proj_plane_pixel_area
 
         return float(proj_plane_pixel_area(self.wcs) ** -0.5)
 
+    @cached_property
     def _middle(self) -> tuple[float, float]:
         ra, dec = self.sky_of((self.height - 1) / 2, (self.width - 1) / 2)
         return float(ra), float(dec)
 
+    @cached_property
     def _reach(self) -> float:
         """Return the cosine of the distance from the middle beyond which nothing can lie in the tile."""
         along = np.linspace(0, 1, 9)
         rows = np.concatenate([along, along, np.zeros(9), np.ones(9)]) * self.height - 0.5
         cols = np.concatenate([np.zeros(9), np.ones(9), along, along]) * self.width - 0.5
-        cosines = _cosine(*self.sky_of(rows, cols), *self._middle())
+        cosines = _cosine(*self.sky_of(rows, cols), *self._middle)
         return float(np.nanmin(cosines)) - 1e-9
 
 
-def sky_of_file(path: str, options: DecodeOptions) -> Sky | None:
-    """Return where an image is on the sky; None where its header does not say, or it has none."""
-    path = options.files(path)[0]
-    file = _open_fits(path, _first_bytes(path), options)
-    if file is None:
+def sky_of_file(file: str | bytes, options: DecodeOptions) -> Sky | None:
+    """Return where an image is on the sky; None where its header does not say, or it has none.
+
+    `file` is a path, or what is in the file.
+    """
+    if isinstance(file, str):
+        file = options.files(file)[0]
+    opened = _open_fits(file, _first_bytes(file), options)
+    if opened is None:
         return None
-    with contextlib.closing(file):
-        return Sky.of(file.header, *file.shape[:2])
+    with contextlib.closing(opened):
+        return Sky.of(opened.header, *opened.shape[:2])
 
 
 def _open_fits(file: str | bytes, begin: bytes, options: DecodeOptions) -> FitsImage | None:
