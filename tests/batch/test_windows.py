@@ -38,7 +38,7 @@ def render(wcs, size, galaxy, seed):
     major, minor, angle, east, north = galaxy
     east, north = (ra - 150) * 3600 * np.cos(np.radians(2)) - east, (dec - 2) * 3600 - north
     along, across = east * np.cos(angle) + north * np.sin(angle), north * np.cos(angle) - east * np.sin(angle)
-    light = 100 * np.exp(-np.hypot(along / major, across / minor) ** 2 / 2)
+    light = 100 * np.exp(-(np.hypot(along / major, across / minor) ** 2) / 2)
     return (light + np.random.default_rng(seed).normal(0, 0.2, light.shape)).astype(np.float32)
 
 
