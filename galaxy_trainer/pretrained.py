@@ -26,11 +26,8 @@ from galaxy_trainer.evaluation import (
 )
 from galaxy_trainer.runs import Run
 from galaxy_trainer.stored import open_run
-from scalenorm.cache.format import SPECIAL_SETTINGS, Layout
+from scalenorm.cache.format import STAMP_SETTINGS, Layout
 from scalenorm.files.names import CACHE_FORMAT
-
-STAMP_SETTINGS = [name for name in SPECIAL_SETTINGS if name != "band_files"]
-"""Settings of a cache that go with positions."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +180,11 @@ class Network:
     def _options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options of crops: the network's, and what is said of where the images are."""
         settings = self.settings
+        if settings.pop("windows_from", None) is not None and "windows_from" not in given:
+            raise TrainerError(
+                f"{self.run.folder} was trained on windows from another cache: give windows_from, or make a cache "
+                "(scalenorm-batch --windows-from) and ask about that"
+            )
         if "positions" not in given:
             if "side_from" in settings:
                 raise TrainerError(f"{self.run.folder} was trained on windows of sizes from a table: give positions")

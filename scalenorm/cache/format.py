@@ -55,9 +55,11 @@ def _name(dtype: np.dtype) -> str:
 STAMP_COLUMNS = [("stamp_row", "<i4"), ("stamp_col", "<i4"), ("ra", "<f8"), ("dec", "<f8")]
 
 
-#: Settings that only some caches have. Of stamps: their side, the table's columns of sides and of the galaxies' sizes,
-#: and the unit of these. Of images with a file for each band: the files' names. The digest of the cache of the windows.
-SPECIAL_SETTINGS = ("stamp", "stamp_from", "side_from", "side_unit", "band_files", "windows_from")
+#: Settings of stamps only: their side, the table's columns of sides and of the galaxies' sizes, and the unit of these.
+STAMP_SETTINGS = ("stamp", "stamp_from", "side_from", "side_unit")
+
+#: Settings that only some caches have: also how files of one band are named, and the digest of the cache of the windows.
+SPECIAL_SETTINGS = (*STAMP_SETTINGS, "band_files", "windows_from")
 
 
 def has_stamps(settings: Mapping[str, Any]) -> bool:

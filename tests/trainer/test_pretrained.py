@@ -146,7 +146,7 @@ def test_positions_in_tiles(place, network, expected, tmp_path):
     assert written == pytest.approx(expected.answers[:4, 0].tolist(), abs=1e-6)
 
 
-def test_messages(place, network, tmp_path, capsys):
+def test_messages(place, network, tmp_path, capsys, monkeypatch):
     (tmp_path / "none").mkdir()
     with pytest.raises(InputError, match="no images in"):
         network.predict(tmp_path / "none")
@@ -154,6 +154,10 @@ def test_messages(place, network, tmp_path, capsys):
         network.predict(place / "images", stamp=64)
     with pytest.raises(TrainerError, match=r"own.h5 is a cache already: leave out stamp"):
         network.predict(place / "own.h5", stamp=64)
+    with monkeypatch.context() as patch:
+        patch.setitem(network.run.config.cache_settings, "windows_from", "0" * 64)
+        with pytest.raises(TrainerError, match=r"was trained on windows from another cache: give windows_from, or make"):
+            network.predict(place / "images")
     with pytest.raises(TrainerError, match="nor a network that comes with this package"):
         galaxy_trainer.load("gz3")
     fluxes = tmp_path / "fluxes"
