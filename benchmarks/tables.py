@@ -164,6 +164,15 @@ def training(result: Result) -> list[str]:
     return [*ratios(result), *times(what, result["seconds"])]
 
 
+def recipes(result: Result) -> list[str]:
+    """Training on a processor, by backend, precision, width and batch."""
+    rows = [
+        (name, number(row["images/s"]), f"{row['share of the matmul rate']:.1%}", number(row["matmul, TFLOP/s"]))
+        for name, row in result["rows"].items()
+    ]
+    return table(("recipe best", "images/s", "share of the matrix rate", "matrix rate, TFLOP/s"), rows)
+
+
 def gpu(result: Result) -> list[str]:
     """One GPU."""
     rows = [
@@ -207,6 +216,7 @@ WRITERS: dict[str, Callable[[Result], list[str]]] = {
     "memory_growth": memory_growth,
     "positions": positions,
     "training": training,
+    "recipes": recipes,
     "gpu": gpu,
 }
 
