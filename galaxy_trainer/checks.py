@@ -23,6 +23,16 @@ OTHER_UNIT = 30.0
 """Deviations so many times as large are taken for another unit."""
 
 
+def check_layout(run: Run, galaxies: Galaxies) -> None:
+    """Raise `TrainerError` if crops are of another size, type or number of bands than those a run was trained on."""
+    found, expected = (
+        f"{images.size} x {images.size} with {images.channels} bands of {images.dtype}"
+        for images in (galaxies, run.config)
+    )
+    if found != expected:
+        raise TrainerError(f"{galaxies.cache.path} has images of {found}; {run.folder} was trained on {expected}")
+
+
 def check_settings(run: Run, galaxies: Galaxies) -> None:
     """Check that crops were made as those that a run was trained on.
 

@@ -55,7 +55,7 @@ def train(argv: Sequence[str] | None = None) -> int:
         help="resume this run after its last finished epoch; CACHE is needed only if it moved",
     )
     data = parser.add_argument_group("data")
-    data.add_argument("--view", nargs="+", default=["normalized"], metavar="VIEW",
+    data.add_argument("--view", nargs="+", metavar="VIEW",
                       help="view to train on; several are seen at once (default: normalized)")  # fmt: skip
     data.add_argument("--labels", metavar="CSV", help="answers, in place of those in the cache")
     data.add_argument("--test-ids", metavar="FILE", help="the test set, one id per line (default: by hash)")
@@ -70,6 +70,10 @@ def train(argv: Sequence[str] | None = None) -> int:
                       help="galaxies with the same value here are never on both sides of the split")  # fmt: skip
     data.add_argument("--split-column", metavar="COLUMN", help="column that says train or test")
     _add_recipe(parser)
+    start = parser.add_argument_group("a trained network to start from")
+    start.add_argument("--from", metavar="NETWORK", help=_NETWORK)
+    start.add_argument("--freeze", choices=("none", "trunk"), default="none",
+                       help="trunk: train the last layer only (none)")  # fmt: skip
     computing = parser.add_argument_group("computing")
     computing.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="of weights, order and draws (0)")
     computing.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="(float32)")
@@ -94,14 +98,15 @@ def train(argv: Sequence[str] | None = None) -> int:
         if args.resume is not None:
             run = galaxy_trainer.resume(args.resume, args.cache, report=report, progress=not args.quiet)
         else:
-            chosen = _recipe(parser, args)
             run = galaxy_trainer.train(
-                args.cache, args.output, view=args.view, recipe=chosen, labels=args.labels,
+                args.cache, args.output, view=args.view, labels=args.labels,
+                start=vars(args)["from"], freeze=args.freeze,
                 target=_target(parser, args), group=args.group, split_column=args.split_column, test_ids=args.test_ids,
                 test_fraction=args.test_fraction, finish_ids=args.finish_ids, split_seed=args.split_seed,
                 seed=args.seed, precision=args.precision, devices=args.devices, in_memory=args.in_memory,
                 tensorboard=args.tensorboard, augmented_validation=args.augmented_validation,
                 allow_duplicates=args.allow_duplicates, report=report, progress=not args.quiet,
+                recipe=args.recipe, **_changes(parser, args),
             )  # fmt: skip
         if not args.quiet:
             say(*_summary(run.metrics))
@@ -336,7 +341,8 @@ def _target(parser: argparse.ArgumentParser, args: argparse.Namespace) -> "Choic
     return None if choice == DEFAULT else choice
 
 
-def _recipe(parser: argparse.ArgumentParser, args: argparse.Namespace) -> "Recipe":
+def _changes(parser: argparse.ArgumentParser, args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options that replace fields of the recipe, checked with it."""
     from galaxy_trainer.augmentation import NO_AUGMENTATION
     from galaxy_trainer.recipes import recipe_of
 
@@ -345,9 +351,16 @@ def _recipe(parser: argparse.ArgumentParser, args: argparse.Namespace) -> "Recip
     if args.no_augmentation:
         changes["augmentation"] = NO_AUGMENTATION
     try:
-        return recipe_of(args.recipe, changes)
+        recipe_of(args.recipe, changes)
     except TrainerError as error:
         parser.error(str(error))
+    return changes
+
+
+def _recipe(parser: argparse.ArgumentParser, args: argparse.Namespace) -> "Recipe":
+    from galaxy_trainer.recipes import recipe_of
+
+    return recipe_of(args.recipe, _changes(parser, args))
 
 
 def _add_answering(parser: argparse.ArgumentParser) -> None:

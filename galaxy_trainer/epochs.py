@@ -39,7 +39,7 @@ def train_epochs(run: Run, galaxies: Galaxies, report: Report, progress: bool) -
     test_rows = np.array([row[name] for name, part in run.parts.items() if part == "test"])
     steps = [len(rows) // recipe.batch_size for rows in seen]
     with backend.on_devices(config.devices):
-        network = config.network()
+        network = run.untrained()
         model = Augmented(network)
         optimizer = optimizer_of(recipe, steps)
         optimizer.build(network.trainable_variables)

@@ -11,7 +11,7 @@ import numpy as np
 
 from galaxy_trainer import backend
 from galaxy_trainer.augmentation import Augmentation, Augmented, Draws, draw, orientations
-from galaxy_trainer.checks import check_settings, check_unit, twins, warn_of_twins
+from galaxy_trainer.checks import check_layout, check_settings, check_unit, twins, warn_of_twins
 from galaxy_trainer.data import Batches, Galaxies, open_galaxies
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.files import check_answers
@@ -419,11 +419,7 @@ def _galaxies_for(
         target=target,
         in_memory=config.in_memory,
     )
-    found, expected = (
-        f"{images.size} x {images.size} with {images.channels} bands of {images.dtype}" for images in (galaxies, config)
-    )
-    if found != expected:
-        raise TrainerError(f"{galaxies.cache.path} has images of {found}; {run.folder} was trained on {expected}")
+    check_layout(run, galaxies)
     if not any_settings:
         check_settings(run, galaxies)
         check_unit(run, galaxies)

@@ -17,6 +17,9 @@ COMPACT: tuple[tuple[int, ...], ...] = ((64, 64), (128, 128), (256, 256))
 DENSE_UNITS = 256
 """Units of each of the two maxout layers at width 1."""
 
+LINEAR = "linear"
+"""Name of the last layer with weights."""
+
 LAST = "channels_last"
 """Said to every layer, as a user's keras.json may have another default."""
 
@@ -162,7 +165,7 @@ def paper_network(
         x = keras.layers.Dropout(dropout, seed=next(seeds), name=f"dropout_{i}", dtype=dtype)(x)
         if i == 1 and rotations > 1:
             x = MeanOfTurns(name="mean_of_turns", dtype=dtype)(x)
-    x = keras.layers.Dense(answers, kernel_initializer=glorot(), name="linear", dtype="float32")(x)
+    x = keras.layers.Dense(answers, kernel_initializer=glorot(), name=LINEAR, dtype="float32")(x)
     outputs = HEADS[head](x) if isinstance(head, str) else head(x)
     return keras.Model(inputs["view_0"] if views == 1 else inputs, outputs, name="paper_network")
 

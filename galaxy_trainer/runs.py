@@ -3,6 +3,7 @@
 ::
 
     config.json    all options, versions, the cache and its digest          written first, with split.csv
+    start.npz      weights taken over from another network, if it started from one
     split.csv      id, part (train, finish or test) and picture (16 digits of a hash) of every galaxy used
     state.npz      weights, optimizer and history after the last epoch      replaced whole after every epoch
     history.csv    one row per epoch
@@ -31,7 +32,7 @@ import galaxy_trainer.layers  # noqa: F401  (registers the layers that saved net
 from galaxy_trainer.choices import target_from_json
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.files import write_json, write_whole
-from galaxy_trainer.networks import paper_network
+from galaxy_trainer.networks import LINEAR, paper_network
 from galaxy_trainer.recipes import Recipe, optimizer_of, recipe_from_json
 from galaxy_trainer.targets import Target
 from scalenorm.files.signals import signals_held
@@ -89,6 +90,10 @@ class Config:
         The settings of the cache; None in runs of earlier versions.
     answered : dict or None
         What is answered, as from `galaxy_trainer.targets.Target.described`; None: the tree of Galaxy Zoo 2.
+    start : str or None
+        The trained network that it started from.
+    freeze : {"none", "trunk"}
+        Whether only the last layer is trained.
     """
 
     cache: str
@@ -113,6 +118,8 @@ class Config:
     dtype: str = "uint8"
     cache_settings: dict[str, Any] | None = None
     answered: dict[str, Any] | None = None
+    start: str | None = None
+    freeze: str = "none"
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Config":
@@ -130,7 +137,7 @@ class Config:
     def network(self) -> keras.Model:
         """Return the network with its initial weights."""
         recipe, target = self.recipe, self.target
-        return paper_network(
+        network = paper_network(
             self.size,
             trunk=recipe.network,
             channels=self.channels,
@@ -146,6 +153,9 @@ class Config:
             seed=self.seed,
             dtype=POLICIES[self.precision],
         )
+        for layer in network.layers:
+            layer.trainable = self.freeze == "none" or layer.name == LINEAR
+        return network
 
 
 @dataclass(frozen=True)
@@ -254,6 +264,18 @@ class Run:
         result: dict[str, Any] = json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
         return result
 
+    def untrained(self) -> keras.Model:
+        """Return the network as it is before the first epoch."""
+        network = self.config.network()
+        if self.config.start is not None:
+            path = self.folder / "start.npz"
+            try:
+                with open(path, "rb") as opened, np.load(opened) as file:
+                    put_weights(network, dict(file))
+            except (OSError, zipfile.BadZipFile, ValueError, KeyError, EOFError) as error:
+                raise TrainerError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+        return network
+
     def network(self, weights: str = "best") -> keras.Model:
         """Return the trained network.
 
@@ -303,8 +325,21 @@ def set_average(network: keras.Model, recipe: Recipe, values: Sequence[np.ndarra
     type(optimizer).finalize_variable_values(optimizer, network.trainable_variables)  # that of Keras, not the recipe's
 
 
-def create(folder: Path, config: Config, parts: dict[str, str], pictures: dict[str, str]) -> Run:
-    """Make a run folder; it appears whole or not at all.
+def put_weights(network: keras.Model, values: Mapping[str, np.ndarray]) -> None:
+    """Set the weights of those layers of which there are values, under the names ``LAYER/NUMBER``."""
+    for layer in network.layers:
+        if f"{layer.name}/0" in values:
+            layer.set_weights([values[f"{layer.name}/{i}"] for i in range(len(layer.weights))])
+
+
+def create(
+    folder: Path,
+    config: Config,
+    parts: dict[str, str],
+    pictures: dict[str, str],
+    start: Mapping[str, np.ndarray] | None = None,
+) -> Run:
+    """Make a run folder, with the weights to start from if there are some; it appears whole or not at all.
 
     Raises
     ------
@@ -319,6 +354,9 @@ def create(folder: Path, config: Config, parts: dict[str, str], pictures: dict[s
     write_json(part / "config.json", dataclasses.asdict(config))
     rows = [{"id": name, "part": value, "picture": pictures[name]} for name, value in parts.items()]
     write_table(part / "split.csv", rows)
+    if start is not None:
+        values: dict[str, Any] = dict(start)
+        write_whole(part / "start.npz", lambda path: np.savez(path, **values))
     part.rename(folder)
     flush(folder.parent)
     return Run(folder, config, parts, pictures)

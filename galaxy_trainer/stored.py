@@ -176,8 +176,9 @@ def save_stored(
     opened = open_run(run)
     scores = opened.metrics
     config = dataclasses.replace(
-        opened.config, cache=Path(opened.config.cache).name, labels=None, precision="float32", devices=1, in_memory=None
-    )
+        opened.config, cache=Path(opened.config.cache).name, labels=None, precision="float32", devices=1,
+        in_memory=None, start=opened.config.start and Path(opened.config.start).name,
+    )  # fmt: skip
     values = opened.network(weights).get_weights()
     with np.errstate(over="ignore"):
         rounded = [value.astype(np.float16) for value in values]

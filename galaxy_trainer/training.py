@@ -35,6 +35,8 @@ from galaxy_trainer.runs import (
     refuse_existing,
 )
 from galaxy_trainer.splitting import split_galaxies
+from galaxy_trainer.starting import check_galaxies, recipe_from, taken_over, views_from
+from galaxy_trainer.stored import open_run
 from galaxy_trainer.targets import GALAXY_ZOO_2, nanmean
 from scalenorm.cache.format import differences
 from scalenorm.files.errors import LockedError
@@ -46,7 +48,7 @@ def train(
     cache: str | Path,
     run: str | Path,
     *,
-    view: str | Sequence[str] = "normalized",
+    view: str | Sequence[str] | None = None,
     recipe: str | Recipe = "paper",
     labels: str | Path | None = None,
     target: Choice | None = None,
@@ -63,6 +65,8 @@ def train(
     tensorboard: bool = False,
     augmented_validation: bool = False,
     allow_duplicates: bool = False,
+    start: str | Path | Run | None = None,
+    freeze: str = "none",
     report: Report | None = None,
     progress: bool = False,
     **changes: Any,
@@ -75,8 +79,8 @@ def train(
         A cache written by `scalenorm-batch`.
     run : str or Path
         Folder to make; see `galaxy_trainer.runs`.
-    view : str or sequence of str
-        View, or several views of a galaxy that the network sees at once.
+    view : str or sequence of str, optional
+        View, or several views of a galaxy that the network sees at once. Default: "normalized".
     recipe : str or Recipe
         "paper", "long", another name in `galaxy_trainer.RECIPES`, or a recipe.
     labels : str or Path, optional
@@ -109,7 +113,13 @@ def train(
     augmented_validation : bool
         Also log ``val_loss_augmented``: validation with augmentation and dropout on.
     allow_duplicates : bool
-        Do not warn of pictures that are in the training and in the test set, under two ids.
+        Do not warn of pictures that are in the training and in the test set, under two ids, nor of galaxies to test on
+        that `start` was trained on.
+    start : str, Path or Run, optional
+        A trained network to start from: its views, architecture and standardisation, and its weights but those of the
+        last layer, which are new unless the same is answered.
+    freeze : {"none", "trunk"}
+        "trunk" trains the last layer only.
     report : callable, optional
         Called with a line of text at the start and after every epoch.
     progress : bool
@@ -134,7 +144,10 @@ def train(
     """
     folder = Path(run)
     refuse_existing(folder)
-    chosen = recipe_of(recipe, changes)
+    source = None if start is None else open_run(start)
+    chosen = recipe_of(recipe, changes) if source is None else recipe_from(source, recipe, changes)
+    if freeze not in ("none", "trunk") or (freeze == "trunk" and source is None):
+        raise TrainerError(f"freeze must be none, or trunk with a network to start from, got {freeze!r}")
     if precision not in POLICIES:
         raise TrainerError(f"unknown precision {precision!r}; known: {', '.join(POLICIES)}")
     if not 0 < test_fraction < 1:
@@ -144,7 +157,8 @@ def train(
         raise TrainerError(f"seed must not be negative, got {seed}")
     if tensorboard:
         backend.check_can_log()
-    views = (view,) if isinstance(view, str) else tuple(view)
+    asked = (view,) if isinstance(view, str) else view
+    views = tuple(asked or ("normalized",)) if source is None else views_from(source, asked)
     aside = [name for name in (group, split_column) if name is not None]
     galaxies = open_galaxies(cache, views, labels=labels, target=target or Choice(), aside=aside, in_memory=in_memory)
     rows = galaxies.labelled
@@ -163,10 +177,13 @@ def train(
                 f"{finish_ids}: {finish.sum()} to finish on are less than a batch of {chosen.batch_size}"
             )
     pictures = galaxies.pictures(rows)
+    if source is not None:
+        tested = {galaxies.ids[i]: pictures[galaxies.ids[i]] for i in rows[test]}
+        check_galaxies(source, galaxies, tested, quiet=allow_duplicates)
     if not allow_duplicates:
         sides = [{galaxies.ids[i]: pictures[galaxies.ids[i]] for i in rows[side]} for side in (test, ~test)]
         warn_of_twins(twins(*sides), int(test.sum()), cache)
-    mean, std = pixel_statistics(galaxies, rows[~test])
+    mean, std = pixel_statistics(galaxies, rows[~test]) if source is None else (source.config.mean, source.config.std)
     truth = galaxies.answers(rows[~test])
     assert galaxies.target is not None
     answered = galaxies.target.fitted(truth)
@@ -193,16 +210,19 @@ def train(
         dtype=galaxies.dtype,
         cache_settings=galaxies.cache.settings,
         answered=None if answered == GALAXY_ZOO_2 else answered.described(),
+        start=None if source is None else str(source.folder),
+        freeze=freeze,
     )
     # Building once here shows what does not fit before the folder is made.
     try:
         with backend.on_devices(devices):
-            config.network()
+            network = config.network()
     except ValueError as error:
         raise TrainerError(str(error)) from None
     names = np.where(test, "test", np.where(finish, "finish", "train")).tolist()
     parts = {galaxies.ids[i]: part for i, part in zip(rows, names, strict=True)}
-    opened = create(folder, config, parts, pictures)
+    weights = None if source is None else taken_over(source, config, network)
+    opened = create(folder, config, parts, pictures, weights)
     with _locked_run(opened):
         return train_epochs(opened, galaxies, report or _silent, progress)
 
