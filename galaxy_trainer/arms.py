@@ -56,6 +56,8 @@ class Settings:
         Passes of the non-deterministic score.
     target : Choice or None
         What is answered. Default: the decision tree of Galaxy Zoo 2.
+    group : str or None
+        Column of the labels: galaxies with the same value are never on both sides of a split.
     """
 
     test_candidates: str | None = None
@@ -65,6 +67,7 @@ class Settings:
     precision: str = "float32"
     passes: int = 10
     target: Choice | None = None
+    group: str | None = None
 
 
 def arms_of(path: str | Path, *, views: Sequence[str] | None, recipe: Recipe) -> list[Arm]:

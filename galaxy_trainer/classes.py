@@ -146,11 +146,16 @@ class ClassesTarget(Target):
         """Return the most probable class, under the name of its column."""
         return {self.columns[0]: [self.classes[i] for i in np.argmax(answers, axis=1).tolist()]}
 
-    def score_figures(self, score: dict[str, Any]) -> dict[str, Callable[[], Any]]:
+    def score_figures(self, score: dict[str, Any]) -> dict[str, tuple[Callable[[], Any], str]]:
         """Return the confusion matrix."""
         from galaxy_trainer.target_figures import confusion_figure
 
-        return {"confusion": lambda: confusion_figure(np.array(score["confusion"]), self.classes)}
+        return {
+            "confusion": (
+                lambda: confusion_figure(np.array(score["confusion"]), self.classes),
+                "How often each class (rows) was taken for each (columns); shades are shares of a row.",
+            )
+        }
 
     def described(self) -> dict[str, Any]:
         """Return also the classes and their weights."""

@@ -66,8 +66,7 @@ def train(argv: Sequence[str] | None = None) -> int:
     data.add_argument("--in-memory", action=argparse.BooleanOptionalAction, default=None,
                       help="read the view into memory first (default: if it takes less than 1 GiB)")  # fmt: skip
     _add_target(parser)
-    data.add_argument("--group", metavar="COLUMN",
-                      help="galaxies with the same value here are never on both sides of the split")  # fmt: skip
+    _add_group(data)
     data.add_argument("--split-column", metavar="COLUMN", help="column that says train or test")
     _add_recipe(parser)
     start = parser.add_argument_group("a trained network to start from")
@@ -250,6 +249,7 @@ def compare(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--split-seed", type=int, default=0, metavar="N", help="another one, other test sets (0)")
     parser.add_argument("--passes", type=_at_least(1), default=10, metavar="N",
                         help="passes with dropout and augmentation on (10)")  # fmt: skip
+    _add_group(parser)
     _add_duplicates(parser)
     _add_target(parser)
     _add_recipe(parser)
@@ -263,7 +263,7 @@ def compare(argv: Sequence[str] | None = None) -> int:
         settings = arms.Settings(
             test_candidates=args.test_candidates, test_fraction=args.test_fraction, split_seed=args.split_seed,
             labels=args.labels, precision=args.precision, passes=args.passes,
-            target=_target(parser, args),
+            target=_target(parser, args), group=args.group,
         )  # fmt: skip
         compared = arms.arms_of(args.cache, views=args.views, recipe=_recipe(parser, args))
         table = experiment.compare(
@@ -304,6 +304,11 @@ def _run(
 def _add_duplicates(parser: Any) -> None:
     parser.add_argument("--allow-duplicates", action="store_true",
                         help="do not warn of pictures that are both trained and tested on, under two ids")  # fmt: skip
+
+
+def _add_group(parser: Any) -> None:
+    parser.add_argument("--group", metavar="COLUMN",
+                        help="galaxies with the same value here are never on both sides of the split")  # fmt: skip
 
 
 def _add_recipe(parser: argparse.ArgumentParser) -> None:

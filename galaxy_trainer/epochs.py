@@ -82,7 +82,7 @@ def train_epochs(run: Run, galaxies: Galaxies, report: Report, progress: bool) -
     metrics = evaluate(run, any_settings=True, allow_duplicates=True)
     write_json(run.folder / "metrics.json", metrics)
     draw_run(run, history)
-    for name, figure in config.target.score_figures(metrics["deterministic"]).items():
+    for name, (figure, _) in config.target.score_figures(metrics["deterministic"]).items():
         path = run.folder / f"{name}.png"
         try_to_draw(path, lambda path=path, figure=figure: draw_figure(figure(), path))  # type: ignore[misc]
     return run

@@ -29,6 +29,7 @@ from galaxy_trainer.choices import DEFAULT
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.files import write_json, write_text, write_whole
 from galaxy_trainer.recipes import recipe_from_json
+from galaxy_trainer.splitting import group_names, seeded_hash
 from galaxy_trainer.workers import side_by_side
 
 Report = Callable[[str], object]
@@ -51,7 +52,12 @@ class Task:
         return f"{self.arm.name}-seed{self.seed}-test{self.fold}"
 
 
-def test_sets(ids: Sequence[str], settings: Settings, count: int) -> list[list[str]]:
+def test_sets(
+    ids: Sequence[str],
+    settings: Settings,
+    count: int,
+    groups: Mapping[str, str] | None = None,  # noqa: PT028
+) -> list[list[str]]:
     """Draw disjoint test sets by seeded hash; the first is that of `galaxy_trainer.data.split`.
 
     Parameters
@@ -62,6 +68,8 @@ def test_sets(ids: Sequence[str], settings: Settings, count: int) -> list[list[s
         Fraction and seed.
     count : int
         Number of sets.
+    groups : mapping, optional
+        From ids to groups that are in one set as a whole. Default: each its own.
 
     Returns
     -------
@@ -80,8 +88,13 @@ def test_sets(ids: Sequence[str], settings: Settings, count: int) -> list[list[s
     """
     if not 0 < settings.test_fraction < 1:
         raise TrainerError(f"the test fraction must be between 0 and 1, got {settings.test_fraction}")
-    ordered = sorted(ids, key=lambda name: hashlib.sha256(f"{settings.split_seed}/{name}".encode()).digest())
+    names = groups or dict(zip(ids, ids, strict=True))
+    ordered = sorted(ids, key=lambda name: seeded_hash(settings.split_seed, names[name]))
     edges = [round(i * settings.test_fraction * len(ids)) for i in range(count + 1)]
+    for i, edge in enumerate(edges):
+        while 0 < edge < len(ids) and names[ordered[edge - 1]] == names[ordered[edge]]:
+            edge += 1
+        edges[i] = edge
     if edges[-1] > len(ids) or any(a == b for a, b in itertools.pairwise(edges)):
         raise TrainerError(
             f"{len(ids)} candidates do not give {count} disjoint, non-empty test sets "
@@ -201,8 +214,9 @@ def _prepare(
     pictures: dict[str, dict[str, str]] = {}
     for arm in arms:
         galaxies = open_galaxies(
-            arm.cache, arm.views, labels=settings.labels, target=settings.target or DEFAULT, in_memory=False
-        )
+            arm.cache, arm.views, labels=settings.labels, target=settings.target or DEFAULT, in_memory=False,
+            aside=[] if settings.group is None else [settings.group],
+        )  # fmt: skip
         digests[arm.cache] = galaxies.cache.digest()
         pictures[arm.cache] = galaxies.pictures(galaxies.labelled)
         labelled = [galaxies.ids[i] for i in galaxies.labelled]
@@ -213,7 +227,11 @@ def _prepare(
             what = "labelled galaxies" if settings.test_candidates is None else "labelled galaxies to test on"
             raise TrainerError(f"{arm.cache} has not the same {what} as {arms[0].cache}: make both alike")
         ids = labelled
-    sets = test_sets(ids, settings, folds)
+    groups = None
+    if settings.group is not None:
+        names = group_names(galaxies, np.arange(len(galaxies.ids)), settings.group)
+        groups = dict(zip(galaxies.ids, names, strict=True))
+    sets = test_sets(ids, settings, folds, groups)
     if not allow_duplicates:
         _warn_of_twins(pictures, sets)
     batch = max(arm.recipe.batch_size for arm in arms)
@@ -306,7 +324,8 @@ def run_task(task: Task, folder: Path, settings: Settings, report: Report) -> No
     else:
         run = galaxy_trainer.train(
             task.arm.cache, path, view=task.arm.views, recipe=task.arm.recipe, labels=settings.labels,
-            target=settings.target, test_ids=folder / f"test-{task.fold}.txt", finish_ids=settings.test_candidates,
+            target=settings.target, group=settings.group, test_ids=folder / f"test-{task.fold}.txt",
+            finish_ids=settings.test_candidates,
             seed=task.seed, precision=settings.precision, augmented_validation=True,
             allow_duplicates=True, report=named_report,
         )  # fmt: skip

@@ -55,6 +55,7 @@ def write_page(
         As from `galaxy_trainer.statistics.summary`.
     """
     names = [arm.name for arm in arms]
+    of_scores = _score_figures(names, results)
     drawn: dict[str, tuple[Callable[[], Figure], str]] = {
         "deterministic": (
             lambda: figures.score_figure(table, "deterministic"),
@@ -83,6 +84,7 @@ def write_page(
             lambda: figures.question_figure(table),
             "Deterministic score by question, column or class.",
         ),
+        **of_scores,
         **results[0].target.figures(),
         "network": (
             lambda: figures.network_figure(runs[0].config.network()),
@@ -107,7 +109,7 @@ def write_page(
         "Scores": _score_table(table) + pictures["deterministic"] + pictures["non-deterministic"],
         "Ratios": _ratio_table(table) + pictures["ratios"],
         "Learning": pictures["losses"] + pictures["validation"],
-        "Questions": _question_table(table) + pictures["questions"],
+        "Questions": _question_table(table) + pictures["questions"] + "".join(pictures[name] for name in of_scores),
         "Galaxies": "".join(pictures[name] for name in ("views", "sheet") if name in pictures),
         "Tree and network": pictures.get("tree", "") + pictures["network"],
         "How it was made": _settings(folder, arms, settings, runs, table),
@@ -122,6 +124,20 @@ def write_page(
         ),
     )
     write_text(folder / "index.html", page)
+
+
+def _score_figures(names: Sequence[str], results: Sequence[Result]) -> dict[str, tuple[Callable[[], Figure], str]]:
+    """Return the target's figures of each arm's deterministic answers, all seeds and test sets together."""
+    found = {}
+    target = results[0].target
+    for i, arm in enumerate(names):
+        answers, truth = (
+            np.concatenate([result.answers[key] for result in results if result.arm == arm])
+            for key in ("deterministic", "truth")
+        )
+        for name, (figure, caption) in target.score_figures(target.score(answers, truth)).items():
+            found[f"{name}-{i}"] = figure, f"{arm}: {caption[0].lower()}{caption[1:]} All seeds and test sets together."
+    return found
 
 
 def _anchor(name: str) -> str:

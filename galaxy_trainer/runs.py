@@ -94,6 +94,8 @@ class Config:
         The trained network that it started from.
     freeze : {"none", "trunk"}
         Whether only the last layer is trained.
+    unanswered : int
+        Galaxies with a good image that were left out because they have no answer.
     """
 
     cache: str
@@ -120,6 +122,7 @@ class Config:
     answered: dict[str, Any] | None = None
     start: str | None = None
     freeze: str = "none"
+    unanswered: int = 0
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Config":

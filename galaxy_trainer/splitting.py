@@ -47,8 +47,8 @@ def split_galaxies(
     TrainerError
         If two ways are asked for, or the training or the test set would be empty.
     """
-    if sum(way is not None for way in (test_ids, group, column)) > 1:
-        raise TrainerError("the test set is named by --test-ids, --group or --split-column: give one of them")
+    if column is not None and (test_ids is not None or group is not None):
+        raise TrainerError("--split-column names the test set: leave out --test-ids and --group")
     ids = [galaxies.ids[i] for i in rows]
     if column is not None:
         texts = _texts(galaxies, column)
@@ -58,15 +58,22 @@ def split_galaxies(
             raise TrainerError(f"column {column!r} must say train or test, it says: {first_few(sorted(set(sides)), 8)}")
         return rows[used], sides[used] == "test"
     if group is not None:
-        texts = _texts(galaxies, group)
-        names = [texts[i] or f"/{galaxies.ids[i]}" for i in rows]  # without a group: a group of its own
-        members = Counter(names)
-        chosen, count = set[str](), 0
-        for name in sorted(members, key=lambda name: _hash(seed, name)):
-            if count < round(fraction * len(names)):
-                chosen.add(name)
-                count += members[name]
-        test_ids = [name for name, there in zip(ids, names, strict=True) if there in chosen]
+        names = group_names(galaxies, rows, group)
+        if test_ids is None:
+            members = Counter(names)
+            chosen, count = set[str](), 0
+            for name in sorted(members, key=lambda name: seeded_hash(seed, name)):
+                if count < round(fraction * len(names)):
+                    chosen.add(name)
+                    count += members[name]
+            test_ids = [name for name, there in zip(ids, names, strict=True) if there in chosen]
+        tested = np.isin(ids, list(test_ids))
+        both = sorted(set(np.array(names)[tested]) & set(np.array(names)[~tested]))
+        if both:
+            raise TrainerError(
+                f"--test-ids lists some galaxies of {group} {first_few(both)} and leaves others to train on: list all "
+                "of a group, or none"
+            )
     strata = None if test_ids is not None or galaxies.target is None else galaxies.target.strata(galaxies.answers(rows))
     return rows, split(ids, fraction=fraction, seed=seed, test_ids=test_ids, strata=strata)
 
@@ -119,7 +126,7 @@ def split(
     else:
         for number in [0] if strata is None else np.unique(strata):
             members = list(range(len(ids))) if strata is None else np.flatnonzero(strata == number).tolist()
-            members.sort(key=lambda i: _hash(seed, ids[i]))
+            members.sort(key=lambda i: seeded_hash(seed, ids[i]))
             count = round(fraction * len(members))
             test[members[: count if strata is None else min(max(count, 1), len(members) - 1)]] = True
     if test.all() or not test.any():
@@ -127,7 +134,14 @@ def split(
     return test
 
 
-def _hash(seed: int, name: str) -> bytes:
+def group_names(galaxies: Galaxies, rows: np.ndarray, group: str) -> list[str]:
+    """Return the group of each of some rows; without one, a group of its own."""
+    texts = _texts(galaxies, group)
+    return [texts[i] or f"/{galaxies.ids[i]}" for i in rows]
+
+
+def seeded_hash(seed: int, name: str) -> bytes:
+    """Return what names are ordered by to draw test sets."""
     return hashlib.sha256(f"{seed}/{name}".encode()).digest()
 
 

@@ -163,8 +163,8 @@ class Target:
         """Return figures of the target itself, with captions, by name."""
         return {}
 
-    def score_figures(self, score: dict[str, Any]) -> dict[str, Callable[[], Any]]:
-        """Return figures of a `score`, by name."""
+    def score_figures(self, score: dict[str, Any]) -> dict[str, tuple[Callable[[], Any], str]]:
+        """Return figures of a `score`, with captions, by name."""
         return {}
 
     def described(self) -> dict[str, Any]:

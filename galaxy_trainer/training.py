@@ -212,6 +212,7 @@ def train(
         answered=None if answered == GALAXY_ZOO_2 else answered.described(),
         start=None if source is None else str(source.folder),
         freeze=freeze,
+        unanswered=int(galaxies.good.sum()) - len(galaxies.labelled),
     )
     # Building once here shows what does not fit before the folder is made.
     try:
@@ -223,8 +224,11 @@ def train(
     parts = {galaxies.ids[i]: part for i, part in zip(rows, names, strict=True)}
     weights = None if source is None else taken_over(source, config, network)
     opened = create(folder, config, parts, pictures, weights)
+    report = report or _silent
+    if config.unanswered:
+        report(f"left out: {config.unanswered} of {galaxies.good.sum()} galaxies, as they have no answer")
     with _locked_run(opened):
-        return train_epochs(opened, galaxies, report or _silent, progress)
+        return train_epochs(opened, galaxies, report, progress)
 
 
 @backend.keras_defaults()

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import shutil
 
 import h5py
 import keras
@@ -20,6 +19,7 @@ from galaxy_trainer.evaluation import Predictions, calibration, write_answers
 from galaxy_trainer.labels import Columns
 from galaxy_trainer.questions import shipped
 from galaxy_trainer.runs import State
+from galaxy_trainer.splitting import split_galaxies
 from galaxy_trainer.targets import GALAXY_ZOO_2, TreeTarget, ValuesTarget
 
 TINY = {"width": 0.05, "epochs": 2, "learning_rate": 0.01, "seed": 4}
@@ -70,22 +70,26 @@ def trained(request, table, tmp_path_factory):
     return request.param, train(cache, folder, target=CHOICES[request.param], labels=labels, **TINY)
 
 
-@pytest.mark.slow
-def test_resuming_ends_with_the_same_bits(trained, tmp_path, monkeypatch):
-    kind, run = trained
-    assert run.config.target.kind == kind
-    folder = tmp_path / "again"
+def check_resuming(run, folder, choice, **options):
+    """Train as `run` was trained, but interrupted after an epoch and resumed: the same bits."""
 
     def stop(line):
         if line.startswith("epoch 1"):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(run.config.cache, folder, target=CHOICES[kind], labels=run.config.labels, **TINY, report=stop)
+        train(run.config.cache, folder, target=choice, labels=run.config.labels, **TINY | options, report=stop)
     again = resume(folder)
     for found, expected in zip(State.load(again.state_path).weights, State.load(run.state_path).weights, strict=True):
         assert found.tobytes() == expected.tobytes()
     assert (again.history, again.metrics) == (run.history, run.metrics)
+
+
+@pytest.mark.slow
+def test_resuming_ends_with_the_same_bits(trained, tmp_path):
+    kind, run = trained
+    assert run.config.target.kind == kind
+    check_resuming(run, tmp_path / "again", CHOICES[kind])
 
 
 @pytest.mark.slow
@@ -257,6 +261,7 @@ def test_another_tree_with_gaps(shapes, tmp_path):
     first = rows_of(tmp_path / "answers.csv")[0]
     assert first["leading"].startswith("smooth-or-featured: ")
     assert load_run(run.folder).config.target == TreeTarget(tree.names, tree)
+    check_resuming(run, tmp_path / "again", choice, head="tree")
     with pytest.raises(TrainerError, match=r"columns of the decision tree are missing: Class1\.1"):
         train(cache, tmp_path / "other", **TINY)
 
@@ -274,7 +279,9 @@ def test_votes(shapes, tmp_path):
     votes[4] = 0
     cache = write_cache(tmp_path / "c.h5", {"normalized": shapes[0]}, labels=votes, names=tree.names)
     choice = Choice(tree="galaxy_zoo_decals", loss="counts")
-    run = train(cache, tmp_path / "run", target=choice, **{**TINY, "epochs": 6, "learning_rate": 0.1})
+    options = {"epochs": 6, "learning_rate": 0.1}
+    run = train(cache, tmp_path / "run", target=choice, **TINY | options)
+    check_resuming(run, tmp_path / "again", choice, **options)
     assert "000004" not in run.parts
     assert run.history[-1]["val_loss"] < run.history[0]["val_loss"]
     assert run.metrics["deterministic"]["nll"] == pytest.approx(min(row["val_loss"] for row in run.history), rel=1e-5)
@@ -367,6 +374,16 @@ def test_splits_that_fit(table, tmp_path, monkeypatch):
     sides = [{rows[name]["night"] for name, part in grouped.items() if part == side} for side in ("train", "test")]
     assert not sides[0] & sides[1]
     assert 0.2 < sum(part == "test" for part in grouped.values()) / len(grouped) < 0.5
+    listed = tmp_path / "test.txt"
+    listed.write_text("\n".join(name for name, part in grouped.items() if part == "test"))
+    assert parts_of(table, monkeypatch, tmp_path, target=classes, group="night", test_ids=listed) == grouped
+    listed.write_text("000000")
+    with pytest.raises(
+        TrainerError, match=r"^--test-ids lists some galaxies of night n\d+ and leaves others to train on"
+    ):
+        train(*table[:1], tmp_path / "run", labels=table[1], target=classes, group="night", test_ids=listed)
+    with pytest.raises(TrainerError, match="--split-column names the test set: leave out --test-ids and --group"):
+        train(*table[:1], tmp_path / "run", labels=table[1], target=classes, group="night", split_column="side")
     named = parts_of(table, monkeypatch, tmp_path, target=classes, split_column="side")
     assert all(rows[name]["side"] == part for name, part in named.items())
 
@@ -430,20 +447,39 @@ def test_targets_are_stored(target):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["classes"])
-def test_a_comparison_of_classes(kind, table, shapes, tmp_path, capsys):
+def test_a_comparison_of_classes(table, shapes, tmp_path, capsys):
     images = shapes[0]
     cache = write_cache(tmp_path / "two.h5", {"normalized": images, "center-64": images[:, ::-1].copy()})
+    folder = tmp_path / "experiment"
     code, out, err = typed(
-        capsys, "compare", cache, "-o", tmp_path / "experiment", "--labels", table[1], "--target", kind, "--columns",
-        "kind", "--seeds", "1", "--passes", "1", "--width", "0.05", "--epochs", "1", "--test-fraction", "0.3",
+        capsys, "compare", cache, "-o", folder, "--labels", table[1], "--target", "classes", "--columns", "kind",
+        "--group", "night", "--seeds", "1", "--passes", "1", "--width", "0.05", "--epochs", "1",
+        "--test-fraction", "0.3",
     )  # fmt: skip
     assert code == 0, err
     assert "cross-entropy [95% interval]" in out[0]
-    page = (tmp_path / "experiment" / "index.html").read_text()
+    assert "left out: 1 of 90 galaxies, as they have no answer" in "\n".join(err)
+    page = (folder / "index.html").read_text()
     assert "Cross-entropy over all answers" in page
     assert "figure-tree" not in page
-    shutil.rmtree(tmp_path / "experiment")
+    assert page.count("how often each class (rows) was taken for each") == 4  # two arms, text and alternative text
+    for i in (0, 1):
+        with Image.open(folder / "figures" / f"confusion-{i}.png") as picture:
+            assert min(picture.size) > 200
+    tested = (folder / "test-0.txt").read_text().split()
+    sides = [
+        {row["night"] for row in rows_of(table[1]) if row["kind"] and (row["id"] in tested) == side} for side in (0, 1)
+    ]
+    assert sides[1]
+    assert not sides[0] & sides[1]
+    run = load_run(folder / "runs" / "normalized-seed0-test0")
+    assert run.config.unanswered == 1
+    # The same test set as a training with --group has.
+    alone = split_galaxies(
+        open_galaxies(cache, ["normalized"], labels=table[1], target=CHOICES["classes"], aside=["night"]),
+        np.flatnonzero([row["kind"] != "" for row in rows_of(table[1])]), fraction=0.3, seed=0, group="night",
+    )  # fmt: skip
+    assert [f"{i:06d}" for i in alone[0][alone[1]]] == tested
 
 
 def test_a_class_cache(shapes, tmp_path):
