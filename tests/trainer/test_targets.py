@@ -354,7 +354,7 @@ def parts_of(table, monkeypatch, tmp_path, **options):
     """The split that a training would begin with."""
     cache, labels = table
 
-    def stop(folder, config, parts, pictures):
+    def stop(folder, config, parts, *_):
         raise StopIteration(parts)
 
     monkeypatch.setattr(training, "create", stop)
