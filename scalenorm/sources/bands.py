@@ -68,7 +68,7 @@ class BandFiles:
     def match(self, path: str) -> Named | None:
         """Return what a path says, or None where it is not the file of one of the bands."""
         found = self._path.fullmatch(path.replace(os.sep, "/"))
-        if found is None:
+        if found is None or BAND in path:  # that could not be told from the place of the band
             return None
         return Named(found["folder"] or "", self.pattern.replace(_ID, found["id"]), found["id"])
 

@@ -149,6 +149,8 @@ class Sky:
         step = side / 4
         ra, dec = self.sky_of(row + step * np.array([0, -1, 1, 0, 0]), col + step * np.array([0, 0, 0, -1, 1]))
         rows, cols = other.pixels_of(ra[:1], dec[:1])
+        if not np.isfinite(rows[0]):
+            return np.nan, np.nan, np.nan
         x, y = other.wcs.all_world2pix(ra, dec, 0, quiet=True)
         area = (x[2] - x[1]) * (y[4] - y[3]) - (x[4] - x[3]) * (y[2] - y[1])
         return float(rows[0]), float(cols[0]), float(np.sqrt(abs(area)) / (2 * step) * side)

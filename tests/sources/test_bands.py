@@ -31,6 +31,7 @@ OPTIONS = DecodeOptions(bands=GRZ)
         (PATTERN, "/a/x_i.fits", None),
         (PATTERN, "/a/x_g.fits.gz", None),
         (PATTERN, "/a/_g.fits", None),
+        (PATTERN, "/a/x{band}_g.fits", None),
         ("{band}/{id}.fits", "/a/z/x.fits", ("/a", "{band}/x.fits", "x")),
         ("{band}/{id}.fits", "/a/zz/x.fits", None),
         ("{id}/{id}-{band}.fits", "/a/x/x-g.fits", ("/a", "x/x-{band}.fits", "x")),
