@@ -1,4 +1,4 @@
-"""The commands galaxy-train, galaxy-evaluate, galaxy-predict, galaxy-export and galaxy-compare."""
+"""The commands galaxy-train, galaxy-evaluate, galaxy-predict, galaxy-similar, galaxy-export and galaxy-compare."""
 
 import argparse
 import functools
@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from galaxy_trainer.errors import TrainerError, TrainerWarning
+from galaxy_trainer.features import check_features
 from galaxy_trainer.files import check_answers, check_new
-from galaxy_trainer.questions import SHIPPED
+from galaxy_trainer.questions import SHIPPED, first_few
 from galaxy_trainer.start import silent_start
 from scalenorm.commands.batch import add_listing, add_positions
 from scalenorm.commands.common import DONE, DONE_WITH_FAILED, Parser, add_common, run_guarded, say
@@ -167,6 +168,8 @@ def predict(argv: Sequence[str] | None = None) -> int:
                         help="folders, images, archives, stacks, globs, URLs; or a cache")  # fmt: skip
     parser.add_argument("-o", "--output", required=True, metavar="FILE",
                         help="file to write: .csv, .ecsv, .fits or .parquet")  # fmt: skip
+    parser.add_argument("--features", action="store_true",
+                        help="write what the network sees, not what it answers; also .npy")  # fmt: skip
     parser.add_argument("--no-deviation", action="store_true",
                         help="leave out the deviation between orientations, as for a competition")  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
@@ -182,26 +185,58 @@ def predict(argv: Sequence[str] | None = None) -> int:
         parser.error("give IMAGES, or say where they are with --list or --positions")
 
     def action() -> int:
-        check_answers(args.output, overwrite=args.overwrite)  # before Keras starts, which takes seconds
+        check = check_features if args.features else check_answers
+        check(args.output, overwrite=args.overwrite)  # before Keras starts, which takes seconds
         with silent_start():
             import galaxy_trainer
-            from galaxy_trainer.questions import first_few
+        network = galaxy_trainer.load(args.network, weights=args.weights)
         where = {name: getattr(args, name) for name in _WHERE if getattr(args, name) is not None}
-        result = galaxy_trainer.load(args.network, weights=args.weights).predict(
-            args.images[0] if len(args.images) == 1 else args.images, args.output, orientations=args.orientations,
-            deviation=not args.no_deviation, clip=args.clip, any_settings=args.any_settings, cache=args.cache,
-            overwrite=args.overwrite, progress=not args.quiet, **where,
+        if not args.features:
+            where |= {"orientations": args.orientations, "deviation": not args.no_deviation, "clip": args.clip}
+        result = (network.features if args.features else network.predict)(
+            args.images[0] if len(args.images) == 1 else args.images, args.output, any_settings=args.any_settings,
+            cache=args.cache, overwrite=args.overwrite, progress=not args.quiet, **where,
         )  # fmt: skip
         if not args.quiet:
             say(f"{len(result.ids)} galaxies written to {args.output}")
-        if not result.failed:
+        if not result.messages:
             return DONE
-        if result.messages:
+        if set(result.messages) <= set(result.ids):
             reasons = [f"{name} ({reason})" for name, reason in result.messages.items()]
             _tell(f"{len(reasons)} failed images have no answers: {first_few(reasons)}")
         else:
-            _tell(f"{len(result.failed)} failed images of {args.images[0]} are left out: {first_few(result.failed)}")
+            failed = list(result.messages)
+            _tell(f"{len(failed)} failed images of {args.images[0]} are left out: {first_few(failed)}")
         return DONE_WITH_FAILED
+
+    return _run(parser, action, quiet=args.quiet)
+
+
+def similar(argv: Sequence[str] | None = None) -> int:
+    """Run galaxy-similar; returns the exit code."""
+    parser = _parser("galaxy-similar", "List the galaxies of a cache that a network finds most like one of them.")
+    parser.add_argument("cache", metavar="CACHE", help="cache written by scalenorm-batch")
+    parser.add_argument("query", metavar="ID", help="id of a galaxy of the cache, or an image file")
+    parser.add_argument("--network", default="gz2", metavar="NETWORK", help=f"{_NETWORK} (gz2)")
+    parser.add_argument("-n", "--count", type=_at_least(1), default=10, metavar="N", help="how many (10)")
+    parser.add_argument("-o", "--output", metavar="PNG", help="also draw them")
+    parser.add_argument("--any-settings", action="store_true",
+                        help="take a cache that was made with other settings than the network's")  # fmt: skip
+    parser.add_argument("--overwrite", action="store_true", help="replace PNG if it exists")
+    args = parser.parse_args(argv)
+
+    def action() -> int:
+        if args.output:
+            check_new(Path(args.output), overwrite=args.overwrite)
+        with silent_start():
+            import galaxy_trainer
+        found = galaxy_trainer.load(args.network).similar(
+            args.cache, args.query, count=args.count, any_settings=args.any_settings
+        )
+        say(*(f"{distance:.3f}  {name}" for name, distance in zip(found.ids, found.distances, strict=True)))
+        if args.output:
+            found.draw(args.output)
+        return DONE
 
     return _run(parser, action, quiet=args.quiet)
 

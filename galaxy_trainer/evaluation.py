@@ -14,13 +14,11 @@ from galaxy_trainer.augmentation import Augmentation, Augmented, Draws, draw, or
 from galaxy_trainer.checks import check_layout, check_settings, check_unit, twins, warn_of_twins
 from galaxy_trainer.data import Batches, Galaxies, open_galaxies
 from galaxy_trainer.errors import TrainerError
-from galaxy_trainer.files import check_answers
+from galaxy_trainer.files import check_answers, write_columns
 from galaxy_trainer.networks import derived_seed
 from galaxy_trainer.runs import Run
 from galaxy_trainer.stored import open_run
 from galaxy_trainer.targets import GALAXY_ZOO_2, Target
-from scalenorm.exporting.tables import Table, write_table
-from scalenorm.files.errors import OutputError
 
 BATCH = 128
 """Images per batch where nothing is learned."""
@@ -250,7 +248,7 @@ def evaluate(
     score = target.score
     if cache is None and labels is None:
         labels = config.labels
-    galaxies = _galaxies_for(opened, cache, labels, target, any_settings=any_settings)
+    galaxies = galaxies_for(opened, cache, labels, target, any_settings=any_settings)
     trained = opened.trained
     rows = np.array([i for i in galaxies.labelled if galaxies.ids[i] not in trained], int)
     if not len(rows):
@@ -350,7 +348,7 @@ def predict(
         check_answers(output, overwrite=overwrite)
     opened = open_run(run)
     check_orientations(orientations)
-    galaxies = _galaxies_for(opened, cache, None, None, any_settings=any_settings)
+    galaxies = galaxies_for(opened, cache, None, None, any_settings=any_settings)
     rows = np.flatnonzero(galaxies.good)
     if not len(rows):
         raise TrainerError(f"{galaxies.cache.path}: no good image to answer for")
@@ -373,20 +371,8 @@ def predict(
 
 def write_answers(output: str | Path, predictions: Predictions, *, overwrite: bool = False) -> None:
     """Write predictions as a table in the format of the file's ending, whole or not at all."""
-    columns = {
-        name: np.char.encode(values, "utf-8") if values.dtype.kind == "U" else values
-        for name, values in predictions.target.table(
-            predictions.ids, predictions.answers, predictions.deviation
-        ).items()
-    }
-    rows = np.empty(len(predictions.ids), [(name, values.dtype) for name, values in columns.items()])
-    for name, values in columns.items():
-        rows[name] = values
-    table = Table(name="ANSWERS", dtype=rows.dtype, count=len(rows), blocks=lambda: [rows])
-    try:
-        write_table(table, output, overwrite=overwrite)
-    except OutputError as error:
-        raise TrainerError(str(error)) from None
+    columns = predictions.target.table(predictions.ids, predictions.answers, predictions.deviation)
+    write_columns(output, "ANSWERS", columns, overwrite=overwrite)
 
 
 def check_clip(target: Target) -> None:
@@ -408,9 +394,10 @@ def check_orientations(count: int) -> None:
         raise TrainerError(str(error)) from None
 
 
-def _galaxies_for(
+def galaxies_for(
     run: Run, cache: str | Path | None, labels: str | Path | None, target: Target | None, *, any_settings: bool
 ) -> Galaxies:
+    """Open a cache, or the run's own, with what a run needs of it; `TrainerError` if it does not fit the run."""
     config = run.config
     galaxies = open_galaxies(
         run.cache if cache is None else cache,

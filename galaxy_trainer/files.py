@@ -1,12 +1,14 @@
 """Files that are there whole or not at all."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from galaxy_trainer.errors import TrainerError
-from scalenorm.exporting.tables import check_table
+from scalenorm.exporting.tables import Table, check_table, write_table
 from scalenorm.files.errors import OutputError
 from scalenorm.files.signals import signals_held
 from scalenorm.files.writing import check_output, new_file
@@ -40,6 +42,22 @@ def check_answers(path: str | Path, *, overwrite: bool) -> None:
     """Raise `TrainerError` also if answers cannot be written in the format of the file's ending."""
     try:
         check_table(path, overwrite=overwrite)
+    except OutputError as error:
+        raise TrainerError(str(error)) from None
+
+
+def write_columns(path: str | Path, name: str, columns: Mapping[str, np.ndarray], *, overwrite: bool) -> None:
+    """Write columns as a table of this name in the format of the file's ending, whole or not at all."""
+    columns = {
+        title: np.char.encode(values, "utf-8") if values.dtype.kind == "U" else values
+        for title, values in columns.items()
+    }
+    count = len(next(iter(columns.values())))
+    rows = np.empty(count, [(title, values.dtype) for title, values in columns.items()])
+    for title, values in columns.items():
+        rows[title] = values
+    try:
+        write_table(Table(name=name, dtype=rows.dtype, count=count, blocks=lambda: [rows]), path, overwrite=overwrite)
     except OutputError as error:
         raise TrainerError(str(error)) from None
 

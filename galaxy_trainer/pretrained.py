@@ -1,11 +1,12 @@
 """Trained networks that answer for images: from files, from memory or from a cache."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 import scalenorm
@@ -20,10 +21,12 @@ from galaxy_trainer.evaluation import (
     check_clip,
     check_orientations,
     clipped,
+    galaxies_for,
     oriented,
-    predict,
     write_answers,
 )
+from galaxy_trainer.features import Features, Neighbours, check_features, nearest, write_features
+from galaxy_trainer.networks import LINEAR
 from galaxy_trainer.runs import Run
 from galaxy_trainer.stored import open_run
 from scalenorm.cache.format import STAMP_SETTINGS, Layout
@@ -145,26 +148,10 @@ class Network:
         target = self.run.config.target
         if clip:
             check_clip(target)
-        answering: dict[str, Any] = {"orientations": orientations, "deviation": deviation, "clip": clip}
-        if is_cache(images):
-            if options or cache is not None:
-                raise TrainerError(f"{images} is a cache already: leave out {', '.join(options) or 'cache'}")
-            return predict(
-                self.run, images, output, weights=self.weights, any_settings=any_settings, overwrite=overwrite,
-                **answering,
-            )  # fmt: skip
-        options = self._options(options)
-        if cache is not None:
-            scalenorm.convert(images, cache, progress=progress, **options)
-            found = predict(self.run, cache, weights=self.weights, any_settings=any_settings, **answering)
-            rows = scalenorm.open_cache(cache).catalog
-            messages = {row["id"].decode(): row["message"].decode() for row in rows if row["status"] != b"ok"}
-            good: tuple[Any, Any, Any] = (found.ids, found.answers, found.deviation)
-        else:
-            layout = (self.run.config.dtype, self.run.config.channels)
-            blocks = scalenorm.stream(images, layout=layout, progress=progress, **options)
-            good, messages = self._answers(blocks, orientations)
-        ids, answers, spread = _with_gaps(*good, messages, len(self.columns))
+        ids, answers, spread, messages = self._ask(
+            self.model, images, count=orientations, any_settings=any_settings, cache=cache, progress=progress,
+            options=options,
+        )  # fmt: skip
         found = Predictions(
             ids=ids,
             answers=clipped(answers) if clip else answers,
@@ -176,6 +163,118 @@ class Network:
         if output is not None:
             write_answers(output, found, overwrite=overwrite)
         return found
+
+    @backend.keras_defaults()
+    def features(
+        self,
+        images: Any,
+        output: str | Path | None = None,
+        *,
+        any_settings: bool = False,
+        cache: str | Path | None = None,
+        overwrite: bool = False,
+        progress: bool = False,
+        **options: Any,
+    ) -> Features:
+        """Return what the network makes of images before its last layer: numbers that are near for similar galaxies.
+
+        Parameters
+        ----------
+        images, any_settings, cache, progress, **options
+            As in `predict`.
+        output : str or Path, optional
+            File to write: ``.npy`` with the numbers alone, and the ids beside in ``NAME.ids.txt``, one a line; or a
+            table (.csv, .ecsv, .fits, .parquet) with the columns ``id``, ``feature_0000``, ...
+        overwrite : bool
+            Replace files that exist.
+
+        Returns
+        -------
+        Features
+
+        Raises
+        ------
+        TrainerError, ValueError
+            As in `predict`.
+        """
+        if output is not None:
+            check_features(output, overwrite=overwrite)
+        trunk = keras.Model(self.model.input, self.model.get_layer(LINEAR).input)
+        ids, values, _, messages = self._ask(
+            trunk, images, count=1, any_settings=any_settings, cache=cache, progress=progress, options=options
+        )
+        found = Features(ids, values, messages)
+        if output is not None:
+            write_features(Path(output), found)
+        return found
+
+    def similar(
+        self, cache: str | Path, query: str | Path, *, count: int = 10, any_settings: bool = False
+    ) -> Neighbours:
+        """Find the galaxies of a cache that are most like one of them, or like an image.
+
+        Parameters
+        ----------
+        cache : str or Path
+            The cache.
+        query : str or Path
+            An id of the cache, or else an image file.
+        count : int
+            How many to find.
+        any_settings : bool
+            Take a cache that was made with other settings than the network's.
+
+        Returns
+        -------
+        Neighbours
+
+        Raises
+        ------
+        TrainerError
+            If there is no such galaxy, or the cache does not fit.
+        """
+        every = self.features(cache, any_settings=any_settings)
+        opened = scalenorm.open_cache(cache)
+        view = opened.view(self.run.config.views[0])
+        row = {name: i for i, name in enumerate(opened.ids)}
+        own = np.array([name == str(query) for name in every.ids])
+        if own.any():
+            values, crop = every.values[own][0], view[row[str(query)]]
+        elif os.path.isfile(query):
+            values = self.features(query).values[0]
+            crop = next(scalenorm.stream(query, **self._options({}))).views[self.run.config.views[0]][0]
+        else:
+            raise TrainerError(f"{query} is neither a galaxy of {cache} with a good image nor an image file")
+        others = [name for name, same in zip(every.ids, own, strict=True) if not same]
+        rows, distances = nearest(every.values[~own], values, count)
+        ids = tuple(others[i] for i in rows)
+        return Neighbours(str(query), crop, ids, distances, np.stack([view[row[name]] for name in ids]))
+
+    def _ask(
+        self, model: Any, images: Any, *, count: int, any_settings: bool, cache: str | Path | None, progress: bool,
+        options: Mapping[str, Any],
+    ) -> tuple[tuple[str, ...], np.ndarray, np.ndarray | None, dict[str, str]]:  # fmt: skip
+        """Return ids, what a model says of images and its deviations, and the messages of failed ones by id."""
+        given = is_cache(images)
+        if given and (options or cache is not None):
+            raise TrainerError(f"{images} is a cache already: leave out {', '.join(options) or 'cache'}")
+        if cache is not None:
+            scalenorm.convert(images, cache, progress=progress, **self._options(options))
+        if given or cache is not None:
+            galaxies = galaxies_for(self.run, images if given else cache, None, None, any_settings=any_settings)
+            rows = np.flatnonzero(galaxies.good)
+            if not len(rows):
+                raise TrainerError(f"{galaxies.cache.path}: no good image to answer for")
+            failed = galaxies.cache.catalog[~galaxies.good]
+            messages = {row["id"].decode(): row["message"].decode() for row in failed}
+            ids = [galaxies.ids[i] for i in rows]
+            values, spread = oriented(model, galaxies, rows, count=count)
+        else:
+            layout = (self.run.config.dtype, self.run.config.channels)
+            blocks = scalenorm.stream(images, layout=layout, progress=progress, **self._options(options))
+            ids, values, spread, messages = self._ask_blocks(model, blocks, count)
+        every, values, spread = _with_gaps(ids, values, spread, {} if given else messages)
+        return every, values, spread, messages
 
     def _options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options of crops: the network's, and what is said of where the images are."""
@@ -193,9 +292,11 @@ class Network:
             settings = {name: value for name, value in settings.items() if name not in ("stamp", "stamp_from")}
         return {**settings, **given}
 
-    def _answers(self, blocks: Iterator[Any], orientations: int) -> tuple[tuple[Any, Any, Any], dict[str, str]]:
-        """Return ids, answers and deviations of good images, and the messages of the others by id."""
-        config, model = self.run.config, self.model if orientations == 1 else Augmented(self.model)
+    def _ask_blocks(
+        self, model: Any, blocks: Iterator[Any], count: int
+    ) -> tuple[list[str], np.ndarray, np.ndarray | None, dict[str, str]]:
+        """Return the same for crops that come in blocks."""
+        config, model = self.run.config, model if count == 1 else Augmented(model)
         ids: list[str] = []
         found: list[tuple[np.ndarray, np.ndarray | None]] = []
         messages: dict[str, str] = {}
@@ -210,12 +311,13 @@ class Network:
             if not found:
                 check_unit(self.run, galaxies)
             ids += [galaxies.ids[i] for i in rows]
-            found.append(oriented(model, galaxies, rows, count=orientations))
+            values, spread = oriented(model, galaxies, rows, count=count)
+            found.append((values.astype(np.float32), spread))
         if not found:
             self._refuse(messages)
-        answers = np.concatenate([block for block, _ in found]).astype(np.float32)
-        spread = [block for _, block in found if block is not None]
-        return (ids, answers, np.concatenate(spread).astype(np.float32) if spread else None), messages
+        answers = np.concatenate([values for values, _ in found])
+        spreads = [spread for _, spread in found if spread is not None]
+        return ids, answers, np.concatenate(spreads) if spreads else None, messages
 
     def _refuse(self, messages: Mapping[str, str]) -> None:
         name, reason = next(iter(messages.items()))
@@ -280,11 +382,14 @@ def _galaxies(catalog: np.ndarray, views: Sequence[np.ndarray], config: Any) -> 
 
 
 def _with_gaps(
-    ids: Sequence[str], answers: np.ndarray, spread: np.ndarray | None, messages: Mapping[str, str], count: int
+    ids: Sequence[str], values: np.ndarray, spread: np.ndarray | None, missing: Iterable[str]
 ) -> tuple[tuple[str, ...], np.ndarray, np.ndarray | None]:
-    """Return all in the order of the ids, with NaN where there is only a message."""
-    every = np.array([*ids, *messages], object)
+    """Return all in the order of the ids as float32, with NaN for those that are missing."""
+    every = np.array([*ids, *missing], object)
     order = np.argsort(np.array([name.encode("utf-8", "surrogateescape") for name in every]), kind="stable")
-    gaps = np.full((len(messages), count), np.nan, np.float32)
-    deviation = None if spread is None else np.concatenate([spread, gaps])[order]
-    return tuple(every[order].tolist()), np.concatenate([answers, gaps])[order], deviation
+    gaps = np.full((len(every) - len(ids), values.shape[1]), np.nan)
+
+    def filled(numbers: np.ndarray) -> np.ndarray:
+        return np.concatenate([numbers, gaps])[order].astype(np.float32)
+
+    return tuple(every[order].tolist()), filled(values), None if spread is None else filled(spread)

@@ -2,12 +2,14 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from galaxy_trainer.questions import Question, Tree, shipped
+from scalenorm.images.showing import as_picture, limits_of
 
 # Okabe & Ito 2008: told apart by colour-blind people; in order of contrast on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -109,3 +111,18 @@ def _layout(tree: Tree) -> tuple[dict[int, int], dict[int, float]]:
             top[question.number] = line
             line += _lines(question)
     return depth, top
+
+
+def neighbours_figure(found: Any) -> Figure:
+    """Draw a galaxy and those that are like it, as a `galaxy_trainer.features.Neighbours` has them."""
+    titles = [found.query, *(f"{name}\n{far:.2f}" for name, far in zip(found.ids, found.distances, strict=True))]
+    columns = min(6, len(titles))
+    lines = -(-len(titles) // columns)
+    figure = new_figure(WIDTH / columns * 1.3 * lines)
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    for panel in panels:
+        panel.set_axis_off()
+    for panel, title, crop in zip(panels, titles, [found.crop, *found.crops], strict=False):
+        panel.imshow(np.asarray(as_picture(crop, limits_of(crop))))
+        panel.set_title(title, fontsize=8, parse_math=False)
+    return figure

@@ -146,6 +146,51 @@ def test_positions_in_tiles(place, network, expected, tmp_path):
     assert written == pytest.approx(expected.answers[:4, 0].tolist(), abs=1e-6)
 
 
+def test_features_are_what_the_last_layer_sees(place, network, expected, tmp_path, capsys):
+    folder = shutil.copytree(place / "images", tmp_path / "images")
+    (folder / "a.jpg").write_bytes(b"no picture")
+    found = network.features(folder, tmp_path / "a.npy")
+    kernel, bias = network.model.get_layer("linear").get_weights()
+    np.testing.assert_allclose(found.values[1:] @ kernel + bias, expected.answers, atol=1e-5)
+    assert found.ids == ("a", *expected.ids)
+    assert np.isnan(found.values[0]).all()
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), found.values)
+    assert (tmp_path / "a.ids.txt").read_text().split() == list(found.ids)
+    small = str(place / "small.npz")
+    assert cli.predict([small, str(folder), "--features", "-o", str(tmp_path / "a.csv"), "--quiet"]) == 3
+    assert "1 failed images have no answers: a (not a JPEG" in capsys.readouterr().err
+    with (tmp_path / "a.csv").open() as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["id", *(f"feature_{i:04d}" for i in range(found.values.shape[1]))]
+    np.testing.assert_array_equal(np.array([row[1:] for row in rows[1:]], np.float32), found.values)
+    np.testing.assert_allclose(network.features(place / "own.h5").values, found.values[1:], atol=1e-6)
+    with pytest.raises(TrainerError, match=r"a.ids.txt already exists"):
+        network.features(folder, (tmp_path / "a.npy").rename(tmp_path / "b.npy").with_name("a.npy"))
+
+
+def test_similar_galaxies(place, network, tmp_path, capsys):
+    small, cache, picture = (str(place / name) for name in ("small.npz", "own.h5", "images/g007.png"))
+    values = network.features(cache).values.astype(float)
+    deviation = values.std(axis=0)
+    values = values[:, deviation > 0] / deviation[deviation > 0]
+    distances = [np.sqrt(np.mean((row - values[7]) ** 2)) for row in values]
+    order = sorted(range(40), key=lambda i: distances[i])
+    assert order[0] == 7
+    drawn = tmp_path / "similar.png"
+    assert cli.similar([cache, "g007", "--network", small, "-n", "3", "-o", str(drawn)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines] == [f"g{i:03d}" for i in order[1:4]]
+    assert [float(line.split()[0]) for line in lines] == pytest.approx([distances[i] for i in order[1:4]], rel=0.03)
+    with Image.open(drawn) as image:
+        assert np.ptp(np.asarray(image.convert("L"))) > 100
+    assert cli.similar([cache, picture, "--network", small, "-n", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "0.000  g007"
+    assert lines[1].split()[1] == f"g{order[1]:03d}"
+    assert cli.similar([cache, "g999", "--network", small]) == 1
+    assert "g999 is neither a galaxy of" in capsys.readouterr().err
+
+
 def test_messages(place, network, tmp_path, capsys, monkeypatch):
     (tmp_path / "none").mkdir()
     with pytest.raises(InputError, match="no images in"):
@@ -156,7 +201,7 @@ def test_messages(place, network, tmp_path, capsys, monkeypatch):
         network.predict(place / "own.h5", stamp=64)
     with monkeypatch.context() as patch:
         patch.setitem(network.run.config.cache_settings, "windows_from", "0" * 64)
-        with pytest.raises(TrainerError, match=r"was trained on windows from another cache: give windows_from, or make"):
+        with pytest.raises(TrainerError, match=r"was trained on windows from another cache: give windows_from, or"):
             network.predict(place / "images")
     with pytest.raises(TrainerError, match="nor a network that comes with this package"):
         galaxy_trainer.load("gz3")
