@@ -273,8 +273,10 @@ class Network:
             layout = (self.run.config.dtype, self.run.config.channels)
             blocks = scalenorm.stream(images, layout=layout, progress=progress, **self._options(options))
             ids, values, spread, messages = self._ask_blocks(model, blocks, count)
-        every, values, spread = _with_gaps(ids, values, spread, {} if given else messages)
-        return every, values, spread, messages
+        if given:
+            spread = None if spread is None else spread.astype(np.float32)
+            return tuple(ids), values.astype(np.float32), spread, messages
+        return *_with_gaps(ids, values, spread, messages), messages
 
     def _options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options of crops: the network's, and what is said of where the images are."""
