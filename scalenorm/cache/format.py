@@ -58,7 +58,7 @@ STAMP_COLUMNS = [("stamp_row", "<i4"), ("stamp_col", "<i4"), ("ra", "<f8"), ("de
 #: Settings of stamps only: their side, the table's columns of sides and of the galaxies' sizes, and the unit of these.
 STAMP_SETTINGS = ("stamp", "stamp_from", "side_from", "side_unit")
 
-#: Settings that only some caches have: also how files of one band are named, and the digest of the cache of the windows.
+#: Settings that only some caches have: also the names of files of one band, and the digest of the cache of the windows.
 SPECIAL_SETTINGS = (*STAMP_SETTINGS, "band_files", "windows_from")
 
 
