@@ -74,7 +74,7 @@ def _run(inputs: list[str], output: str, quiet: bool, options: dict[str, Any]) -
         say(*summary_lines(summary, options.get("dry_run", False), "all_objects" in options))
     if page is not None and not options.get("dry_run"):
         listed = [options["list_file"]] if "list_file" in options else []
-        from .report import write_page
+        from .pages import write_page
 
         write_page(output, page, [*inputs, *listed], overwrite=False, quiet=quiet)
     return DONE_WITH_FAILED if summary.failed else DONE

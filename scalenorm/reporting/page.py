@@ -143,7 +143,7 @@ def _page(
     named = {describe(flag)[0]: str(int(flag)) for flag in Flag}
     counts = {named[name]: (name, count) for name, count in contents.flags.items()}
     none = int(np.count_nonzero(flags == 0))
-    style, script = _template("report.css"), _template("report.js")
+    style, script = template("report.css"), template("report.js")
     distributions = "Sizes and flags" if _of_objects(cache) else "Sizes, offsets and flags"
     sections = {
         "summary": "Summary", **({"failures": "Failures"} if contents.failed else {}),
@@ -151,7 +151,7 @@ def _page(
         "settings": "Settings",
     }  # fmt: skip
     fields = {
-        "policy": _policy(style, script),
+        "policy": policy(style, script),
         "title": as_html(cache.path.name),
         "made": _made(cache.attributes),
         "links": "".join(f'<li><a href="#{name}">{title}</a></li>' for name, title in sections.items()),
@@ -168,7 +168,7 @@ def _page(
         "style": style,
         "script": script,
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda field: fields[field[1]], _template("report.html"))
+    return re.sub(r"\{\{(\w+)\}\}", lambda field: fields[field[1]], template("report.html"))
 
 
 def _of_objects(cache: Cache) -> bool:
@@ -176,11 +176,12 @@ def _of_objects(cache: Cache) -> bool:
     return bool(cache.settings.get("all_objects"))
 
 
-def _template(name: str) -> str:
+def template(name: str) -> str:
+    """Return a file of the folder ``templates``."""
     return resources.files(__package__).joinpath("templates", name).read_text("utf-8")
 
 
-def _policy(style: str, script: str) -> str:
+def policy(style: str, script: str) -> str:
     """Return a policy with which a browser runs this style and script only, and loads nothing."""
 
     def digest(text: str) -> str:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
 import re
 import shutil
 import warnings
 import zipfile
 from html.parser import HTMLParser
-from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from chromium import Page
 from hostile import BROKEN, IDS, as_shown, make_cache
 from pictures import write_pictures
 from PIL import Image
@@ -38,12 +37,6 @@ from scalenorm.reporting.drawing import draw_measurement, draw_rows, ellipse_poi
 from scalenorm.reporting.montage import draw_montage, write_montage
 from scalenorm.reporting.page import write_report
 from scalenorm.simulation.tile import make_tile
-
-CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -498,56 +491,6 @@ def test_originals_of_stretched_crops_are_drawn_like_others(tmp_path):
 
 
 # --- the page in a browser
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    if not (CHROMIUM.exists() and DRIVER.exists()):
-        pytest.skip("Debian's packages chromium and chromium-driver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(str(DRIVER), log_output=os.devnull)
-    driver = webdriver.Chrome(options=options, service=service)
-    yield driver
-    driver.quit()
-
-
-class Page:
-    """The page as a person uses it."""
-
-    def __init__(self, driver, path, width=1280):
-        self.driver = driver
-        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        driver.get(path.as_uri())
-
-    def find(self, selector):
-        return self.driver.find_elements("css selector", selector)
-
-    def one(self, selector):
-        return self.driver.find_element("css selector", selector)
-
-    def texts(self, selector):
-        # textContent, since a listing may be longer than what is on the screen
-        script = "return [...document.querySelectorAll(arguments[0])].map(element => element.textContent)"
-        return self.driver.execute_script(script, selector)
-
-    def choose(self, name, value):
-        from selenium.webdriver.support.ui import Select
-
-        Select(self.one(f"select[name={name}]")).select_by_value(value)
-
-    def type(self, name, text):
-        field = self.one(f"input[name={name}]")
-        field.clear()
-        field.send_keys(text)
-
-    def overflow(self):
-        return self.driver.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
 
 
 @pytest.fixture
