@@ -77,7 +77,8 @@ def stream(
     ----------
     inputs : path, sequence of paths, or images
         As in `scalenorm.convert`; or images in memory: a sequence of arrays, or one array, which is an image or a
-        stack of them as if it were a .npy file. Their ids are their numbers, ``000000``, ...
+        stack of them as if it were a .npy file. Their ids are their numbers, ``000000``, ... Each has all its bands,
+        so that of ``band_files`` and ``bands`` only the names count, for ``measure_band``.
     layout : (str, int), optional
         Pixel type and number of bands that every image must have, such as ``("uint8", 3)``; others fail. By default
         those of the first readable image.
@@ -124,9 +125,8 @@ def stream(
             side_from=side_from,
         )  # fmt: skip
     else:
-        for name, value in (("positions", positions), ("list_file", list_file), ("band_files", band_files)):
-            if value is not None:
-                raise OptionError(f"{name} needs files, not images in memory")
+        if positions is not None or list_file is not None:
+            raise OptionError(f"{'list_file' if positions is None else 'positions'} needs files, not images in memory")
         if not len(images):
             raise InputError("the array of images is empty")
         sources = array_sources(len(images))

@@ -63,6 +63,9 @@ def test_rows_are_those_of_one_image(sample, folder, tmp_path, band):
     np.testing.assert_array_equal(cache.catalog["major_axis"], found)
     for image, original in zip(images, read_originals(cache, range(5)), strict=True):
         np.testing.assert_array_equal(image, original)
+    in_memory = scalenorm.stream(images, size=16, views=["normalized"], **NAMED, **chosen)
+    crops = np.concatenate([views["normalized"] for _, views in in_memory])
+    np.testing.assert_array_equal(crops, cache.view("normalized")[:])
     other = convert(folder, tmp_path / "weights.h5", **weights)
     assert not other.complete
     assert digest(tmp_path / "weights.h5") == cache.digest()
