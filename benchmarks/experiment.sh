@@ -58,10 +58,10 @@ for part in "$@"; do
         compare "$(arms gaps)" bfloat16 gaps
         ;;
     digits)
-        python "$here/lay_out_digits.py" "$output/digits"
-        scalenorm-batch "$output/digits" "$output/digits.h5" --class-from-folder --margin 1.25 --center galaxy \
+        python "$here/lay_out_digits.py" "$output/digit-images"
+        scalenorm-batch "$output/digit-images" "$output/digits.h5" --class-from-folder --margin 1.25 --center galaxy \
             --views normalized,center-64,center-128
-        galaxy-compare "$output/digits.h5" -o "$output/digits-experiment" --target classes --recipe best --rotations 1 \
+        galaxy-compare "$output/digits.h5" -o "$output/digits" --target classes --recipe best --rotations 1 \
             --finish 0 --no-augmentation --width 0.25 --epochs 8 --seeds 3 --test-fraction 0.2 --jobs "$jobs"
         ;;
     *)

@@ -2,8 +2,9 @@
 
 python benchmarks/experiment_tables.py OUTPUT
 
-OUTPUT is that of experiment.sh; of its parts views, margins, ablations, parts, best and folds those that are there
-are used. A part is refused if a run has fewer than 20 epochs, or there are fewer than 3 seeds or 6,000 images.
+OUTPUT is that of experiment.sh; those of its parts that are there are used, and the tables of the others are left as
+they are. A part is refused if a run has fewer than 20 epochs, or there are fewer than 3 seeds or 6,000 images (8 epochs
+and 5,000 images of the digits).
 """
 
 import argparse
@@ -16,7 +17,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-PARTS = ("views", "margins", "ablations", "parts", "best", "folds")
+PARTS = ("views", "margins", "ablations", "parts", "best", "folds", "gaps", "digits")
+LEAST = {"digits": (8, 5000)}
+"""Fewest epochs and images, where they are not 20 and 6,000."""
+
 SCORES = ("deterministic", "oriented", "ensemble", "oriented_ensemble", "non_deterministic")
 FIGURES = {
     "views": {
@@ -33,6 +37,10 @@ FIGURES = {
     "ablations": {"losses": "Training and validation loss by epoch of the ablations."},
     "parts": {"worth": "Error of each arm over that of the last one; bars: 95% interval over galaxies, ticks: seeds."},
     "best": {"losses": "Training and validation loss by epoch of recipe best, at both widths."},
+    "digits": {
+        "views": "Test digits by size: the canvas with ellipse and window, and the three views.",
+        "losses": "Training and validation loss by epoch.",
+    },
 }
 EPOCHS = (1, 3, 5, 10, 20, 40)
 MARGINS = {"normalized": 1.0, "margin 1.25": 1.25, "margin 1.5": 1.5, "margin 2": 2.0}
@@ -46,12 +54,17 @@ def list_table(head, rows):
     return "\n".join(lines) + "\n"
 
 
-def score_rows(table):
+def scores_of(part):
+    """Return the scores that are shown: a turned 6 is a 9, so digits have no orientations."""
+    return [score for score in SCORES if part != "digits" or "oriented" not in score]
+
+
+def score_rows(table, part):
     for name, arm in table["arms"].items():
+        scores = (arm[score] for score in scores_of(part))
         yield [
-            name,
-            *(f"{arm[score]['mse']:.5f} [{arm[score]['low']:.5f}, {arm[score]['high']:.5f}]" for score in SCORES),
-        ]
+            name, *(f"{score[table['main']]:.5f} [{score['low']:.5f}, {score['high']:.5f}]" for score in scores)
+        ]  # fmt: skip
 
 
 def ratios_of(table):
@@ -61,8 +74,10 @@ def ratios_of(table):
     return [row for row in table["ratios"] if few or (row["to"] == last and row["score"] == "deterministic")]
 
 
-def ratio_rows(table):
+def ratio_rows(table, part):
     for row in ratios_of(table):
+        if row["score"] not in scores_of(part):
+            continue
         yield [
             f"{row['arm']} / {row['to']}", row["score"].replace("_", "-"), f"{row['ratio']:.3f}",
             f"[{row['low']:.3f}, {row['high']:.3f}]", f"{row['seed_std']:.3f}",
@@ -81,11 +96,14 @@ def epoch_rows(table):
 def check(part, folder):
     """Refuse what the rule of the project keeps out of the docs."""
     table = json.loads((folder / part / "table.json").read_text(encoding="utf-8"))
-    runs = [path for path in folder.glob("*/runs/*") if path.name.split("-seed")[0] in table["arms"]]
+    own = folder / part / "runs"  # the other parts share folders
+    every = own.iterdir() if own.exists() else folder.glob("*/runs/*")
+    runs = [path for path in every if path.name.split("-seed")[0] in table["arms"]]
     with open(runs[0] / "split.csv", newline="", encoding="utf-8") as file:
         images = len(list(csv.DictReader(file)))
     epochs = min(len(arm["epochs"]) for arm in table["arms"].values())
-    if epochs < 20 or table["seeds"] < 3 or images < 6000:
+    least_epochs, least_images = LEAST.get(part, (20, 6000))
+    if epochs < least_epochs or table["seeds"] < 3 or images < least_images:
         raise SystemExit(f"{part}: {epochs} epochs, {table['seeds']} seeds, {images} images are too few to record")
     return table
 
@@ -147,19 +165,22 @@ def main():
     for part in PARTS:
         target = DOCS / "tables" / f"experiment_{part}.rst"
         if not (folder / part / "table.json").exists():
-            target.write_text(f"**Not run**: ``benchmarks/experiment.sh GALAXYZOO OUTPUT {part}``.\n", encoding="utf-8")
-            print(f"{part}: not run")
+            if not target.exists():
+                command = f"benchmarks/experiment.sh GALAXYZOO OUTPUT {part}"
+                target.write_text(f"**Not run**: ``{command}``.\n", encoding="utf-8")
+            print(f"{part}: not there")
             continue
         table = check(part, folder)
         about = (
-            f"Made by ``benchmarks/experiment.sh GALAXYZOO OUTPUT {part}``. {table['galaxies']} test galaxies, "
-            f"{table['folds']} test set(s), {table['seeds']} seeds; mean squared error [95% interval over "
-            f"galaxies]. The training set's mean answers give {table['mean_answer']:.5f}."
+            f"Made by ``benchmarks/experiment.sh GALAXYZOO OUTPUT {part}``. {table['galaxies']} test "
+            f"{'digits' if part == 'digits' else 'galaxies'}, {table['folds']} test set(s), {table['seeds']} seeds; "
+            f"{table.get('measure', 'mean squared error')} [95% interval]. "
+            f"The training set's mean answers give {table['mean_answer']:.5f}."
         )
         text = [
             ".. Made by benchmarks/experiment_tables.py", about,
-            list_table(["", *(score.replace("_", " ") for score in SCORES)], score_rows(table)),
-            list_table(["ratio", "score", "value", "95% interval", "std over seeds"], ratio_rows(table)),
+            list_table(["", *(score.replace("_", " ") for score in scores_of(part))], score_rows(table, part)),
+            list_table(["ratio", "score", "value", "95% interval", "std over seeds"], ratio_rows(table, part)),
             list_table(["", "epoch", "training", "validation", "validation, augmented"], epoch_rows(table)),
         ]  # fmt: skip
         for name, caption in FIGURES.get(part, {}).items():
