@@ -68,9 +68,10 @@ def test_the_conda_recipe_has_what_setup_cfg_has():
     run = recipe.split("  run:\n")[1].split("\n\n")[0]
     promised = {line.replace(">=", " >=") for line in lines(CONFIG["options"]["install_requires"])}
     python = f"python {CONFIG['options']['python_requires']}"
-    assert set(re.findall(r"- (.*)", run)) == promised | {python}
+    advice = "copy what changed in setup.cfg to conda/meta.yaml"
+    assert set(re.findall(r"- (.*)", run)) == promised | {python}, advice
     scripts = recipe.split("  entry_points:\n")[1].split("\n\n")[0]
-    assert set(re.findall(r"- (.*)", scripts)) == set(lines(CONFIG["options.entry_points"]["console_scripts"]))
+    assert set(re.findall(r"- (.*)", scripts)) == set(lines(CONFIG["options.entry_points"]["console_scripts"])), advice
 
 
 def test_versions_and_titles_agree():
