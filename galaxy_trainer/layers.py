@@ -286,9 +286,10 @@ class Unstandardise(keras.layers.Layer):
 class VotesHead(keras.layers.Layer):
     """Turn numbers into what is expected of votes: their shares, and how certain these are.
 
-    Each number becomes a concentration of a Dirichlet distribution, between 1 and 101 by a sigmoid, as below there
-    would be two peaks, and far above no doubt at all (Walmsley et al. 2022). The concentrations of a question, divided
-    by their sum, are the expected shares; the sum is how many votes' worth of certainty they have.
+    Each number becomes a concentration of a Dirichlet distribution, between 1 and 100, as below there would be two
+    peaks, and far above no doubt at all (Walmsley et al. 2022): 100 to the power of its sigmoid, so that a step changes
+    small and large ones by a like factor. The concentrations of a question, divided by their sum, are the expected
+    shares; the sum is how many votes' worth of certainty they have.
 
     Shapes (n, answers) to (n, answers + questions).
 
@@ -303,8 +304,8 @@ class VotesHead(keras.layers.Layer):
     >>> from galaxy_trainer.layers import VotesHead
     >>> from galaxy_trainer.questions import shipped
     >>> votes = VotesHead(shipped("galaxy_zoo_decals").described())(keras.ops.zeros((1, 34)))
-    >>> tuple(votes.shape), round(float(votes[0, 0]), 4), float(votes[0, 34])
-    ((1, 44), 0.3333, 153.0)
+    >>> tuple(votes.shape), round(float(votes[0, 0]), 4), round(float(votes[0, 34]), 4)
+    ((1, 44), 0.3333, 30.0)
     """
 
     def __init__(self, tree: Mapping[str, Any], **kwargs: Any):
@@ -316,7 +317,7 @@ class VotesHead(keras.layers.Layer):
         """Return shares and votes."""
         shares, votes = [], []
         for question in self.tree.questions:
-            concentrations = 1 + 100 * ops.sigmoid(inputs[:, question.columns])
+            concentrations = ops.power(100.0, ops.sigmoid(inputs[:, question.columns]))
             votes.append(ops.sum(concentrations, axis=-1, keepdims=True))
             shares.append(concentrations / votes[-1])
         return ops.concatenate([*shares, *votes], axis=-1)

@@ -82,8 +82,8 @@ CASES = {
                lambda x: mean_of_known((x - (NUMBERS - VALUES.mean) / VALUES.std) ** 2)),
     "classes": (CLASSES, "linear", KINDS, softmax,
                 lambda x: -(KINDS * CLASSES.weights * np.log(softmax(x))).sum(axis=1).mean()),
-    "votes": (VOTES, "linear", VOTES.truth(columns(COUNTS)), lambda x: expected_votes(1 + 100 / (1 + np.exp(-x))),
-              lambda x: mean_of_known(surprises(1 + 100 / (1 + np.exp(-x)), COUNTS))),
+    "votes": (VOTES, "linear", VOTES.truth(columns(COUNTS)), lambda x: expected_votes(100 ** (1 / (1 + np.exp(-x)))),
+              lambda x: mean_of_known(surprises(100 ** (1 / (1 + np.exp(-x))), COUNTS))),
 }  # fmt: skip
 
 
