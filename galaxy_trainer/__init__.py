@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from galaxy_trainer.augmentation import Augmentation
     from galaxy_trainer.choices import Choice
     from galaxy_trainer.evaluation import Predictions, evaluate, predict
+    from galaxy_trainer.exporting import export
     from galaxy_trainer.networks import paper_network
     from galaxy_trainer.pretrained import Network, load
     from galaxy_trainer.recipes import RECIPES, Recipe, recipe_of
@@ -27,6 +28,7 @@ _HOMES = {
     "Recipe": "recipes",
     "Run": "runs",
     "evaluate": "evaluation",
+    "export": "exporting",
     "load": "pretrained",
     "load_run": "runs",
     "paper_network": "networks",
@@ -47,6 +49,7 @@ __all__ = [
     "TrainerError",
     "TrainerWarning",
     "evaluate",
+    "export",
     "load",
     "load_run",
     "paper_network",

@@ -246,8 +246,8 @@ def export(argv: Sequence[str] | None = None) -> int:
     parser = _parser("galaxy-export", "Write a trained network to one file, to be used elsewhere.")
     parser.add_argument("network", metavar="NETWORK", help=_NETWORK)
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="file to write")
-    parser.add_argument("--format", choices=("stored",), default="stored",
-                        help="stored: an .npz that all commands take in place of a run (default)")  # fmt: skip
+    parser.add_argument("--format", choices=("stored", "keras", "savedmodel", "onnx"), default="stored",
+                        help="stored (default): an .npz that all commands take in place of a run")  # fmt: skip
     parser.add_argument("--credit", default="", metavar="TEXT", help="data trained on, and their licence")
     _add_weights(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
@@ -255,10 +255,14 @@ def export(argv: Sequence[str] | None = None) -> int:
 
     def action() -> int:
         with silent_start():
-            from galaxy_trainer.stored import save_stored
-        save_stored(args.network, args.output, weights=args.weights, credit=args.credit, overwrite=args.overwrite)
+            import galaxy_trainer
+        galaxy_trainer.export(
+            args.network, args.output, format=args.format, weights=args.weights, credit=args.credit,
+            overwrite=args.overwrite,
+        )  # fmt: skip
         if not args.quiet:
-            say(f"{args.output}: {Path(args.output).stat().st_size / 1e6:.2f} MB")
+            files = [path for path in (Path(args.output), *Path(args.output).rglob("*")) if path.is_file()]
+            say(f"{args.output}: {sum(path.stat().st_size for path in files) / 1e6:.2f} MB")
         return DONE
 
     return _run(parser, action, quiet=args.quiet)
