@@ -173,6 +173,18 @@ def recipes(result: Result) -> list[str]:
     return table(("recipe best", "images/s", "share of the matrix rate", "matrix rate, TFLOP/s"), rows)
 
 
+def network(result: Result) -> list[str]:
+    """Errors of the network that comes with the package, by question."""
+    scores = [result["deterministic"], result["orientations"], result["baselines"]["mean_answer"]]
+    rows = [("all", *(f"{score['mse']:.4f}" for score in scores))]
+    rows += [
+        (question, *(f"{score['questions'][question]['mse']:.4f}" for score in scores))
+        for question in result["deterministic"]["questions"]
+    ]
+    count = result["orientations"]["count"]
+    return table(("mean squared error", "network", f"mean of {count} orientations", "mean answer"), rows)
+
+
 def gpu(result: Result) -> list[str]:
     """One GPU."""
     rows = [
@@ -217,6 +229,7 @@ WRITERS: dict[str, Callable[[Result], list[str]]] = {
     "positions": positions,
     "training": training,
     "recipes": recipes,
+    "network": network,
     "gpu": gpu,
 }
 
@@ -236,7 +249,7 @@ def where(result: Result) -> str:
 
 def page(name: str, result: Result | None, script: str = "") -> str:
     """The tables of one result file."""
-    script = f"benchmarks/bench_{script or name}.py"
+    script = "benchmarks/train_gz2.sh" if name == "network" else f"benchmarks/bench_{script or name}.py"
     if result is None:
         return f"**Not run** (``{script}``).\n"
     versions = ", ".join(f"{package} {version}" for package, version in result["environment"]["versions"].items())

@@ -432,7 +432,7 @@ def test_classes_are_those_of_all_rows(tmp_path):
         ("id,größe\n1,2\n".encode("latin-1"), r"the names of its columns are not in UTF-8: save it as UTF-8"),
         ("id,c\na,größe\n".encode("latin-1"), r"column 'c' holds .* not UTF-8: save it as UTF-8"),
         ("id,n\na,1\n".encode("utf-16")[:-1], r"not text in UTF-8 or UTF-16: .*truncated"),
-        (gzip.compress(b"id,n\n" + b"a,1\n" * 9999)[:-20], r"the compressed file is damaged or cut short"),
+        (gzip.compress(b"id,n\n" + b"a,1\n" * 9999, mtime=0)[:-20], r"the compressed file is damaged or cut short"),
         (bz2.compress(b"id,n\n" + b"a,1\n" * 9999)[:-20], r"the compressed file is damaged or cut short"),
         (lzma.compress(b"id,n\n" + b"a,1\n" * 9999)[:-20], r"the compressed file is damaged or cut short"),
         (b"PK\3\4 no archive", r"the compressed file is damaged or cut short"),
