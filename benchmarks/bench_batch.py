@@ -3,16 +3,23 @@
 Steady state is the slope between a short and a long list of the same files (each file appears many times under its
 own id), so that start-up, which is reported on its own, does not count. The paper's way is scikit-image in joblib
 processes, one HDF5 write an image.
+
+With --containers: the same images in a folder, archives, stacks and Parquet shards, each made into a cache by one
+call, listing included.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -126,10 +133,73 @@ def write_others(folder: Path, files: list[Path]) -> dict[str, list[Path]]:
     return written
 
 
+def write_containers(folder: Path, files: list[Path]) -> dict[str, Path]:
+    """The same JPEGs in everything that holds many, and their pixels in stacks."""
+    import h5py
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    images = np.stack([np.asarray(Image.open(path)) for path in files])
+    found = {
+        "folder of JPEG": files[0].parent, ".zip of JPEG": folder / "a.zip", ".tar of JPEG": folder / "a.tar",
+        "Parquet shards of JPEG": folder / "shards", ".npy stack": folder / "a.npy", ".npz stack": folder / "a.npz",
+        ".npz stack, compressed": folder / "b.npz", "HDF5 stack": folder / "a.h5", "HDF5 stack, gzip": folder / "b.h5",
+    }  # fmt: skip
+    with zipfile.ZipFile(found[".zip of JPEG"], "w") as zipped, tarfile.open(found[".tar of JPEG"], "w") as tar:
+        for path in files:
+            zipped.write(path, path.name)
+            tar.add(path, path.name)
+    found["Parquet shards of JPEG"].mkdir()
+    for number, start in enumerate(range(0, len(files), 500)):
+        rows = [{"bytes": path.read_bytes(), "path": path.name} for path in files[start : start + 500]]
+        shard = found["Parquet shards of JPEG"] / f"train-{number:05d}.parquet"
+        pq.write_table(pa.table({"image": rows}), shard, row_group_size=100)
+    np.save(found[".npy stack"], images)
+    np.savez(found[".npz stack"], images=images)
+    np.savez_compressed(found[".npz stack, compressed"], images=images)
+    for name, options in (("HDF5 stack", {}), ("HDF5 stack, gzip", {"compression": "gzip"})):
+        with h5py.File(found[name], "w") as file:
+            file.create_dataset("images", data=images, chunks=(1, *images.shape[1:]) if options else None, **options)
+    return found
+
+
+def measure_containers(files: list[Path], options: argparse.Namespace) -> None:
+    """Processor time of each container, in turn: less disturbed by other programs than the time that passes."""
+    import scalenorm
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "images").mkdir()
+        copies = [folder / "images" / f"{index:06d}.jpg" for index in range(min(options.count, 1000))]
+        for index, copy in enumerate(copies):
+            shutil.copy(files[index % len(files)], copy)
+        containers = write_containers(folder, copies)
+        make = partial(
+            scalenorm.convert, output=folder / "out.h5", views=["normalized"], jobs=options.jobs, backend="threads",
+            overwrite=True,
+        )  # fmt: skip
+        runs = {kind: partial(make, path) for kind, path in containers.items()}
+        times = common.interleave(runs, options.rounds, len(copies), time.process_time)
+        sizes = {
+            kind: sum(file.stat().st_size for file in (path.iterdir() if path.is_dir() else [path]))
+            for kind, path in containers.items()
+        }
+    common.print_times("an image, by what holds it", times)
+    common.save(
+        "containers",
+        {
+            "source": "real images" if options.images else "simulated galaxies", "count": len(copies),
+            "workers": options.jobs, "times": times, "bytes": sizes,
+        },
+        options.output,
+    )  # fmt: skip
+
+
 def main() -> None:
     arguments = common.parser(__doc__)
     arguments.add_argument("--count", type=int, default=20000, help="images of a long run (default %(default)s)")
     arguments.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
+    arguments.add_argument("--containers", action="store_true", help="compare what holds the images, and no more")
     arguments.set_defaults(rounds=3)
     options = arguments.parse_args()
     common.print_environment()
@@ -144,6 +214,9 @@ def main() -> None:
             for index, image in enumerate(common.load_images(None, 200)):
                 files.append(folder / f"{index:04d}.jpg")
                 Image.fromarray(image).save(files[-1], quality=90)
+        if options.containers:
+            measure_containers(files, options)
+            return
         runs: dict[str, tuple[int, Callable[[], float]]] = {}  # images, and what makes them
         for workers in (jobs, 1):
             runs[f"decode only, {_workers(workers)}"] = long, partial(decode_only, files, long, workers)

@@ -47,15 +47,20 @@ def environment() -> dict[str, Any]:
     }
 
 
-def interleave(contenders: Mapping[str, Callable[[], Any]], rounds: int, per: int = 1) -> dict[str, dict[str, float]]:
+def interleave(
+    contenders: Mapping[str, Callable[[], Any]],
+    rounds: int,
+    per: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, dict[str, float]]:
     """Time each contender once a round, in turn; seconds divided by ``per``. The first, warming, round is left out."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(rounds + 1):
         for name, function in contenders.items():
-            start = time.perf_counter()
+            start = clock()
             function()
             if turn:
-                seconds[name].append((time.perf_counter() - start) / per)
+                seconds[name].append((clock() - start) / per)
     return {
         name: {
             "median": float(np.median(values)),

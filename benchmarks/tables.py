@@ -113,6 +113,17 @@ def batch(result: Result) -> list[str]:
     ]
 
 
+def containers(result: Result) -> list[str]:
+    """The same images in a folder, archives, stacks, shards."""
+    folder = result["times"]["folder of JPEG"]["median"]
+    rows = [
+        (kind, number(1 / t["median"]), number(t["median"] / folder), f"{result['bytes'][kind] / 1e6:,.0f} MB")
+        for kind, t in result["times"].items()
+    ]
+    header = (f"{result['count']} images", "images per second and core", "time / folder's", "size")
+    return table(header, rows)
+
+
 def loading(result: Result) -> list[str]:
     """Cache to network."""
     lines = ratios(result)
@@ -223,6 +234,7 @@ def duration(value: float) -> str:
 WRITERS: dict[str, Callable[[Result], list[str]]] = {
     "crop": crop,
     "batch": batch,
+    "containers": containers,
     "loading": loading,
     "growth": growth,
     "memory_growth": memory_growth,
@@ -275,7 +287,7 @@ def main() -> None:
     TABLES.mkdir(parents=True, exist_ok=True)
     results = {name: load(name) for name in WRITERS}
     for name, result in results.items():
-        (TABLES / f"{name}.rst").write_text(page(name, result))
+        (TABLES / f"{name}.rst").write_text(page(name, result, "batch" if name == "containers" else ""))
     (TABLES / "survey.rst").write_text(page("survey", results["batch"], "batch"))
     text = README.read_text()
     before, rest = text.split(BEGIN)
