@@ -255,7 +255,7 @@ def _ratio_table(table: dict[str, Any]) -> str:
         ]
         for r in table["ratios"]
     ]  # fmt: skip
-    return _table("Ratios of mean squared errors on the same galaxies.", head, rows)
+    return _table(f"Ratios of the {table['measure']} on the same galaxies.", head, rows)
 
 
 def _question_table(table: dict[str, Any]) -> str:

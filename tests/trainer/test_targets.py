@@ -461,6 +461,7 @@ def test_a_comparison_of_classes(table, shapes, tmp_path, capsys):
     assert "left out: 1 of 90 galaxies, as they have no answer" in "\n".join(err)
     page = (folder / "index.html").read_text()
     assert "Cross-entropy over all answers" in page
+    assert "Ratios of the cross-entropy on the same galaxies." in page
     assert "figure-tree" not in page
     assert page.count("how often each class (rows) was taken for each") == 4  # two arms, text and alternative text
     for i in (0, 1):
