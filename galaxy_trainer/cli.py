@@ -14,7 +14,7 @@ from galaxy_trainer.files import check_answers, check_new
 from galaxy_trainer.questions import SHIPPED, first_few
 from galaxy_trainer.start import silent_start
 from scalenorm.commands.batch import add_listing, add_positions
-from scalenorm.commands.common import DONE, DONE_WITH_FAILED, Parser, add_common, run_guarded, say
+from scalenorm.commands.common import DONE, DONE_WITH_FAILED, Parser, add_common, counted, run_guarded, say
 from scalenorm.files.errors import BatchError, CacheError, InputError, OutputError, TableError
 
 if TYPE_CHECKING:
@@ -198,12 +198,12 @@ def predict(argv: Sequence[str] | None = None) -> int:
             cache=args.cache, overwrite=args.overwrite, progress=not args.quiet, **where,
         )  # fmt: skip
         if not args.quiet:
-            say(f"{len(result.ids)} galaxies written to {args.output}")
+            say(f"{counted(len(result.ids), 'galaxy')} written to {args.output}")
         if not result.messages:
             return DONE
         if set(result.messages) <= set(result.ids):
             reasons = [f"{name} ({reason})" for name, reason in result.messages.items()]
-            _tell(f"{len(reasons)} failed images have no answers: {first_few(reasons)}")
+            _tell(f"without answers, as {counted(len(reasons), 'image')} failed: {first_few(reasons)}")
         else:
             failed = list(result.messages)
             _tell(f"{len(failed)} failed images of {args.images[0]} are left out: {first_few(failed)}")

@@ -84,7 +84,7 @@ def oriented(
     batch_size = min(batch_size, len(rows))
     if count == 1:
         batches = Batches(galaxies, rows, batch_size=batch_size)
-        return np.asarray(network.predict(batches, verbose=0)[: len(rows)], np.float64), None
+        return _answers(network, batches), None
     model = network if isinstance(network, Augmented) else Augmented(network)
     first: np.ndarray | None = None
     total = moved = spread = np.zeros((len(rows), 1))
@@ -94,10 +94,21 @@ def oriented(
             return Draws(np.tile(transform, (n, 1)), np.ones(n, np.float32))
 
         batches = Batches(galaxies, rows, batch_size=batch_size, draws=turned)
-        answers = model.predict(batches, verbose=0)[: len(rows)].astype(np.float64)
+        answers = _answers(model, batches)
         first = answers if first is None else first
         total, moved, spread = total + answers, moved + (answers - first), spread + (answers - first) ** 2
     return total / count, np.sqrt(np.maximum(spread / count - (moved / count) ** 2, 0))
+
+
+def _answers(model: keras.Model, batches: Batches) -> np.ndarray:
+    """Return a model's answers, float64.
+
+    Batch by batch, as under TensorFlow ``Model.predict`` keeps in memory what it was given (Keras 3.15), and starts a
+    pipeline for every call. Of a batch that is shared by devices each answers all: one answer is enough.
+    """
+    size = batches.batch_size
+    found = [np.asarray(model.predict_on_batch(batches[i][0]))[:size] for i in range(batches.num_batches)]
+    return np.concatenate(found)[: len(batches.rows)].astype(np.float64)
 
 
 def calibration(deviation: np.ndarray, errors: np.ndarray, *, bins: int = 10) -> list[dict[str, float]]:

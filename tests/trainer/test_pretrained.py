@@ -1,8 +1,12 @@
 """Networks asked about images: the answers are those for a cache of them, however the images come."""
 
 import csv
+import os
 import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 from conftest import ANSWER_NAMES, sky_blobs
@@ -10,7 +14,7 @@ from PIL import Image
 
 import galaxy_trainer
 import scalenorm
-from galaxy_trainer import TrainerError, cli, predict, stored, train
+from galaxy_trainer import TrainerError, cli, evaluation, predict, pretrained, stored, train
 from scalenorm.files.errors import InputError, OptionError
 
 SETTINGS = {"size": 16, "margin": 1.4, "views": ["normalized", "center-32"]}
@@ -96,7 +100,7 @@ def test_failed_images_are_rows_of_nan(place, expected, tmp_path, capsys):
     assert cli.predict([str(place / "small.npz"), str(folder), "-o", str(output)]) == 3
     said = capsys.readouterr()
     assert said.out == f"43 galaxies written to {output}\n"
-    assert said.err.startswith("2 failed images have no answers: a (not a JPEG")
+    assert said.err.startswith("without answers, as 2 images failed: a (not a JPEG")
     assert "flux (the image is float32 with 1 band, but uint8 with 3 bands is needed here)" in said.err
     assert len(said.err.splitlines()) == 1
     with output.open() as file:
@@ -113,7 +117,7 @@ def test_cache_is_kept(place, expected, tmp_path, capsys):
     (folder / "a.jpg").write_bytes(b"no picture")
     command = [str(place / "small.npz"), str(folder), "-o", str(tmp_path / "a.csv"), "--cache", str(tmp_path / "a.h5")]
     assert cli.predict(command) == 3
-    assert "1 failed images have no answers: a (not a JPEG" in capsys.readouterr().err
+    assert "without answers, as 1 image failed: a (not a JPEG" in capsys.readouterr().err
     cache = scalenorm.open_cache(tmp_path / "a.h5")
     assert (cache.settings["margin"], cache.view_names) == (1.4, ("center-32", "normalized"))
     with (tmp_path / "a.csv").open() as file:
@@ -158,7 +162,7 @@ def test_features_are_what_the_last_layer_sees(place, network, expected, tmp_pat
     assert (tmp_path / "a.ids.txt").read_text().split() == list(found.ids)
     small = str(place / "small.npz")
     assert cli.predict([small, str(folder), "--features", "-o", str(tmp_path / "a.csv"), "--quiet"]) == 3
-    assert "1 failed images have no answers: a (not a JPEG" in capsys.readouterr().err
+    assert "without answers, as 1 image failed: a (not a JPEG" in capsys.readouterr().err
     with (tmp_path / "a.csv").open() as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["id", *(f"feature_{i:04d}" for i in range(found.values.shape[1]))]
@@ -189,6 +193,25 @@ def test_similar_galaxies(place, network, tmp_path, capsys):
     assert lines[1].split()[1] == f"g{order[1]:03d}"
     assert cli.similar([cache, "g999", "--network", small]) == 1
     assert "g999 is neither a galaxy of" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+def test_crops_are_let_go():
+    """Many blocks take no more memory than a few, which `Model.predict` under TensorFlow does not manage."""
+    inputs = keras.Input((64, 64, 3))
+    model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
+
+    def ask(blocks):
+        for _ in range(blocks):
+            catalog = np.zeros(256, [("id", "S6"), ("status", "S6"), *((f"sky_{band}", "f8") for band in range(3))])
+            crops = np.full((256, 64, 64, 3), 7, np.uint8)
+            galaxies = pretrained._galaxies(catalog, [crops], SimpleNamespace(size=64, channels=3, views=("a",)))
+            answers, _ = evaluation.oriented(model, galaxies, np.arange(256), count=1)
+        assert (answers == 7).all()
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    few = ask(5)
+    assert ask(40) - few < 40 * 256 * 64 * 64 * 3 / 4
 
 
 def test_messages(place, network, tmp_path, capsys, monkeypatch):
