@@ -65,7 +65,7 @@ coverage: $(VENV)/.dev  ## lines run by the quick tests, kernels as plain Python
 
 docs: $(VENV)/.dev
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
-	$(BIN)/sphinx-build -W -q -b doctest docs docs/_build/doctest
+	$(BIN)/sphinx-build -W -q -b doctest -D plot_gallery=0 docs docs/_build/doctest
 
 bench: $(VENV)/.bench  ## every benchmark, and the tables in docs and README from their results
 	$(BIN)/python benchmarks/run_all.py

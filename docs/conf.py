@@ -20,11 +20,22 @@ extensions = [
     "sphinx.ext.doctest",
     "sphinx.ext.viewcode",
     "numpydoc",
+    "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "_templates", "tables/*"]
+exclude_patterns = ["_build", "_templates", "tables/*", "gallery"]
 default_role = "any"
 nitpicky = False
 suppress_warnings = ["ref.any"]  # docstrings put arguments and modules in single backticks too
+
+sphinx_gallery_conf = {
+    "examples_dirs": "gallery",
+    "gallery_dirs": "auto_gallery",
+    "download_all_examples": False,
+    "show_signature": False,
+    "min_reported_time": 1e9,
+    "write_computation_times": False,
+    "abort_on_example_error": True,
+}
 
 autosummary_generate = True
 autodoc_typehints = "none"  # types with shapes, units and ranges are in the docstrings
