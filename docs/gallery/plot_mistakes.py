@@ -26,8 +26,13 @@ np.save(folder / "sky.npy", sample.images)
 with open(folder / "labels.csv", "w", newline="") as file:
     writer = csv.writer(file)
     writer.writerow(["id", *sample.answer_names])
-    writer.writerows([f"sky/{number:06d}", *answers] for number, answers in enumerate(sample.answers.tolist()))
-scalenorm.convert(folder / "sky.npy", folder / "galaxies.h5", views=["normalized"], labels=folder / "labels.csv")
+    for number, answers in enumerate(sample.answers.tolist()):
+        writer.writerow([f"sky/{number:06d}", *answers])
+path = folder / "galaxies.h5"
+labels = folder / "labels.csv"
+scalenorm.convert(folder / "sky.npy", path, views=["normalized"], labels=labels)
+cache = scalenorm.open_cache(path)
+len(cache), cache.label_names[:3]
 
 # %%
 # Training
@@ -35,11 +40,10 @@ scalenorm.convert(folder / "sky.npy", folder / "galaxies.h5", views=["normalized
 #
 # The answers obey the decision tree of Galaxy Zoo 2. A fifth of the galaxies, chosen by the hash of their ids, is never trained on.
 
-run = galaxy_trainer.train(
-    folder / "galaxies.h5", folder / "run", recipe="best", rotations=1, width=0.1, epochs=8, test_fraction=0.2, finish=0.0
-)
-for epoch in run.history[::2]:
-    print(f"epoch {epoch['epoch']}: loss {epoch['loss']:.4f}, validation {epoch['val_loss']:.4f}")
+small = galaxy_trainer.recipe_of("best", {"rotations": 1, "width": 0.1, "epochs": 8, "finish": 0.0})
+run = galaxy_trainer.train(path, folder / "run", recipe=small, test_fraction=0.2)
+for row in run.history[::2]:
+    print(f"epoch {row['epoch']}: loss {row['loss']:.4f}, validation {row['val_loss']:.4f}")
 
 # %%
 # How good is it?
@@ -50,12 +54,12 @@ network, mean = scores["deterministic"], scores["baselines"]["mean_answer"]
 print(f"mean squared error {network['mse']:.4f}; always the mean answer: {mean['mse']:.4f}")
 
 figure, panel = plt.subplots(figsize=(6, 3), layout="constrained")
-names = list(network["questions"])
-panel.barh(names, [mean["questions"][name]["mse"] for name in names], color="lightgray", label="mean answer")
-panel.barh(names, [network["questions"][name]["mse"] for name in names], height=0.4, label="network")
+for answers, style in ((mean, {"color": "lightgray"}), (network, {"height": 0.4})):
+    questions = {name: score["mse"] for name, score in answers["questions"].items()}
+    panel.barh(list(questions), list(questions.values()), **style)
 panel.invert_yaxis()
 panel.set_xlabel("mean squared error")
-panel.legend()
+_ = panel.legend(["mean answer", "network"])
 
 # %%
 # Where it errs most
@@ -63,15 +67,15 @@ panel.legend()
 #
 # ``predict`` gives answers for all galaxies; those that were trained on are left out here.
 
-found = galaxy_trainer.predict(run, folder / "galaxies.h5")
-cache = scalenorm.open_cache(folder / "galaxies.h5")
+found = galaxy_trainer.predict(run, path)
 tested = [number for number, name in enumerate(cache.ids) if run.parts[name] == "test"]
 errors = np.nanmean((found.answers - cache.labels) ** 2, axis=1)[tested]
 worst = np.array(tested)[np.argsort(errors)[::-1][:8]]
 
 figure, panels = plt.subplots(2, 4, figsize=(9, 5.2), layout="constrained")
-column = cache.label_names.index("Class1.1")
+smooth = cache.label_names.index("Class1.1")
 for panel, number in zip(panels.flat, worst, strict=True):
+    truth, answer = cache.labels[number, smooth], found.answers[number, smooth]
     panel.imshow(cache.view("normalized")[number])
-    panel.set_title(f"smooth: {cache.labels[number, column]:.2f}\npredicted: {found.answers[number, column]:.2f}", fontsize=9)
+    panel.set_title(f"smooth: {truth:.2f}\npredicted: {answer:.2f}", fontsize=9)
     panel.set_axis_off()

@@ -32,10 +32,10 @@ print("".join(catalog.read_text().splitlines(keepends=True)[:3]))
 # One call cuts a stamp around each position, measures the galaxy in it, crops to it and turns linear flux into pictures. On the command
 # line it is ``scalenorm-batch tile.fits galaxies.h5 --positions catalog.csv --stamp 40arcsec --margin 1.5 --stretch asinh``.
 
-scalenorm.convert(
-    tile, folder / "galaxies.h5", positions=catalog, stamp="40arcsec", views=["normalized"], margin=1.5, stretch="asinh"
-)
-cache = scalenorm.open_cache(folder / "galaxies.h5")
+path = folder / "galaxies.h5"
+options = {"views": ["normalized"], "margin": 1.5, "stretch": "asinh"}
+scalenorm.convert(tile, path, positions=catalog, stamp="40arcsec", **options)
+cache = scalenorm.open_cache(path)
 cache
 
 # %%
@@ -48,8 +48,10 @@ rows = cache.catalog
 figure, panel = plt.subplots(figsize=(6, 6), layout="constrained")
 panel.imshow(np.arcsinh(sample.image.sum(axis=2) / 2), cmap="gray", origin="lower")
 for row in rows:
-    top, left = (row[f"stamp_{axis}"] + row[f"window_{axis}"] - row["side"] / 2 for axis in ("row", "col"))
-    panel.add_patch(Rectangle((left, top), row["side"], row["side"], fill=False, edgecolor="tab:orange"))
+    side = row["side"]
+    top = row["stamp_row"] + row["window_row"] - side / 2
+    left = row["stamp_col"] + row["window_col"] - side / 2
+    panel.add_patch(Rectangle((left, top), side, side, fill=False, color="tab:orange"))
 panel.set_axis_off()
 
 # %%
