@@ -2,8 +2,8 @@
 First crops
 ===========
 
-From one image to its measurement and crop, and what the options do. Takes a minute, most of it for compiling when
-scalenorm is used for the first time.
+From one image to its measurement and crop, and what the options do. Takes a minute, most of it
+for compiling when scalenorm is used for the first time.
 """
 
 import matplotlib.pyplot as plt
@@ -14,8 +14,8 @@ import scalenorm
 # Galaxies to try things on
 # -------------------------
 #
-# ``make_galaxies`` simulates colour pictures of 424 x 424 pixels, as those of Galaxy Zoo are. Put your own array here: any shape (H, W)
-# or (H, W, bands), any type of numbers.
+# ``make_galaxies`` simulates colour pictures of 424 x 424 pixels, as those of Galaxy Zoo are. Put
+# your own array here: any shape (H, W) or (H, W, bands), any type of numbers.
 
 sample = scalenorm.make_galaxies(6, seed=1)
 image = sample.images[3]
@@ -25,8 +25,9 @@ image.shape, image.dtype
 # Measuring
 # ---------
 #
-# The pixels that are brighter than the mean by one standard deviation are the foreground. The part of it in the centre is the galaxy, and
-# its ellipse has the same second moments. In a notebook, the result shows itself:
+# The pixels that are brighter than the mean by one standard deviation are the foreground. The
+# part of it in the centre is the galaxy, and its ellipse has the same second moments. In a
+# notebook, the result shows itself:
 
 scalenorm.measure(image)
 
@@ -34,7 +35,8 @@ scalenorm.measure(image)
 # Cropping
 # --------
 #
-# The crop is the square around the ellipse's major axis, resized to 64 x 64 pixels. Beside it are two crops of a fixed size:
+# The crop is the square around the ellipse's major axis, resized to 64 x 64 pixels. Beside it are
+# two crops of a fixed size:
 
 axes = scalenorm.plot(image, ["normalized", "center-64", "center-256"])
 
@@ -63,7 +65,8 @@ for panel in rows.flat:
 # Options
 # -------
 #
-# A higher threshold (``sigma``) sees less of the outskirts; a ``margin`` leaves room around the galaxy:
+# A higher threshold (``sigma``) sees less of the outskirts; a ``margin`` leaves room around the
+# galaxy:
 
 figure, rows = plt.subplots(3, 2, figsize=(5, 7), layout="constrained")
 for row, options in zip(rows, ({"sigma": 0.5}, {"sigma": 2.0}, {"margin": 1.5}), strict=True):
@@ -71,5 +74,6 @@ for row, options in zip(rows, ({"sigma": 0.5}, {"sigma": 2.0}, {"margin": 1.5}),
     row[0].set_title(str(options)[1:-1], fontsize=9)
 
 # %%
-# For a folder of images, ``scalenorm-batch images galaxies.h5`` does all this on every core and writes one file; ``scalenorm-report images
+# For a folder of images, ``scalenorm-batch images galaxies.h5`` does all this on every core and
+# writes one file; ``scalenorm-report images
 # --try margin=1,1.25,1.5`` shows settings side by side on a page.

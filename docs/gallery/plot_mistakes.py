@@ -2,8 +2,8 @@
 Training, and looking at mistakes
 =================================
 
-A small network is trained on simulated galaxies for some seconds, and the galaxies on which it errs most are drawn. With a
-cache of real galaxies and their labels, leave out the simulation.
+A small network is trained on simulated galaxies for some seconds, and the galaxies on which it
+errs most are drawn. With a cache of real galaxies and their labels, leave out the simulation.
 """
 
 import csv
@@ -38,7 +38,8 @@ len(cache), cache.label_names[:3]
 # Training
 # --------
 #
-# The answers obey the decision tree of Galaxy Zoo 2. A fifth of the galaxies, chosen by the hash of their ids, is never trained on.
+# The answers obey the decision tree of Galaxy Zoo 2. A fifth of the galaxies, chosen by the hash
+# of their ids, is never trained on.
 
 small = galaxy_trainer.recipe_of("best", {"rotations": 1, "width": 0.1, "epochs": 8, "finish": 0.0})
 run = galaxy_trainer.train(path, folder / "run", recipe=small, test_fraction=0.2)

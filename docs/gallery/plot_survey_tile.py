@@ -2,8 +2,9 @@
 A survey tile and a catalogue
 =============================
 
-From one large image and a table of positions to crops, and from a crop back to the sky. The tile is simulated, with a WCS
-and three bands of linear flux; FITS files of a survey are used in the same way.
+From one large image and a table of positions to crops, and from a crop back to the sky. The
+tile is simulated, with a WCS and three bands of linear flux; FITS files of a survey are used in
+the same way.
 """
 
 import tempfile
@@ -29,8 +30,9 @@ print("".join(catalog.read_text().splitlines(keepends=True)[:3]))
 # From positions to crops
 # -----------------------
 #
-# One call cuts a stamp around each position, measures the galaxy in it, crops to it and turns linear flux into pictures. On the command
-# line it is ``scalenorm-batch tile.fits galaxies.h5 --positions catalog.csv --stamp 40arcsec --margin 1.5 --stretch asinh``.
+# One call cuts a stamp around each position, measures the galaxy in it, crops to it and turns
+# linear flux into pictures. On the command line it is ``scalenorm-batch tile.fits galaxies.h5
+# --positions catalog.csv --stamp 40arcsec --margin 1.5 --stretch asinh``.
 
 path = folder / "galaxies.h5"
 options = {"views": ["normalized"], "margin": 1.5, "stretch": "asinh"}
@@ -42,7 +44,8 @@ cache
 # Where they are
 # --------------
 #
-# The catalogue in the cache has the centre and window of each galaxy in its stamp, and the corner of the stamp in the tile:
+# The catalogue in the cache has the centre and window of each galaxy in its stamp, and the corner
+# of the stamp in the tile:
 
 rows = cache.catalog
 figure, panel = plt.subplots(figsize=(6, 6), layout="constrained")
@@ -67,7 +70,8 @@ for panel, crop in zip(panels.flat, cache.view("normalized"), strict=True):
 # As a table
 # ----------
 #
-# Sky positions are those of the measured centres. Each is within a pixel or so of where the galaxy was put:
+# Sky positions are those of the measured centres. Each is within a pixel or so of where the
+# galaxy was put:
 
 table = cache.to_table()
 table["id", "ra", "dec", "major_axis", "flags"][:5]
