@@ -148,3 +148,14 @@ def test_every_example_says_what_it_shows_and_is_tested_here():
     for path in sorted(EXAMPLES.glob("*.py")):
         assert path.read_text(encoding="utf-8").startswith('"""'), path.name
         assert path.name in elsewhere or f'"{path.name}"' in own, path.name
+
+
+@pytest.mark.slow
+def test_cluster_features(tmp_path):
+    pytest.importorskip("keras", reason="Keras is not installed")
+    printed = run("cluster_features.py", tmp_path, strict=False)
+    groups = re.findall(r"group \d: +(\d+) galaxies .* smooth ([\d.]+)", printed)
+    assert sum(int(count) for count, _ in groups) == 400
+    assert len(groups) == 4
+    # Four groups of galaxies taken at random would differ by some hundredths.
+    assert np.ptp([float(smooth) for _, smooth in groups]) > 0.2
