@@ -12,10 +12,12 @@ COMMANDS = {
     "scalenorm-merge": "merge caches made with the same settings",
     "scalenorm-inspect": "print a summary of a cache",
     "scalenorm-report": "show the galaxies of a cache and their measurements, as an image or an HTML report",
-    "scalenorm-export": "export the catalogue (CSV, ECSV, FITS, Parquet) and the crops (PNG, FITS)",
+    "scalenorm-export": "export the catalogue (CSV, ECSV, FITS, Parquet) and the crops (PNG, FITS, webdataset, ...)",
     "galaxy-train": "train a network on a cache",
     "galaxy-evaluate": "score a trained network",
     "galaxy-predict": "write the answers of a network to a table",
+    "galaxy-similar": "list and draw the galaxies most like one",
+    "galaxy-export": "store a trained network in one file, or export it to Keras, SavedModel or ONNX",
     "galaxy-compare": "train and compare networks on several views",
 }
 

@@ -25,7 +25,7 @@ from ..sources.positions import UNITS, StampSide, find_stamps, read_positions
 from .engines import BACKENDS
 from .run import Run
 from .summary import Summary
-from .windows import with_windows
+from .windows import windows_digest, with_windows
 
 PART_SIZE = 512
 
@@ -227,13 +227,13 @@ def convert(
         given, recipe, list_file=list_path, positions=positions, id_column=id_column,
         position_columns=position_columns, tile_column=tile_column, stamp_from=stamp_from, side_from=side_from,
     )  # fmt: skip
-    if windows is not None:
-        sources = with_windows(sources, windows)
     if labels is not None:
         ids = None if id_map is None else IdMap.read(id_map, id_map_columns or ())
         label_file = read_labels(
             labels, id_column=id_column, columns=label_columns, id_map=ids, id_from=id_from, images=sources
         )
+    if windows is not None:
+        sources = with_windows(sources, windows)
     inputs_given = [*given, *([] if list_path is None else [list_path])]
     names = [visible(name) for name in inputs_given]
     places = _places(sources.roots, inputs_given)
@@ -269,7 +269,7 @@ def checked_recipe(
         for name, given in others.items():
             if given:
                 raise ValueError(f"windows_from takes windows as they are, so it excludes {name}")
-        special["windows_from"] = windows.digest()
+        special["windows_from"] = windows_digest(windows)
     if band_files is not None:
         special["band_files"] = band_files
     if measure_band is not None:

@@ -6,7 +6,7 @@ The same in a thread, in a process and on another machine; from top to bottom.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,25 @@ def make_parts(recipe: Recipe, head: Head, task: Task, tick: Callable[[], None] 
     return paths
 
 
+def warm_up(recipe: Recipe, layout: Layout) -> None:
+    """Compile the kernels before workers start that would all do so.
+
+    Raises
+    ------
+    BatchError
+        If an option needs other bands, or a package that is missing: every image would fail.
+    """
+    image = np.zeros((48, 48) if layout.bands == 1 else (48, 48, layout.bands), layout.dtype)
+    image[16:32, 14:34] = 9
+    measure = recipe.measure
+    if not isinstance(measure.center, str):
+        measure = replace(measure, center="image")
+    try:
+        measure_and_crop(image, recipe.views, recipe.size, measure)
+    except (ValueError, ImportError) as error:
+        raise BatchError(str(error)) from error
+
+
 def try_images(recipe: Recipe, head: Head, sources: Sources) -> None:
     """Make the rows of some images, and throw them away."""
     rows = Rows(head, len(sources))
@@ -148,8 +167,9 @@ def _add_stamp(rows: Rows, source: Source, stamp: Stamp, stat: tuple[int, int], 
 
 
 def _check_layout(image: Any, recipe: Recipe, wanted: Layout) -> None:
-    if recipe.layout_of(image) != wanted:
-        raise ImageError(f"the image is {Layout.of(image)}, but {wanted} is needed here")
+    if (found := recipe.layout_of(image)) != wanted:
+        what = "image" if found == Layout.of(image) else "crop"
+        raise ImageError(f"the {what} is {found}, but {wanted} is needed here")
 
 
 def measure_objects(image: np.ndarray, mask: np.ndarray | None, recipe: Recipe) -> tuple[list[Measurement], np.ndarray]:

@@ -22,7 +22,6 @@ from ..cache.merge import write_merged
 from ..cache.part import Head
 from ..cache.reader import Cache
 from ..cache.recipe import Recipe
-from ..cropping.crop import measure_and_crop
 from ..cropping.many import usable_cores
 from ..files.errors import BatchError, CacheError, Interrupted, PartError
 from ..files.names import printable
@@ -33,7 +32,7 @@ from ..sources.listing import Sources
 from ..sources.reader import Reader
 from .engines import choose, is_configured, run
 from .plan import Plan, agree_on_layout, check_object_ids, make_plan
-from .rows import Task, make_parts, try_images
+from .rows import Task, make_parts, try_images, warm_up
 from .summary import Summary
 
 _log = logging.getLogger("scalenorm")
@@ -127,7 +126,9 @@ class Run:
         started = time.perf_counter()
         with self._explain_stop():
             if missing:
-                self._warm_up(layout)
+                import h5py  # noqa: F401  # while there are handles left for it; workers may use up all there are
+
+                warm_up(recipe, layout)
                 self.folder.mkdir(exist_ok=True)
                 if self.overwrite:
                     self._discard_old(parts)
@@ -236,20 +237,6 @@ class Run:
         return self.labels.join(ids, required=required).joined
 
     # --- what is made
-
-    def _warm_up(self, layout: Layout) -> None:
-        """Compile the kernels before processes start that would all do so; refuse options for other bands."""
-        import h5py  # noqa: F401  # while there are handles left for it; workers may use up what the system allows
-
-        image = np.zeros((48, 48) if layout.bands == 1 else (48, 48, layout.bands), layout.dtype)
-        image[16:32, 14:34] = 9
-        measure = self.recipe.measure
-        if not isinstance(measure.center, str):
-            measure = replace(measure, center="image")
-        try:
-            measure_and_crop(image, self.recipe.views, self.recipe.size, measure)
-        except (ValueError, ImportError) as error:
-            raise BatchError(str(error)) from error
 
     def _discard_old(self, parts: list[Cache]) -> None:
         """Remove what `--overwrite` replaces, but a solid output, which stays until the new one is finished."""

@@ -24,7 +24,7 @@ from ..sources.reader import ArrayReader, Reader, array_sources
 from ..sources.stacks import is_stack
 from .convert import PathLike, checked_recipe, find_images
 from .plan import agree_on_layout, check_object_ids
-from .rows import add_image
+from .rows import add_image, warm_up
 from .windows import with_windows
 
 _BLOCK = 256
@@ -80,7 +80,7 @@ def stream(
         stack of them as if it were a .npy file. Their ids are their numbers, ``000000``, ... Each has all its bands,
         so that of ``band_files`` and ``bands`` only the names count, for ``measure_band``.
     layout : (str, int), optional
-        Pixel type and number of bands that every image must have, such as ``("uint8", 3)``; others fail. By default
+        Pixel type and number of bands that every crop must have, such as ``("uint8", 3)``; others fail. By default
         those of the first readable image.
     jobs : int > 0, optional
         Threads; by default one for each core that this process may use.
@@ -143,6 +143,7 @@ def stream(
             head = Head(recipe.settings, agree_on_layout(recipe, sources, None, first))
     else:
         head = Head(recipe.settings, Layout(*layout))
+    warm_up(recipe, head.layout)
     return _blocks(recipe, head, sources, [reader() for _ in range(jobs)], progress)
 
 

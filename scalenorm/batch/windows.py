@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
 
 import numpy as np
 
-from ..cache.format import OK, has_stamps
+from ..cache.format import OK, digest, has_stamps
 from ..cache.merge import find_ids
 from ..cache.originals import find_originals
 from ..cache.reader import Cache
@@ -23,6 +24,14 @@ from ..sources.reader import Reader
 from ..sources.tiles import Sky
 
 _THERE = "the cache that gives the windows"
+
+
+def windows_digest(cache: Cache) -> str:
+    """Return a SHA-256 (hexadecimal) over what `with_windows` takes from a cache: ids, status and windows."""
+    names = ["id", "status", "window_row", "window_col", "side", "height", "width"]
+    if has_stamps(cache.settings):
+        names += ["stamp_row", "stamp_col"]
+    return digest([], (rows[names] for rows in cache.row_blocks("catalog")), None)
 
 
 def with_windows(sources: Sources, cache: Cache) -> Sources:
@@ -54,7 +63,8 @@ def _originals(cache: Cache, rows: np.ndarray) -> tuple[list[str], DecodeOptions
         options = Recipe.from_settings(cache.settings).decode
         found = find_originals(cache, rows.tolist())
         files = ((source for source in found[row] if source.member is None and source.index is None) for row in rows)
-        return [next((source.container for source in of_row), "") for of_row in files], options
+        # Workers may have another working folder.
+        return [next((os.path.abspath(source.container) for source in of_row), "") for of_row in files], options
     return [""] * len(rows), DecodeOptions()
 
 

@@ -23,8 +23,15 @@ class TorchDataset:
     """
 
     def __init__(self, rows: Any, view: str | None = None) -> None:
-        self.rows, self.crops = readable(rows, view)
+        self.view = rows.cache.view_names[0] if view is None else view
+        self.rows, self.crops = readable(rows, self.view)
         self.labels = None if self.rows.labels is None else self.rows.labels.astype(np.float32)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "crops": None}  # a memory map would be sent as all its pixels
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, crops=state["rows"].cache.view(state["view"]))
 
     def __len__(self) -> int:
         return len(self.rows)

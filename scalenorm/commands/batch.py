@@ -76,7 +76,7 @@ def _run(inputs: list[str], output: str, quiet: bool, options: dict[str, Any]) -
         listed = [options["list_file"]] if "list_file" in options else []
         from .pages import write_page
 
-        write_page(output, page, [*inputs, *listed], overwrite=False, quiet=quiet)
+        write_page(output, page, [*inputs, *listed] or None, overwrite=False, quiet=quiet)
     return DONE_WITH_FAILED if summary.failed else DONE
 
 

@@ -6,6 +6,8 @@ import functools
 import io
 import json
 import os
+import re
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,8 @@ from .images import as_png, fits_png
 ABOUT = "scalenorm-export.json"
 
 _CHUNK = 256  # rows, of Zarr
+_ARRAYS = ("crops", "id", "labels")
+_SHARD = re.compile(r".+-\d{5,}-of-\d{5,}\.(tar|tfrecord|parquet)")
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ def write_shards(
     shard_size : int > 0
         Crops in a file; of Zarr: rows in a chunk, at most 256.
     overwrite : bool
-        Write into a folder that holds other files, replacing those of the same name.
+        Replace another export in the folder, and write into one that holds other files.
 
     Returns
     -------
@@ -113,20 +117,31 @@ def write_shards(
         "settings": dict(cache.settings), "cache_digest": cache.digest(),
     }, overwrite=overwrite)  # fmt: skip
     try:
-        write(package, top, cache, rows, view, shard_size, overwrite)
+        write(package, top, cache, rows, view, shard_size)
     except OSError as error:
         raise OutputError(f"{top}: {error.strerror or error}") from error
     return len(rows)
 
 
 def _begin(top: Path, about: dict[str, Any], *, overwrite: bool) -> None:
-    """Make the folder, or see that it holds the beginning of the same export."""
+    """Make the folder, or see that it holds the beginning of the same export; remove another one if `overwrite`."""
     path, text = top / ABOUT, json.dumps(about, indent=2) + "\n"
-    if path.is_file() and not overwrite:
-        if path.read_text(encoding="utf-8") != text:
-            raise OutputError(f"{top} holds an export of another cache, view or format: choose a new folder")
-        return
-    make_folder(top, overwrite=overwrite)
+    if path.is_file():
+        if path.read_text(encoding="utf-8") == text:
+            return
+        if not overwrite:
+            raise OutputError(
+                f"{top} holds an export of another cache, view or format: choose a new folder, or use --overwrite"
+            )
+        for old in top.glob("*-of-*"):
+            if _SHARD.fullmatch(old.name):
+                old.unlink()
+        for name in (*_ARRAYS, ".zgroup", ".zattrs"):
+            if (top / name).is_dir():
+                shutil.rmtree(top / name)
+            else:
+                (top / name).unlink(missing_ok=True)
+    make_folder(top, overwrite=overwrite or path.is_file())
     with whole_file(path) as file:
         file.write(text.encode())
 
@@ -139,13 +154,13 @@ def _samples(cache: Cache, view: str, rows: np.ndarray) -> Samples:
 
 def _write_files(
     ending: str, write: Callable[[IO[bytes], Any, Samples], None],
-    package: Any, top: Path, cache: Cache, rows: np.ndarray, view: str, shard_size: int, overwrite: bool,
+    package: Any, top: Path, cache: Cache, rows: np.ndarray, view: str, shard_size: int,
 ) -> None:  # fmt: skip
     """Write a file for each shard that has none yet."""
     count = -(-len(rows) // shard_size)
     for number in range(count):
         path = top / f"{view}-{number:05d}-of-{count:05d}{ending}"
-        if overwrite or not path.exists():
+        if not path.exists():
             with whole_file(path) as file:
                 write(file, package, _samples(cache, view, rows[number * shard_size : (number + 1) * shard_size]))
 
@@ -157,9 +172,11 @@ def _write_tar(file: IO[bytes], webdataset: Any, samples: Samples) -> None:
     with webdataset.TarWriter(file, mtime=0) as writer:
         for row, (key, crop) in enumerate(zip(keys, samples.crops, strict=True)):
             answers = samples.answers(row)
-            named = {name: classes[name][value] if name in classes and value is not None else value
-                     for name, value in answers.items()}  # fmt: skip
-            sample: dict[str, Any] = {"__key__": key, "json": json.dumps({"id": samples.ids[row], **named}).encode()}
+            named: dict[str, Any] = {"id": samples.ids[row]}
+            for name, value in answers.items():
+                is_class = name in classes and value is not None
+                named[_free(name, named)] = classes[name][value] if is_class else value
+            sample: dict[str, Any] = {"__key__": key, "json": json.dumps(named).encode()}
             if len(answers) == len(classes) == 1 and (code := next(iter(answers.values()))) is not None:
                 sample["cls"] = str(code).encode()
             if fits_png(samples.cache):
@@ -220,13 +237,13 @@ def _free(name: str, taken: Mapping[str, Any]) -> str:
 
 
 def _write_zarr(
-    zarr: Any, top: Path, cache: Cache, rows: np.ndarray, view: str, shard_size: int, overwrite: bool
+    zarr: Any, top: Path, cache: Cache, rows: np.ndarray, view: str, shard_size: int
 ) -> None:
     """Write block after block, and note after each how far one got."""
     step = min(shard_size, _CHUNK)
     size, bands, dtype = cache.size, cache.layout.bands, cache.layout.dtype
     width = max((len(name) for name in cache.ids), default=1)
-    group = zarr.open_group(str(top), mode="w" if overwrite else "a", zarr_format=2)
+    group = zarr.open_group(str(top), mode="a", zarr_format=2)
     arrays: dict[str, tuple[tuple[int, ...], Any, list[str]]] = {
         "crops": ((size, size, bands), dtype, ["galaxy", "row", "column", "band"]),
         "id": ((), f"<U{width}", ["galaxy"]),

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -70,7 +71,8 @@ class BandFiles:
         found = self._path.fullmatch(path.replace(os.sep, "/"))
         if found is None or BAND in path:  # that could not be told from the place of the band
             return None
-        return Named(found["folder"] or "", self.pattern.replace(_ID, found["id"]), found["id"])
+        folder = "/" if found["folder"] == "" else found["folder"] or ""
+        return Named(folder, self.pattern.replace(_ID, found["id"]), found["id"])
 
 
 def each_band(act: Callable[[Any], T], files: Sequence[str | bytes], options: DecodeOptions) -> list[T]:
@@ -129,7 +131,7 @@ class JoinedBands:
         """Where the pixels are on the sky."""
         return self._tiles[0].sky
 
-    @property
+    @cached_property
     def mask(self) -> np.ndarray | None:
         """Shape (H, W), True = excluded in any band."""
         masks = [tile.mask for tile in self._tiles]

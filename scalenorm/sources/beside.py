@@ -137,7 +137,11 @@ def _of_values(path: str, images: Sources | None) -> BesideTable:
 
 
 def _table(path: str, names: Sequence[str], ids: np.ndarray, column: Callable[[str], np.ndarray]) -> BesideTable:
-    """Return columns, and the ids of their rows in one of another name."""
+    """Return columns, and the ids of their rows in one of another name.
+
+    A column of texts that is called ``id`` is no answer: exports, ours too, repeat the id there.
+    """
+    names = [name for name in names if name != "id" or column(name).dtype.kind not in "OSU"]
     id_column = "id" if "id" not in names else "id of the image"
     columns = Columns([*names, id_column], len(ids), lambda name: ids if name == id_column else column(name))
     return BesideTable(Path(path), columns.names, columns, id_column=id_column)

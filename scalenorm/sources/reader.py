@@ -150,8 +150,10 @@ class ArrayReader(Reader):
 
     def read(self, source: Source) -> bytes:
         """Give one image as a .npy file."""
-        data = io.BytesIO()
-        np.save(data, np.asarray(self._images[source.index or 0]), allow_pickle=False)
+        data, image = io.BytesIO(), np.asarray(self._images[source.index or 0])
+        if image.dtype.kind == "O":
+            raise ImageError(f"not an image: {type(self._images[source.index or 0]).__name__}")
+        np.save(data, image, allow_pickle=False)
         return data.getvalue()
 
     def stat(self, source: Source) -> tuple[int, int]:

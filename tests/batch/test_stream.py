@@ -104,6 +104,23 @@ def test_another_layout_than_asked_for_fails(images):
     assert b"uint8 with 3 bands, but float32 with 1 band is needed here" in found[b"grey"][0]["message"]
 
 
+def test_what_is_no_image_fails_wherever_it_stands():
+    image = np.zeros((40, 40), np.uint8)
+    image[10:30, 10:30] = 90
+    for images in ([None, image], [image, None], [{}, image]):
+        ((catalog, _),) = scalenorm.stream(images, views=["normalized"], size=16, jobs=1)
+        assert sorted(catalog["status"].tolist()) == [b"failed", b"ok"]
+        (message,) = catalog["message"][catalog["status"] == b"failed"].tolist()
+        assert message.startswith(b"not an image: ")
+
+
+def test_options_that_no_image_can_follow(tmp_path):
+    images = [np.eye(40, dtype=np.float32)] * 2
+    for options, error in (({"stretch": "lupton"}, "colours of three bands"), ({"weights": [1, 0, 0]}, "weights")):
+        with pytest.raises(BatchError, match=error):
+            scalenorm.stream(images, **options)
+
+
 def test_nothing_is_read_far_ahead_and_threads_end(tmp_path, monkeypatch):
     read = []
 

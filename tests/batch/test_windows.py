@@ -13,6 +13,7 @@ from interruption import stop_after
 from typed import run
 
 import scalenorm
+from scalenorm.batch.windows import windows_digest
 from scalenorm.files.errors import BatchError, CacheError, OptionError
 from scalenorm.simulation.tile import make_tile
 
@@ -47,7 +48,16 @@ def convert(inputs, output, **options):
 
 
 def digest(path):
-    return scalenorm.open_cache(path).digest()
+    return windows_digest(scalenorm.open_cache(path))
+
+
+def test_only_windows_of_the_other_cache_matter(deep, tmp_path):
+    """Labels that it gets later do not."""
+    before = digest(deep)
+    (tmp_path / "labels.csv").write_text("id,n\n" + "".join(f"{name},1\n" for name in scalenorm.open_cache(deep).ids))
+    convert(tmp_path / "deep", deep, center="galaxy", margin=1.5, labels=tmp_path / "labels.csv")
+    assert scalenorm.open_cache(deep).labels is not None
+    assert digest(deep) == before
 
 
 def messages(path):

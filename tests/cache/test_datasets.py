@@ -50,6 +50,11 @@ def test_a_map_style_data_set(cache, view):
     np.testing.assert_array_equal([answers for _, answers in some.__getitems__(range(2))], labels[[7, 1]])
 
 
+def test_a_pickle_has_no_pixels(cache):
+    """It is sent to every worker process that is spawned."""
+    assert len(pickle.dumps(cache.to_torch())) < cache.view("normalized")[:].nbytes
+
+
 @pytest.mark.slow
 def test_pytorch_reads_it_in_workers(cache):
     data = pytest.importorskip("torch.utils.data")

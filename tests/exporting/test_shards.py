@@ -187,3 +187,16 @@ def test_a_missing_package_is_named(cache, tmp_path, monkeypatch):
     with pytest.raises(OutputError, match=r"the format zarr needs zarr: pip install 'scalenorm\[export\]'"):
         write_shards(cache, tmp_path / "out", to="zarr")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("to", ["huggingface", "zarr"])
+def test_overwriting_replaces_an_export_and_nothing_else(to, cache, classes, tmp_path):
+    pytest.importorskip(FORMATS[to][0])
+    write_shards(cache, tmp_path / "out", to=to, shard_size=2)
+    (tmp_path / "out" / "mine.h5").write_bytes(b"precious")
+    write_shards(classes, tmp_path / "out", to=to, shard_size=3, overwrite=True)
+    write_shards(classes, tmp_path / "fresh", to=to, shard_size=3)
+    names = [{str(path.relative_to(top)) for path in top.rglob("*")} for top in (tmp_path / "out", tmp_path / "fresh")]
+    assert names[0] - names[1] == {"mine.h5"}
+    assert names[1] <= names[0]
+    assert write_shards(classes, tmp_path / "out", to=to, shard_size=3) == 5
