@@ -46,9 +46,10 @@ train() {  # RUN OPTIONS...
 
 train first --seed 1
 train second --seed 2 --from "$output/first" --epochs 24 --learning-rate 5e-4
-galaxy-export "$output/second" -o "$here/../galaxy_trainer/networks/gz2.npz" --overwrite \
+network=$here/../galaxy_trainer/networks/gz2.npz
+galaxy-export "$output/second" -o "$network" --overwrite \
     --credit "Answers: Galaxy Zoo 2 (Willett et al. 2013), as published for the Galaxy Zoo challenge on Kaggle. Images: SDSS."
-galaxy-evaluate gz2 "$output/gz2.h5" --passes 0 --orientations 8 --json "$output/scores.json" --overwrite
+galaxy-evaluate "$network" "$output/gz2.h5" --passes 0 --orientations 8 --json "$output/scores.json" --overwrite
 cd "$here"
 python -c 'import common, json, sys; common.save("network", json.load(open(sys.argv[1])), None)' "$output/scores.json"
 python tables.py

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from galaxy_trainer.errors import TrainerError, TrainerWarning
 from galaxy_trainer.features import check_features
-from galaxy_trainer.files import check_answers, check_new
+from galaxy_trainer.files import check_answers, check_new, check_png
 from galaxy_trainer.questions import SHIPPED, first_few
 from galaxy_trainer.start import silent_start
 from scalenorm.commands.batch import add_listing, add_positions
@@ -138,8 +138,10 @@ def evaluate(argv: Sequence[str] | None = None) -> int:
         parser.error("--calibration needs --orientations K")
 
     def action() -> int:
-        for path in filter(None, (args.json, args.calibration)):
-            check_new(Path(path), overwrite=args.overwrite)
+        if args.json:
+            check_new(Path(args.json), overwrite=args.overwrite)
+        if args.calibration:
+            check_png(Path(args.calibration), overwrite=args.overwrite)
         with silent_start():
             import galaxy_trainer
             from galaxy_trainer.curves import draw_calibration
@@ -183,6 +185,8 @@ def predict(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if not (args.images or args.list_file or args.positions):
         parser.error("give IMAGES, or say where they are with --list or --positions")
+    if args.features and (args.orientations != 1 or args.clip or args.no_deviation):
+        parser.error("--features leaves out answers, so it takes no --orientations, --clip or --no-deviation")
 
     def action() -> int:
         check = check_features if args.features else check_answers
@@ -227,7 +231,7 @@ def similar(argv: Sequence[str] | None = None) -> int:
 
     def action() -> int:
         if args.output:
-            check_new(Path(args.output), overwrite=args.overwrite)
+            check_png(Path(args.output), overwrite=args.overwrite)
         with silent_start():
             import galaxy_trainer
         found = galaxy_trainer.load(args.network).similar(

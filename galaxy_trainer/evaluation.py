@@ -17,7 +17,7 @@ from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.files import check_answers, write_columns
 from galaxy_trainer.networks import derived_seed
 from galaxy_trainer.runs import Run
-from galaxy_trainer.stored import open_run
+from galaxy_trainer.stored import Stored, open_run
 from galaxy_trainer.targets import GALAXY_ZOO_2, Target
 
 BATCH = 128
@@ -183,7 +183,7 @@ def passes_of(
             return draw(augmentation, n, galaxies.size, np.random.default_rng([seed, number, batch, 1]))
 
         batches = Batches(galaxies, rows, batch_size=min(batch_size, len(rows)), draws=drawn)
-        yield np.asarray(model.predict(batches, verbose=0)[: len(rows)], np.float64)
+        yield _answers(model, batches)
 
 
 def seed_dropout(network: keras.Model, *keys: int) -> None:
@@ -273,7 +273,7 @@ def evaluate(
         "cache": str(galaxies.cache.path),
         "views": list(config.views),
         "galaxies": len(rows),
-        "weights": weights,
+        "weights": opened.about["weights"] if isinstance(opened, Stored) else weights,
         "epoch": opened.epoch(weights),
         "deterministic": score(cut(answers_of(network, galaxies, rows)), truth),
     }
@@ -359,21 +359,23 @@ def predict(
         check_answers(output, overwrite=overwrite)
     opened = open_run(run)
     check_orientations(orientations)
+    if clip:
+        check_clip(opened.config.target)
     galaxies = galaxies_for(opened, cache, None, None, any_settings=any_settings)
     rows = np.flatnonzero(galaxies.good)
     if not len(rows):
         raise TrainerError(f"{galaxies.cache.path}: no good image to answer for")
     answers, spread = oriented(opened.network(weights), galaxies, rows, count=orientations)
     answers = answers.astype(np.float32)
-    if clip:
-        check_clip(opened.config.target)
-        answers = clipped(answers)
+    failed = galaxies.cache.catalog[~galaxies.good]
+    messages = {row["id"].decode(): row["message"].decode() for row in failed}
     predictions = Predictions(
         ids=tuple(galaxies.ids[i] for i in rows),
-        answers=answers,
-        failed=tuple(galaxies.ids[i] for i in np.flatnonzero(~galaxies.good)),
+        answers=clipped(answers) if clip else answers,
+        failed=tuple(messages),
         target=opened.config.target,
         deviation=spread.astype(np.float32) if spread is not None and deviation else None,
+        messages=messages,
     )
     if output is not None:
         write_answers(output, predictions, overwrite=overwrite)

@@ -28,6 +28,7 @@ from galaxy_trainer.arms import Arm, Settings
 from galaxy_trainer.choices import DEFAULT
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.files import write_json, write_text, write_whole
+from galaxy_trainer.questions import first_few
 from galaxy_trainer.recipes import recipe_from_json
 from galaxy_trainer.splitting import group_names, seeded_hash
 from galaxy_trainer.workers import side_by_side
@@ -231,6 +232,14 @@ def _prepare(
     if settings.group is not None:
         names = group_names(galaxies, np.arange(len(galaxies.ids)), settings.group)
         groups = dict(zip(galaxies.ids, names, strict=True))
+        candidates = set(ids)
+        others = {groups[galaxies.ids[i]] for i in galaxies.labelled if galaxies.ids[i] not in candidates}
+        torn = sorted(others.intersection(groups[name] for name in ids))
+        if torn:
+            raise TrainerError(
+                f"{settings.test_candidates} lists some galaxies of {settings.group} {first_few(torn)} and leaves "
+                "others out: list all galaxies of a group, or none"
+            )
     sets = test_sets(ids, settings, folds, groups)
     if not allow_duplicates:
         _warn_of_twins(pictures, sets)

@@ -16,7 +16,7 @@ from galaxy_trainer import backend
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.files import check_new, write_text, write_whole
 from galaxy_trainer.runs import Run
-from galaxy_trainer.stored import open_run, save_stored
+from galaxy_trainer.stored import credit_of, open_run, save_stored
 
 NAME = "galaxy_trainer.json"
 """Name of the description in an exported file or folder."""
@@ -94,7 +94,7 @@ def export(
     model = run.network(weights)
     # Keras exports only what was called.
     model(keras.tree.map_structure(lambda given: keras.ops.zeros((1, *given.shape[1:])), model.input))
-    write(model, output, json.dumps(description(run, credit), indent=2))
+    write(model, output, json.dumps(description(run, credit or credit_of(run)), indent=2))
 
 
 def _write_keras(model: keras.Model, output: Path, about: str) -> None:

@@ -38,6 +38,13 @@ def check_new(path: Path, *, overwrite: bool) -> None:
         raise TrainerError(str(error)) from None
 
 
+def check_png(path: Path, *, overwrite: bool) -> None:
+    """As `check_new`, for a picture."""
+    if path.suffix.lower() != ".png":
+        raise TrainerError(f"{path}: a picture is a file that ends in .png")
+    check_new(path, overwrite=overwrite)
+
+
 def check_answers(path: str | Path, *, overwrite: bool) -> None:
     """Raise `TrainerError` also if answers cannot be written in the format of the file's ending."""
     try:

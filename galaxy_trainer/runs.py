@@ -4,7 +4,7 @@
 
     config.json    all options, versions, the cache and its digest          written first, with split.csv
     start.npz      weights taken over from another network, if it started from one
-    split.csv      id, part (train, finish or test) and picture (16 digits of a hash) of every galaxy used
+    split.csv      id, part (train, finish or test; source: see `Run.seen`) and picture (16 digits of a hash)
     state.npz      weights, optimizer and history after the last epoch      replaced whole after every epoch
     history.csv    one row per epoch
     best.keras     the network with the lowest validation loss so far
@@ -207,6 +207,20 @@ class State:
             raise TrainerError(f"{path} is damaged: {error}") from None
 
 
+SOURCE = "source"
+"""What is in place of a part for galaxies that only the run that was started from was trained on."""
+
+
+def split_of(rows: Mapping[str, Sequence[str]]) -> dict[str, dict[str, str]]:
+    """Return the fields of a `Run` that its `Run.split` was made from."""
+    own = {name: row for name, row in rows.items() if row[0] != SOURCE}
+    return {
+        "parts": {name: row[0] for name, row in own.items()},
+        "pictures": {name: row[1] for name, row in own.items()},
+        "seen": {name: row[1] for name, row in rows.items() if row[0] == SOURCE},
+    }
+
+
 @dataclass(frozen=True)
 class Run:
     """A training, finished or interrupted.
@@ -222,17 +236,27 @@ class Run:
         the last epochs if the recipe has a `finish`).
     pictures : dict of str to str
         For the id of every galaxy used `galaxy_trainer.data.Galaxies.pictures`; empty in runs of earlier versions.
+    seen : dict of str to str
+        Pictures, by id, of further galaxies that the network was trained on before, in the run that it started from.
     """
 
     folder: Path
     config: Config
     parts: dict[str, str]
     pictures: dict[str, str]
+    seen: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def trained(self) -> dict[str, str]:
         """The pictures of the galaxies trained on, by id."""
-        return {name: self.pictures.get(name, "") for name, part in self.parts.items() if part != "test"}
+        own = {name: self.pictures.get(name, "") for name, part in self.parts.items() if part != "test"}
+        return {**self.seen, **own}
+
+    @property
+    def split(self) -> dict[str, tuple[str, str]]:
+        """Part and picture of every galaxy by id; those of `seen` have the part "source"."""
+        own = {name: (part, self.pictures.get(name, "")) for name, part in self.parts.items()}
+        return {**{name: (SOURCE, picture) for name, picture in self.seen.items()}, **own}
 
     @property
     def cache(self) -> str:
@@ -335,34 +359,28 @@ def put_weights(network: keras.Model, values: Mapping[str, np.ndarray]) -> None:
             layer.set_weights([values[f"{layer.name}/{i}"] for i in range(len(layer.weights))])
 
 
-def create(
-    folder: Path,
-    config: Config,
-    parts: dict[str, str],
-    pictures: dict[str, str],
-    start: Mapping[str, np.ndarray] | None = None,
-) -> Run:
-    """Make a run folder, with the weights to start from if there are some; it appears whole or not at all.
+def create(run: Run, start: Mapping[str, np.ndarray] | None = None) -> None:
+    """Make the folder of a run, with the weights to start from if there are some; it appears whole or not at all.
 
     Raises
     ------
     TrainerError
         If there is something of this name.
     """
+    folder = run.folder
     refuse_existing(folder)
     part = folder.with_name(f".{folder.name}.part")
     if part.exists():
         shutil.rmtree(part)
     part.mkdir(parents=True)
-    write_json(part / "config.json", dataclasses.asdict(config))
-    rows = [{"id": name, "part": value, "picture": pictures[name]} for name, value in parts.items()]
+    write_json(part / "config.json", dataclasses.asdict(run.config))
+    rows = [{"id": name, "part": value, "picture": picture} for name, (value, picture) in run.split.items()]
     write_table(part / "split.csv", rows)
     if start is not None:
         values: dict[str, Any] = dict(start)
         write_whole(part / "start.npz", lambda path: np.savez(path, **values))
     part.rename(folder)
     flush(folder.parent)
-    return Run(folder, config, parts, pictures)
 
 
 def refuse_existing(folder: Path) -> None:
@@ -399,8 +417,8 @@ def load_run(folder: str | Path) -> Run:
         values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         with open(folder / "split.csv", newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        pictures = {row["id"]: row.get("picture", "") for row in rows}
-        return Run(folder, Config.from_json(values), {row["id"]: row["part"] for row in rows}, pictures)
+        split = {row["id"]: (row["part"], row.get("picture", "")) for row in rows}
+        return Run(folder, Config.from_json(values), **split_of(split))
     except (FileNotFoundError, NotADirectoryError):
         raise TrainerError(f"{folder} is not a run folder: no config.json and split.csv in it") from None
     except (ValueError, KeyError, TypeError) as error:

@@ -12,6 +12,7 @@ Those in ``galaxy_trainer/networks`` are known by name.
 import dataclasses
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ import scalenorm
 from galaxy_trainer import backend
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.files import check_new, write_whole
-from galaxy_trainer.runs import Config, Run, load_run
+from galaxy_trainer.runs import Config, Run, load_run, split_of
 
 FORMAT, FORMAT_VERSION = "galaxy-trainer-network", 1
 
@@ -66,7 +67,7 @@ class Stored(Run):
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """The scores of the run."""
+        """The scores of the run; none of weights that are not those of its best epoch, which were scored."""
         return dict(self.about["scores"])
 
     def epoch(self, weights: str = "best") -> int:
@@ -82,8 +83,10 @@ class Stored(Run):
         return network
 
     def _check(self, weights: str) -> None:
-        if weights != "best" and self.about["epoch"] != len(self.history):
-            raise TrainerError(f"{self.folder} holds the weights of its best epoch only: leave out --weights {weights}")
+        if weights not in ("best", self.about["weights"]) and self.about["epoch"] != len(self.history):
+            raise TrainerError(
+                f"{self.folder} holds the weights of epoch {self.about['epoch']} only: leave out --weights {weights}"
+            )
 
 
 def open_run(network: str | Path | Run) -> Run:
@@ -118,6 +121,11 @@ def open_run(network: str | Path | Run) -> Run:
     )
 
 
+def credit_of(run: Run) -> str:
+    """Return whose data a network was trained on, as far as it says so."""
+    return str(run.about["credit"]) if isinstance(run, Stored) else ""
+
+
 def read_stored(path: Path) -> Stored:
     """Read a stored network; `TrainerError` if it is none, is damaged, or of a later version."""
     try:
@@ -132,10 +140,9 @@ def read_stored(path: Path) -> Stored:
         config = Config.from_json(about["config"])
     except TrainerError:
         raise
-    except (zipfile.BadZipFile, ValueError, KeyError, TypeError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, TypeError, EOFError) as error:
         raise TrainerError(f"{path} is not a stored network, or damaged: {str(error).splitlines()[0]}") from None
-    parts, pictures = ({name: row[i] for name, row in split.items()} for i in (0, 1))
-    return Stored(path, config, parts, pictures, about, values)
+    return Stored(path, config, **split_of(split), about=about, values=values)
 
 
 def save_stored(
@@ -160,7 +167,7 @@ def save_stored(
     weights : {"best", "last"}
         As in `Run.network`.
     credit : str
-        Whose data it was trained on, and under which licence.
+        Whose data it was trained on, and under which licence. Default: what a stored network says.
     overwrite : bool
         Replace the file if it exists.
 
@@ -174,7 +181,7 @@ def save_stored(
         raise TrainerError(f"{output}: a stored network is a file that ends in .npz")
     check_new(output, overwrite=overwrite)
     opened = open_run(run)
-    scores = opened.metrics
+    scores = opened.metrics if opened.epoch(weights) == opened.epoch() else {}
     config = dataclasses.replace(
         opened.config, cache=Path(opened.config.cache).name, labels=None, precision="float32", devices=1,
         in_memory=None, start=opened.config.start and Path(opened.config.start).name,
@@ -188,15 +195,14 @@ def save_stored(
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "config": dataclasses.asdict(config),
-        "precision": opened.config.precision,
+        "precision": opened.about["precision"] if isinstance(opened, Stored) else opened.config.precision,
         "weights": weights,
         "epoch": opened.epoch(weights),
         "history": opened.history,
-        "scores": {**scores, "cache": Path(scores["cache"]).name},
+        "scores": {**scores, "cache": config.cache} if scores else {},
         "versions": {"scalenorm": scalenorm.__version__, "keras": keras.__version__, backend.name(): backend.version()},
-        "credit": credit,
+        "credit": credit or credit_of(opened),
     }
-    split = {name: [part, opened.pictures.get(name, "")] for name, part in opened.parts.items()}
     arrays: dict[str, Any] = {f"weight_{i:04d}": value for i, value in enumerate(rounded)}
-    arrays.update(about=np.array(json.dumps(about)), split=np.array(json.dumps(split)))
+    arrays.update(about=np.array(json.dumps(about)), split=np.array(json.dumps(opened.split)))
     write_whole(output, lambda part: np.savez_compressed(part, **arrays))

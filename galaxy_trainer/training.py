@@ -223,7 +223,9 @@ def train(
     names = np.where(test, "test", np.where(finish, "finish", "train")).tolist()
     parts = {galaxies.ids[i]: part for i, part in zip(rows, names, strict=True)}
     weights = None if source is None else taken_over(source, config, network)
-    opened = create(folder, config, parts, pictures, weights)
+    seen = {} if source is None else {name: it for name, it in source.trained.items() if name not in parts}
+    opened = Run(folder, config, parts, pictures, seen)
+    create(opened, weights)
     report = report or _silent
     if config.unanswered:
         report(f"left out: {config.unanswered} of {galaxies.good.sum()} galaxies, as they have no answer")

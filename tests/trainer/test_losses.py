@@ -98,7 +98,7 @@ def test_answers_loss_and_one_step(name):
     target, head, truth, answers, loss = CASES[name]
     images = RNG.normal(size=(ROWS, INPUTS))
     kernel = RNG.normal(size=(INPUTS, target.outputs), scale=0.3)
-    dense = keras.layers.Dense(target.outputs, use_bias=False, name="linear")
+    dense = keras.layers.Dense(target.outputs, use_bias=False, kernel_initializer="zeros", name="linear")
     last = target.head(head)
     layers = [keras.Input((INPUTS,)), dense]
     if last == "tree":

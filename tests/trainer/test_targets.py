@@ -354,8 +354,8 @@ def parts_of(table, monkeypatch, tmp_path, **options):
     """The split that a training would begin with."""
     cache, labels = table
 
-    def stop(folder, config, parts, *_):
-        raise StopIteration(parts)
+    def stop(run, *_):
+        raise StopIteration(run.parts)
 
     monkeypatch.setattr(training, "create", stop)
     with pytest.raises(StopIteration) as caught:
