@@ -8,7 +8,7 @@ import pytest
 from conftest import sky_blobs, write_cache
 
 import scalenorm
-from galaxy_trainer import Choice, TrainerError, TrainerWarning, cli, load_run, resume, stored, train
+from galaxy_trainer import Choice, TrainerError, TrainerWarning, cli, evaluate, load_run, resume, stored, train
 
 IMAGES, LABELS = sky_blobs(56, size=16)
 PICTURES = [f"image {i}" for i in range(56)]
@@ -60,6 +60,20 @@ def test_all_but_the_last_layer_is_taken_over(source, tuned):
     assert tuned.config.views == source.config.views
     assert tuned.config.recipe.width == 0.05
     assert len(tuned.metrics["deterministic"]["questions"]) == 2
+
+
+def test_what_the_source_was_trained_on_is_not_scored_on(source, tuned, tmp_path):
+    """Nor further down a chain, nor from a stored file."""
+    theirs = {name for name, part in source.parts.items() if part != "test"}
+    stored.save_stored(tuned, tmp_path / "tuned.npz")
+    for run in (tuned, load_run(tuned.folder), stored.open_run(tmp_path / "tuned.npz")):
+        assert theirs < set(run.trained)
+        assert not theirs & set(run.parts)
+    every = cache_of(tmp_path / "every.h5", IMAGES, VALUES, names=["round", "flat"])
+    left = [name for name in PICTURES if name not in tuned.trained]
+    assert evaluate(tuned, every, passes=0, any_settings=True)["galaxies"] == len(left) > 0
+    again = train(every, tmp_path / "again", start=tuned, allow_duplicates=True, **{**TUNED, "epochs": 1})
+    assert theirs < set(load_run(again.folder).trained) | {name for name, part in again.parts.items() if part == "test"}
 
 
 def test_a_frozen_trunk_stays_as_it_was(source, others, tmp_path):

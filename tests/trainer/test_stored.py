@@ -1,6 +1,7 @@
 """Networks in one file: they answer as the run does, know what it was trained on, and damage is told."""
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -48,6 +49,13 @@ def test_scores_are_of_galaxies_not_trained_on(cache, run, file):
     assert stored.open_run(file).metrics["deterministic"] == run.metrics["deterministic"]
 
 
+def test_credit_goes_on(file, tmp_path):
+    stored.save_stored(file, tmp_path / "again.npz")
+    assert stored.open_run(tmp_path / "again.npz").about["credit"] == "simulated"
+    stored.save_stored(file, tmp_path / "other.npz", credit="others")
+    assert stored.open_run(tmp_path / "other.npz").about["credit"] == "others"
+
+
 def test_crops_made_otherwise_are_refused(file, tmp_path):
     views = {"normalized": IMAGES, "center-64": IMAGES}
     other = write_cache(tmp_path / "other.h5", views, labels=LABELS, settings={"sigma": 3.0})
@@ -84,7 +92,11 @@ def test_messages(run, file, tmp_path, capsys):
     with pytest.raises(TrainerError, match=r"is without the cache it was trained on \(own.h5\): name a CACHE"):
         evaluate(file)
     data = file.read_bytes()
-    for name, content in {"half.npz": data[: len(data) // 2], "empty.npz": b"", "text.npz": b"weights"}.items():
+    with zipfile.ZipFile(file) as archive:  # behind the local header of a member, whose name is 30 bytes in
+        place = archive.getinfo("weight_0000.npy").header_offset + 30 + len("weight_0000.npy") + 40
+    damaged = data[:place] + b"\xff\xff\xff" + data[place + 3 :]
+    contents = {"half.npz": data[: len(data) // 2], "empty.npz": b"", "text.npz": b"weights", "bytes.npz": damaged}
+    for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(TrainerError, match=f"{name} is not a stored network, or damaged"):
             stored.open_run(tmp_path / name)
