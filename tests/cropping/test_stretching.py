@@ -148,7 +148,7 @@ def test_a_cache_of_pictures(folder, image, tmp_path):
     cache = scalenorm.open_cache(out)
     assert cache.layout.dtype == "uint8"
     assert cache.settings["stretch"] == "asinh:a=0.05,min_percent=1,max_percent=99.8"
-    assert cache.catalog["message"][2] == b"the image is float32 with 1 band, but uint8 with 3 bands is needed here"
+    assert cache.catalog["message"][2] == b"the crop is uint8 with 1 band, but uint8 with 3 bands is needed here"
     for name in cache.view_names:
         picture = scalenorm.crop(image, 32, view=name, stretch="asinh:a=0.05")
         np.testing.assert_array_equal(cache.view(name)[:2], [picture, picture])
