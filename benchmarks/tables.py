@@ -55,17 +55,27 @@ def ratios(result: Result) -> list[str]:
     return table(("ratio of medians", "measured", "goal"), rows)
 
 
+def beside(name: str, result: Result) -> tuple[list[Result], list[str]]:
+    """A result and what ``results/NAME-*.json`` say of other machines, and the names of the processors."""
+    machines = [result, *(json.loads(path.read_text()) for path in sorted((HERE / "results").glob(f"{name}-*.json")))]
+    return machines, [machine["environment"]["machine"].split(", ")[1].replace("(R)", "") for machine in machines]
+
+
+def ratios_of_machines(machines: Sequence[Result], named: Sequence[str]) -> list[str]:
+    """Ratios on each machine, beside what was asked of them."""
+    rows = [
+        (name, *(number(machine["ratios"][name]) for machine in machines), machines[0]["goals"].get(name, ""))
+        for name in machines[0]["ratios"]
+    ]
+    return table(("ratio of medians", *named, "goal"), rows)
+
+
 def crop(result: Result) -> list[str]:
     """One image in memory: one machine in full, and beside it what ``results/crop-*.json`` say of others."""
-    machines = [result, *(json.loads(path.read_text()) for path in sorted((HERE / "results").glob("crop-*.json")))]
-    named = [machine["environment"]["machine"].split(", ")[1].replace("(R)", "") for machine in machines]
+    machines, named = beside("crop", result)
     sizes = [
         (f"{size} x {size}", *(number(machine["ns_per_pixel"][size]) for machine in machines))
         for size in result["ns_per_pixel"]
-    ]
-    compared = [
-        (name, *(number(machine["ratios"][name]) for machine in machines), result["goals"].get(name, ""))
-        for name in result["ratios"]
     ]
     first = [(name, *(seconds(machine["first calls"][name]) for machine in machines)) for name in result["first calls"]]
     steps = [where_time_goes(machine["steps"]) for machine in machines]
@@ -73,7 +83,7 @@ def crop(result: Result) -> list[str]:
     return [
         *map(where, machines[1:]),
         "",
-        *table(("ratio of medians", *named, "goal"), compared),
+        *ratios_of_machines(machines, named),
         *times(f"{named[0]}: one image of 424 x 424 x 3 uint8, one thread", result["times"]),
         *times("the slower ones, beside ``crop`` again", result["slow"]),
         *times("other kinds of image", result["kinds"]),
@@ -103,9 +113,12 @@ def batch(result: Result) -> list[str]:
         (name, number(value), seconds(starts[name]) if name in starts else "")
         for name, value in result["rates"].items()
     ]
+    machines, named = beside("batch", result)
     return [
-        *ratios(result),
-        *table((f"{result['count']} files, start-up subtracted", "images/s", "start-up"), rates),
+        *map(where, machines[1:]),
+        "",
+        *ratios_of_machines(machines, named),
+        *table((f"{named[0]}: {result['count']} files, start-up subtracted", "images/s", "start-up"), rates),
         *table(
             ("an image, 1 worker", "read, decode", "measure, crop", "look at file, hash, catalogue, write", "whole"),
             stages,
