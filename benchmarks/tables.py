@@ -173,13 +173,15 @@ def memory_growth(result: Result) -> list[str]:
 def positions(result: Result) -> list[str]:
     """Stamps at positions, and how they grow with the number of tiles."""
     few_and_all = {name.removeprefix("all "): found for name, found in result["times"].items() if name[:4] == "all "}
+    grown = load("positions_growth")
     header = ("tiles", "rows", "rows a second", "peak memory, main process")
     rows = [
         (name, f"{found['rows']:,}", number(found["rows per second"]),
          f"{found['peak memory of the main process'] / 1e6:,.0f} MB")
-        for name, found in result["growth"].items()
+        for name, found in (grown or {"growth": {}})["growth"].items()
     ]  # fmt: skip
-    return [*times("whole runs", few_and_all), *ratios(result), *(table(header, rows) if rows else [])]
+    lines = [*times("whole runs", few_and_all), *ratios(result)]
+    return [*lines, where(grown), "", *table(header, rows)] if grown else lines
 
 
 def training(result: Result) -> list[str]:
