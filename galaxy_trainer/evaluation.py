@@ -361,25 +361,38 @@ def predict(
     check_orientations(orientations)
     if clip:
         check_clip(opened.config.target)
-    galaxies = galaxies_for(opened, cache, None, None, any_settings=any_settings)
-    rows = np.flatnonzero(galaxies.good)
-    if not len(rows):
-        raise TrainerError(f"{galaxies.cache.path}: no good image to answer for")
-    answers, spread = oriented(opened.network(weights), galaxies, rows, count=orientations)
-    answers = answers.astype(np.float32)
-    failed = galaxies.cache.catalog[~galaxies.good]
-    messages = {row["id"].decode(): row["message"].decode() for row in failed}
+    ids, answers, spread, messages = ask_cache(
+        opened, opened.network(weights), cache, count=orientations, any_settings=any_settings
+    )
     predictions = Predictions(
-        ids=tuple(galaxies.ids[i] for i in rows),
+        ids=ids,
         answers=clipped(answers) if clip else answers,
         failed=tuple(messages),
         target=opened.config.target,
-        deviation=spread.astype(np.float32) if spread is not None and deviation else None,
+        deviation=spread if deviation else None,
         messages=messages,
     )
     if output is not None:
         write_answers(output, predictions, overwrite=overwrite)
     return predictions
+
+
+def ask_cache(
+    run: Run, model: Any, cache: str | Path, *, count: int, any_settings: bool
+) -> tuple[tuple[str, ...], np.ndarray, np.ndarray | None, dict[str, str]]:
+    """Return the ids of the good images of a cache, what a model says of them, and why the others failed, by id.
+
+    What it says is averaged over `count` orientations, with the deviations between them if there are several.
+    """
+    galaxies = galaxies_for(run, cache, None, None, any_settings=any_settings)
+    rows = np.flatnonzero(galaxies.good)
+    if not len(rows):
+        raise TrainerError(f"{galaxies.cache.path}: no good image to answer for")
+    failed = galaxies.cache.catalog[~galaxies.good]
+    messages = {row["id"].decode(): row["message"].decode() for row in failed}
+    values, spread = oriented(model, galaxies, rows, count=count)
+    ids = tuple(galaxies.ids[i] for i in rows)
+    return ids, values.astype(np.float32), None if spread is None else spread.astype(np.float32), messages
 
 
 def write_answers(output: str | Path, predictions: Predictions, *, overwrite: bool = False) -> None:

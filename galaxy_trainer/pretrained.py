@@ -17,11 +17,11 @@ from galaxy_trainer.data import Galaxies
 from galaxy_trainer.errors import TrainerError
 from galaxy_trainer.evaluation import (
     Predictions,
+    ask_cache,
     check_answers,
     check_clip,
     check_orientations,
     clipped,
-    galaxies_for,
     oriented,
     write_answers,
 )
@@ -261,21 +261,14 @@ class Network:
         if cache is not None:
             scalenorm.convert(images, cache, progress=progress, **self._options(options))
         if given or cache is not None:
-            galaxies = galaxies_for(self.run, images if given else cache, None, None, any_settings=any_settings)
-            rows = np.flatnonzero(galaxies.good)
-            if not len(rows):
-                raise TrainerError(f"{galaxies.cache.path}: no good image to answer for")
-            failed = galaxies.cache.catalog[~galaxies.good]
-            messages = {row["id"].decode(): row["message"].decode() for row in failed}
-            ids = [galaxies.ids[i] for i in rows]
-            values, spread = oriented(model, galaxies, rows, count=count)
+            path: Any = images if given else cache
+            ids, values, spread, messages = ask_cache(self.run, model, path, count=count, any_settings=any_settings)
         else:
             layout = (self.run.config.dtype, self.run.config.channels)
             blocks = scalenorm.stream(images, layout=layout, progress=progress, **self._options(options))
             ids, values, spread, messages = self._ask_blocks(model, blocks, count)
         if given:
-            spread = None if spread is None else spread.astype(np.float32)
-            return tuple(ids), values.astype(np.float32), spread, messages
+            return ids, values, spread, messages
         return *_with_gaps(ids, values, spread, messages), messages
 
     def _options(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -296,7 +289,7 @@ class Network:
 
     def _ask_blocks(
         self, model: Any, blocks: Iterator[Any], count: int
-    ) -> tuple[list[str], np.ndarray, np.ndarray | None, dict[str, str]]:
+    ) -> tuple[tuple[str, ...], np.ndarray, np.ndarray | None, dict[str, str]]:
         """Return the same for crops that come in blocks."""
         config, model = self.run.config, model if count == 1 else Augmented(model)
         ids: list[str] = []
@@ -319,7 +312,7 @@ class Network:
             self._refuse(messages)
         answers = np.concatenate([values for values, _ in found])
         spreads = [spread for _, spread in found if spread is not None]
-        return ids, answers, np.concatenate(spreads) if spreads else None, messages
+        return tuple(ids), answers, np.concatenate(spreads) if spreads else None, messages
 
     def _refuse(self, messages: Mapping[str, str]) -> None:
         name, reason = next(iter(messages.items()))
