@@ -4,10 +4,12 @@ They use ``keras.ops`` only, so they run on every Keras backend, and are registe
 ``galaxy_trainer``: saved models name it, so it must never change.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from galaxy_trainer.questions import Tree, shipped
@@ -151,11 +153,17 @@ class Maxout(keras.layers.Layer):
 
 @_register
 class Turns(keras.layers.Layer):
-    """Turn square images by 0, 90, 180 and 270 degrees, one after the other along the first axis.
+    """Turn and mirror square images, all orientations one after the other along the first axis.
 
-    Shapes (n, size, size, channels) to (4 n, size, size, channels); image i turned by k right angles is at
-    ``k * n + i``. With `MeanOfTurns` behind what should not depend on the orientation this is the cyclic pooling of
-    Dieleman, De Fauw & Kavukcuoglu (2016).
+    Shapes (n, size, size, channels) to (count n, size, size, channels); image i in orientation k is at ``k * n + i``.
+    With `MeanOfTurns` behind what should not depend on the orientation this is the cyclic pooling of Dieleman, De Fauw
+    & Kavukcuoglu (2016).
+
+    Parameters
+    ----------
+    count : {4, 8, 16}
+        4: turned by 0, 90, 180 and 270 degrees. 8: these and their mirror images. 16: also all of these after a turn by
+        45 degrees, with bilinear interpolation; corners from outside the image repeat its nearest pixel.
 
     Examples
     --------
@@ -165,19 +173,61 @@ class Turns(keras.layers.Layer):
     (8, 8, 8, 3)
     """
 
+    def __init__(self, count: int = 4, **kwargs: Any):
+        super().__init__(**kwargs)
+        if count not in (4, 8, 16):
+            raise ValueError(f"Turns can show 4, 8 or 16 orientations, got {count}")
+        self.count = count
+
     def call(self, inputs: Any) -> Any:
-        """Return the images in four orientations."""
-        return ops.concatenate([inputs, *(ops.rot90(inputs, k, axes=(1, 2)) for k in (1, 2, 3))], axis=0)
+        """Return the images in all orientations."""
+        shown = [inputs]
+        if self.count == 16:
+            shown.append(_turned_by_45_degrees(inputs))
+        if self.count >= 8:
+            shown += [ops.flip(images, axis=1) for images in shown]
+        turned = [ops.rot90(images, k, axes=(1, 2)) if k else images for images in shown for k in range(4)]
+        return ops.concatenate(turned, axis=0)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Return the shape of four times as many images."""
+        """Return the shape of `count` times as many images."""
         n = input_shape[0]
-        return (None if n is None else 4 * n, *input_shape[1:])
+        return (None if n is None else self.count * n, *input_shape[1:])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what is needed to make the layer again."""
+        return {**super().get_config(), "count": self.count}
+
+
+def _turned_by_45_degrees(images: Any) -> Any:
+    """Return the images turned about their centre: of each pixel four neighbours, weighted.
+
+    The neighbours are the same for every image, so they are picked by number, which every backend and every format of a
+    network can do.
+    """
+    size, channels = images.shape[1], images.shape[3]
+    centre = (size - 1) / 2
+    down, right = (np.indices((size, size)) - centre) * math.sqrt(0.5)
+    row, column = (np.clip(offset + centre, 0, size - 1) for offset in (down - right, down + right))
+    top, left = (np.minimum(place.astype(int), size - 2) for place in (row, column))
+    pixels = ops.reshape(images, (-1, size * size, channels))
+    total: Any = 0.0
+    for i in (0, 1):
+        for j in (0, 1):
+            weight = (1 - abs(row - top - i)) * (1 - abs(column - left - j))
+            neighbour = ops.take(pixels, ((top + i) * size + left + j).ravel(), axis=1)
+            total += neighbour * ops.convert_to_tensor(weight.reshape(1, -1, 1), pixels.dtype)
+    return ops.reshape(total, (-1, size, size, channels))
 
 
 @_register
 class MeanOfTurns(keras.layers.Layer):
-    """Average over the four orientations that `Turns` made: shapes (4 n, features) to (n, features).
+    """Average over the orientations that `Turns` made: shapes (count n, features) to (n, features).
+
+    Parameters
+    ----------
+    count : int
+        As of `Turns`.
 
     Examples
     --------
@@ -187,14 +237,22 @@ class MeanOfTurns(keras.layers.Layer):
     (2, 5)
     """
 
+    def __init__(self, count: int = 4, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.count = count
+
     def call(self, inputs: Any) -> Any:
         """Return the means."""
-        return ops.mean(ops.reshape(inputs, (4, -1, inputs.shape[-1])), axis=0)
+        return ops.mean(ops.reshape(inputs, (self.count, -1, inputs.shape[-1])), axis=0)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Return the shape of a quarter as many rows."""
+        """Return the shape of one row per image."""
         n = input_shape[0]
-        return (None if n is None else n // 4, *input_shape[1:])
+        return (None if n is None else n // self.count, *input_shape[1:])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what is needed to make the layer again."""
+        return {**super().get_config(), "count": self.count}
 
 
 @_register

@@ -17,6 +17,9 @@ COMPACT: tuple[tuple[int, ...], ...] = ((64, 64), (128, 128), (256, 256))
 DENSE_UNITS = 256
 """Units of each of the two maxout layers at width 1."""
 
+ROTATIONS = (1, 4, 8, 16)
+"""Numbers of orientations that the convolutions can see an image in."""
+
 LINEAR = "linear"
 """Name of the last layer with weights."""
 
@@ -82,10 +85,11 @@ def paper_network(
     views : int
         Number of input images per galaxy. Above 1 the convolutions are shared between the views and their
         features joined before the first maxout layer; the inputs are then a dict ``view_0``, ``view_1``, ...
-    rotations : {1, 4}
-        4: convolutions and first maxout layer see each image turned by 0, 90, 180 and 270 degrees, and what they
-        answer is averaged (the cyclic pooling of Dieleman et al. 2016), so that the answers are the same however
-        the image is turned by right angles. It costs four times as much.
+    rotations : {1, 4, 8, 16}
+        Above 1: convolutions and first maxout layer see each image in so many orientations, and what they answer is
+        averaged (the cyclic pooling of Dieleman et al. 2016), at so many times the cost. 4: turned by right angles,
+        8: and mirrored, 16: and turned by 45 degrees (`galaxy_trainer.layers.Turns`). The answers are the same however
+        the image is turned by right angles and, from 8 on, mirrored.
     width : float > 0
         Factor on the number of filters and dense units.
     pieces : int
@@ -126,8 +130,8 @@ def paper_network(
         raise ValueError(f"size must be a multiple of 8, as three 2 x 2 maxima halve it, got {size}")
     if views < 1 or channels < 1 or width <= 0:
         raise ValueError(f"views, channels and width must be positive, got {views}, {channels}, {width}")
-    if rotations not in (1, 4):
-        raise ValueError(f"rotations must be 1 or 4, got {rotations}")
+    if rotations not in ROTATIONS:
+        raise ValueError(f"rotations must be 1, 4, 8 or 16, got {rotations}")
     if trunk not in TRUNKS:
         raise ValueError(f"unknown trunk {trunk!r}; known: {', '.join(TRUNKS)}")
     if isinstance(head, str) and head not in HEADS:
@@ -155,7 +159,7 @@ def paper_network(
             dtype="float32",
         )(image)
         if rotations > 1:
-            x = Turns(name=f"turns_{i}", dtype=dtype)(x)
+            x = Turns(rotations, name=f"turns_{i}", dtype="float32")(x)
         for layer in layers:
             x = layer(x)
         features.append(x)
@@ -164,7 +168,7 @@ def paper_network(
         x = Maxout(scaled(DENSE_UNITS), pieces=pieces, kernel_initializer=glorot(), name=f"maxout_{i}", dtype=dtype)(x)
         x = keras.layers.Dropout(dropout, seed=next(seeds), name=f"dropout_{i}", dtype=dtype)(x)
         if i == 1 and rotations > 1:
-            x = MeanOfTurns(name="mean_of_turns", dtype=dtype)(x)
+            x = MeanOfTurns(rotations, name="mean_of_turns", dtype=dtype)(x)
     x = keras.layers.Dense(answers, kernel_initializer=glorot(), name=LINEAR, dtype="float32")(x)
     outputs = HEADS[head](x) if isinstance(head, str) else head(x)
     return keras.Model(inputs["view_0"] if views == 1 else inputs, outputs, name="paper_network")

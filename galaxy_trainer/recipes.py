@@ -8,7 +8,7 @@ from typing import Any
 
 from galaxy_trainer.augmentation import Augmentation
 from galaxy_trainer.errors import TrainerError
-from galaxy_trainer.networks import HEADS, TRUNKS
+from galaxy_trainer.networks import HEADS, ROTATIONS, TRUNKS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +108,8 @@ class Recipe:
         for name in ("pieces", "epochs", "batch_size", "drop_epoch"):
             if not isinstance(getattr(self, name), int):
                 raise TrainerError(f"{name} must be a whole number, got {getattr(self, name)!r}")
-        if self.rotations not in (1, 4):
-            raise TrainerError(f"rotations must be 1 or 4, got {self.rotations}")
+        if self.rotations not in ROTATIONS:
+            raise TrainerError(f"rotations must be 1, 4, 8 or 16, got {self.rotations}")
         if not 0 <= self.finish <= 1:
             raise TrainerError(f"finish must be a share between 0 and 1, got {self.finish}")
         for name in ("dropout", "momentum", "ema"):

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from scipy import ndimage
 from conftest import tree_answers
 from keras import ops
 
@@ -77,6 +78,29 @@ def test_turns_and_their_mean(policy):
     means = [features[n::3].mean(axis=0) for n in range(3)]
     np.testing.assert_allclose(numbers(MeanOfTurns(dtype=policy)(features)), means, atol=4 * POLICIES[policy])
     assert MeanOfTurns().compute_output_shape((12, 7)) == (3, 7)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_all_turns_against_numpy_and_scipy(policy):
+    x = RNG.integers(0, 100, (3, 8, 8, 2)).astype("f4")
+    # scipy turns the other way round, about the same centre; "nearest" is what it calls our edge.
+    skew = np.stack([ndimage.rotate(image, -45, order=1, reshape=False, mode="nearest") for image in x])
+    expected = [
+        np.rot90(mirrored, k, axes=(1, 2)) for images in (x, skew) for mirrored in (images, images[:, ::-1]) for k in range(4)
+    ]
+    for count in (8, 16):
+        turned = numbers(Turns(count, dtype=policy)(x)).reshape(count, 3, 8, 8, 2)
+        assert Turns(count).compute_output_shape((3, 8, 8, 2)) == (3 * count, 8, 8, 2)
+        assert Turns.from_config(Turns(count).get_config()).count == count
+        tolerance = 1e-4 if policy == "float32" else 1.0
+        unmatched = [e for e in expected if min(np.abs(t - e).max() for t in turned) > tolerance]
+        assert len(unmatched) == 16 - count
+        assert len({t.tobytes() for t in turned}) == count
+    features = RNG.normal(size=(48, 7)).astype("f4")
+    means = features.reshape(16, 3, 7).mean(axis=0)
+    np.testing.assert_allclose(numbers(MeanOfTurns(16, dtype=policy)(features)), means, atol=4 * POLICIES[policy])
+    with pytest.raises(ValueError, match="got 5"):
+        Turns(5)
 
 
 def test_tree_head_walks_the_tree():
