@@ -26,7 +26,7 @@ _tell = functools.partial(say, error=True)
 
 _CHANGES = (
     ("network", str, "paper, or compact: fewer convolutions, for few galaxies"),
-    ("rotations", int, "average what is seen in so many orientations: 4 (right angles), 8 (and mirrored) or 16 (and 45 degrees)"),
+    ("rotations", int, "average over 4 orientations (right angles), 8 (and mirrored) or 16 (and 45 degrees)"),
     ("width", float, "factor on the numbers of filters and dense units"),
     ("pieces", int, "linear pieces of a maxout unit"),
     ("dropout", float, "fraction dropped behind the maxout layers"),
