@@ -14,17 +14,20 @@ from galaxy_trainer.recipes import Recipe, recipe_of
 from galaxy_trainer.runs import Config, Run
 from scalenorm.cache.format import differences
 
-ARCHITECTURE = ("network", "rotations", "width", "pieces", "head")
-"""Fields of a recipe that the source decides."""
+ARCHITECTURE = ("network", "width", "pieces", "head")
+"""Fields of a recipe that the source decides, because its weights depend on them."""
 
 
 def recipe_from(source: Run, recipe: str | Recipe, changes: Mapping[str, Any]) -> Recipe:
-    """Return a recipe with the architecture of a trained network; `TrainerError` if a change contradicts it."""
+    """Return a recipe with the architecture of a trained network; `TrainerError` if a change contradicts it.
+
+    Its number of orientations can be changed.
+    """
     theirs = {name: getattr(source.config.recipe, name) for name in ARCHITECTURE}
     for name, value in theirs.items():
         if changes.get(name, value) != value:
             raise TrainerError(f"{name} {changes[name]} is not that of {source.folder}, {value}: leave it out")
-    return recipe_of(recipe, {**changes, **theirs})
+    return recipe_of(recipe, {"rotations": source.config.recipe.rotations, **changes, **theirs})
 
 
 def views_from(source: Run, views: Sequence[str] | None) -> tuple[str, ...]:

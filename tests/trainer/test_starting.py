@@ -9,10 +9,13 @@ from conftest import sky_blobs, write_cache
 
 import scalenorm
 from galaxy_trainer import Choice, TrainerError, TrainerWarning, cli, evaluate, load_run, resume, stored, train
+from galaxy_trainer.recipes import recipe_of
+from galaxy_trainer.starting import recipe_from
 
 IMAGES, LABELS = sky_blobs(56, size=16)
 PICTURES = [f"image {i}" for i in range(56)]
 VALUES = np.stack([LABELS[:, 0], LABELS[:, 3] ** 2], axis=1)
+SMALL = {"network": "paper", "width": 0.05, "head": "tree"}
 TUNED = {"epochs": 2, "batch_size": 8, "target": Choice(kind="values"), "ema": 0.9, "optimizer": "adam"}
 
 
@@ -46,6 +49,11 @@ def tuned(source, others):
 
 def weights(network):
     return {f"{layer.name}/{i}": value for layer in network.layers for i, value in enumerate(layer.get_weights())}
+
+
+def test_orientations_follow_the_source_unless_changed(source):
+    assert recipe_from(source, "best", {"epochs": 3}) == recipe_of("best", {**SMALL, "epochs": 3, "rotations": 1})
+    assert recipe_from(source, "best", {"rotations": 16}) == recipe_of("best", {**SMALL, "rotations": 16})
 
 
 def test_all_but_the_last_layer_is_taken_over(source, tuned):
