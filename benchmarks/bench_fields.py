@@ -210,7 +210,7 @@ def draw(results, path):
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    from galaxy_trainer.figures import colour
+    from galaxy_trainer.experiment.figures import colour
 
     figure = Figure(figsize=(9, 4.2), layout="constrained")
     styles = {"pictures": "-", "light": "--"}

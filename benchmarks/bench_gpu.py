@@ -29,12 +29,12 @@ from bench_training import compiled, simulated_cache
 
 import galaxy_trainer
 import scalenorm
-from galaxy_trainer import backend
-from galaxy_trainer.augmentation import Augmentation, Augmented
-from galaxy_trainer.data import Batches, open_galaxies
-from galaxy_trainer.epochs import epoch_draws
-from galaxy_trainer.networks import paper_network
-from galaxy_trainer.runs import POLICIES
+from galaxy_trainer.data.galaxies import Batches, open_galaxies
+from galaxy_trainer.network import backend
+from galaxy_trainer.network.augmentation import Augmentation, Augmented
+from galaxy_trainer.network.networks import paper_network
+from galaxy_trainer.runs.run import POLICIES
+from galaxy_trainer.training.epochs import epoch_draws
 
 VIEWS = ("normalized", "center-64", "center-96")
 

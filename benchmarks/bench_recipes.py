@@ -40,10 +40,11 @@ def measure(precision, width, batch):
     """Print the rates of one row."""
     import keras
 
-    from galaxy_trainer import RECIPES, backend
-    from galaxy_trainer.augmentation import Augmented, draw
-    from galaxy_trainer.networks import paper_network
-    from galaxy_trainer.recipes import optimizer_of
+    from galaxy_trainer import RECIPES
+    from galaxy_trainer.network import backend
+    from galaxy_trainer.network.augmentation import Augmented, draw
+    from galaxy_trainer.network.networks import paper_network
+    from galaxy_trainer.network.recipes import optimizer_of
 
     recipe = RECIPES["best"]
     policy = "float32" if precision == "float32" else "mixed_bfloat16"

@@ -20,11 +20,11 @@ import common
 import keras
 import numpy as np
 
-from galaxy_trainer import backend
-from galaxy_trainer.augmentation import Augmentation, Augmented
-from galaxy_trainer.data import Batches, open_galaxies
-from galaxy_trainer.epochs import epoch_draws
-from galaxy_trainer.networks import CONVOLUTIONS, DENSE_UNITS, paper_network
+from galaxy_trainer.data.galaxies import Batches, open_galaxies
+from galaxy_trainer.network import backend
+from galaxy_trainer.network.augmentation import Augmentation, Augmented
+from galaxy_trainer.network.networks import CONVOLUTIONS, DENSE_UNITS, paper_network
+from galaxy_trainer.training.epochs import epoch_draws
 
 
 def plain_network(size, channels, width):

@@ -15,8 +15,8 @@ import csv
 import sys
 from pathlib import Path
 
-from galaxy_trainer.arms import Settings
-from galaxy_trainer.experiment import test_sets
+from galaxy_trainer.experiment.arms import Settings
+from galaxy_trainer.experiment.compare import test_sets
 
 images, partial, output = map(Path, sys.argv[1:])
 with (output / "labels.csv").open("w", newline="") as file:
@@ -46,7 +46,7 @@ train() {  # RUN OPTIONS...
 
 train first --seed 1
 train second --seed 2 --from "$output/first" --epochs 24 --learning-rate 5e-4
-network=$here/../galaxy_trainer/networks/gz2.npz
+network=$here/../galaxy_trainer/runs/networks/gz2.npz
 galaxy-export "$output/second" -o "$network" --overwrite \
     --credit "Answers: Galaxy Zoo 2 (Willett et al. 2013), as published for the Galaxy Zoo challenge on Kaggle. Images: SDSS."
 galaxy-evaluate "$network" "$output/gz2.h5" --passes 0 --orientations 8 --json "$output/scores.json" --overwrite

@@ -6,36 +6,36 @@ The names below are imported on first use, as Keras takes seconds to import.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from galaxy_trainer.errors import TrainerError, TrainerWarning
+from galaxy_trainer.files.errors import TrainerError, TrainerWarning
 
 if TYPE_CHECKING:
-    from galaxy_trainer.augmentation import Augmentation
-    from galaxy_trainer.choices import Choice
-    from galaxy_trainer.evaluation import Predictions, evaluate, predict
-    from galaxy_trainer.exporting import export
-    from galaxy_trainer.networks import paper_network
-    from galaxy_trainer.pretrained import Network, load
-    from galaxy_trainer.recipes import RECIPES, Recipe, recipe_of
-    from galaxy_trainer.runs import Run, load_run
-    from galaxy_trainer.training import resume, train
+    from galaxy_trainer.answers.choices import Choice
+    from galaxy_trainer.asking.evaluation import Predictions, evaluate, predict
+    from galaxy_trainer.asking.pretrained import Network, load
+    from galaxy_trainer.network.augmentation import Augmentation
+    from galaxy_trainer.network.networks import paper_network
+    from galaxy_trainer.network.recipes import RECIPES, Recipe, recipe_of
+    from galaxy_trainer.runs.exporting import export
+    from galaxy_trainer.runs.run import Run, load_run
+    from galaxy_trainer.training.train import resume, train
 
 _HOMES = {
-    "Augmentation": "augmentation",
-    "Choice": "choices",
-    "Network": "pretrained",
-    "Predictions": "evaluation",
-    "RECIPES": "recipes",
-    "Recipe": "recipes",
-    "Run": "runs",
-    "evaluate": "evaluation",
-    "export": "exporting",
-    "load": "pretrained",
-    "load_run": "runs",
-    "paper_network": "networks",
-    "predict": "evaluation",
-    "recipe_of": "recipes",
-    "resume": "training",
-    "train": "training",
+    "Augmentation": "network.augmentation",
+    "Choice": "answers.choices",
+    "Network": "asking.pretrained",
+    "Predictions": "asking.evaluation",
+    "RECIPES": "network.recipes",
+    "Recipe": "network.recipes",
+    "Run": "runs.run",
+    "evaluate": "asking.evaluation",
+    "export": "runs.exporting",
+    "load": "asking.pretrained",
+    "load_run": "runs.run",
+    "paper_network": "network.networks",
+    "predict": "asking.evaluation",
+    "recipe_of": "network.recipes",
+    "resume": "training.train",
+    "train": "training.train",
 }
 
 __all__ = [

@@ -11,12 +11,12 @@ from compiled import one_writer_at_a_time
 
 # The files that take longest, longest first: with several workers none is left alone with one of them at the end.
 LONGEST = (
-    "trainer/test_backends.py",
-    "trainer/test_experiment.py",
-    "trainer/test_training.py",
+    "network/test_backends.py",
+    "experiment/test_experiment.py",
+    "training/test_training.py",
     "measuring/test_measure.py",
     "batch/test_interruption.py",
-    "trainer/test_evaluation.py",
+    "asking/test_evaluation.py",
     "project/test_examples.py",
     "batch/test_batch.py",
     "project/test_docs.py",

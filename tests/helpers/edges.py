@@ -1,4 +1,4 @@
-"""Which package of scalenorm may import which: read from the source, late and type-checking imports included."""
+"""Which room of a package may import which: read from the source, late and type-checking imports included."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-#: Packages in their order: each imports those before it only. ``reporting`` and ``exporting`` stand side by side.
-ORDER = (
-    "files", "kernels", "measuring", "cropping", "images", "sources", "cache", "batch", "reporting", "exporting",
-    "commands",
-)  # fmt: skip
+#: Rooms in their order: each imports those before it only. ``reporting`` and ``exporting`` stand side by side.
+ORDER = {
+    "scalenorm": (
+        "files", "kernels", "measuring", "cropping", "images", "sources", "cache", "batch", "reporting", "exporting",
+        "commands", "simulation",
+    ),
+    "galaxy_trainer": (
+        "files", "labels", "drawing", "network", "answers", "data", "runs", "asking", "training", "experiment",
+        "commands",
+    ),
+}  # fmt: skip
 APART = {("exporting", "reporting")}
 
 
@@ -46,11 +52,12 @@ def imports(package: Path) -> Iterator[tuple[str, str]]:
 def violations(package: Path) -> list[str]:
     """Imports against `ORDER`, one line each."""
     found = []
+    order = ORDER[package.name]
     for name, target in imports(package):
         ours, theirs = (module.split(".")[1] if "." in module else "" for module in (name, target))
-        if ours not in ORDER or theirs not in ORDER or ours == theirs:
+        if ours not in order or theirs not in order or ours == theirs:
             continue
-        if ORDER.index(theirs) > ORDER.index(ours) or (ours, theirs) in APART:
+        if order.index(theirs) > order.index(ours) or (ours, theirs) in APART:
             found.append(f"{name} imports {target}")
     return found
 

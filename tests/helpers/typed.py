@@ -8,12 +8,10 @@ import importlib
 def run(capsys, command, *arguments):
     """Exit code, and lines of stdout and stderr, but for what depends on the kernels compiled before.
 
-    The command is the name of a module of scalenorm.commands, or of a function of galaxy_trainer.cli.
+    The command is the name of a module of scalenorm.commands or of galaxy_trainer.commands.
     """
-    if command in ("train", "evaluate", "predict", "compare"):
-        main = getattr(importlib.import_module("galaxy_trainer.cli"), command)
-    else:
-        main = importlib.import_module(f"scalenorm.commands.{command}").main
+    package = "galaxy_trainer" if command in ("train", "evaluate", "predict", "compare") else "scalenorm"
+    main = importlib.import_module(f"{package}.commands.{command}").main
     try:
         code = main([str(argument) for argument in arguments])
     except SystemExit as stop:

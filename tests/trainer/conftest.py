@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from galaxy_trainer.questions import shipped
+from galaxy_trainer.labels.questions import shipped
 
 ANSWER_NAMES = shipped("galaxy_zoo_2").names
 QUESTIONS = shipped("galaxy_zoo_2").questions

@@ -1,0 +1,1 @@
+"""The command line: one module a command; ``options`` are those that several commands have."""

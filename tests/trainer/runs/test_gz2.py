@@ -1,0 +1,57 @@
+"""The network that comes with the package: it answers, and on real galaxies as well as its page says."""
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import galaxy_trainer
+import scalenorm
+from galaxy_trainer.runs.stored import shipped
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def network():
+    return galaxy_trainer.load("gz2")
+
+
+@pytest.mark.slow
+def test_it_tells_round_galaxies_from_discs(network):
+    """On simulated ones, which it never saw, it is better than one answer for all."""
+    sample = scalenorm.make_galaxies(40, seed=3)
+    found = network.predict(list(sample.images))
+    assert found.answers.shape == (40, 37)
+    np.testing.assert_allclose(found.answers[:, :3].sum(axis=1), 1, atol=1e-5)
+    assert np.corrcoef(found.answers[:, 0], sample.answers[:, 0])[0, 1] > 0.5
+
+
+def test_it_is_small_and_says_where_it_comes_from(network):
+    path = shipped()["gz2"]
+    assert path.stat().st_size <= 6e6
+    assert "Galaxy Zoo 2" in network.run.about["credit"]
+    assert "SDSS" in network.run.about["credit"]
+    text = path.read_bytes()
+    assert b"/tmp/" not in text
+    recorded = json.loads((ROOT / "benchmarks" / "results" / "network.json").read_text())
+    assert recorded["deterministic"]["mse"] == pytest.approx(network.run.metrics["deterministic"]["mse"], rel=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("SCALENORM_GALAXYZOO" not in os.environ, reason="SCALENORM_GALAXYZOO names no folder of images")
+def test_real_galaxies_that_it_was_not_trained_on(network):
+    folder = Path(os.environ["SCALENORM_GALAXYZOO"])
+    tested = sorted(name for name, part in network.run.parts.items() if part == "test")[::4]
+    with (folder / "labels.csv").open(newline="") as file:
+        truth = {row.pop("GalaxyID"): list(map(float, row.values())) for row in csv.DictReader(file)}
+    found = network.predict([folder / "images" / f"{name}.jpg" for name in tested])
+    assert list(found.ids) == tested
+    errors = ((found.answers - np.array([truth[name] for name in tested])) ** 2).mean(axis=1)
+    assert errors.mean() == pytest.approx(
+        network.run.metrics["deterministic"]["mse"], abs=3 * errors.std() / len(errors) ** 0.5
+    )
+    assert errors.mean() < 0.012
