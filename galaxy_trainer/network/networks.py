@@ -88,7 +88,7 @@ def paper_network(
     rotations : {1, 4, 8, 16}
         Above 1: convolutions and first maxout layer see each image in so many orientations, and what they answer is
         averaged (the cyclic pooling of Dieleman et al. 2016), at so many times the cost. 4: turned by right angles,
-        8: and mirrored, 16: and turned by 45 degrees (`galaxy_trainer.layers.Turns`). The answers are the same however
+        8: and mirrored, 16: and turned by 45 degrees (`network.layers.Turns`). The answers are the same however
         the image is turned by right angles and, from 8 on, mirrored.
     width : float > 0
         Factor on the number of filters and dense units.
