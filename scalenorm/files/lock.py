@@ -105,7 +105,7 @@ def _lives(holder: dict[str, Any]) -> bool:
         return bool(holder)
     try:
         os.kill(int(holder["pid"]), 0)
-    except (KeyError, ValueError, ProcessLookupError):
+    except (KeyError, TypeError, ValueError, OverflowError, ProcessLookupError):
         return False
     except OSError:
         return True

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..files.errors import ImageError, reason
+from ..files.optional import optional_package
 from ..files.reading import COMPRESSED
 from .decoder_warnings import data_warnings_raise
 from .options import DecodeOptions, blank_to_nan, check_size
@@ -135,10 +136,7 @@ def _mask(hdus: Any, shape: tuple[int, ...], options: DecodeOptions) -> np.ndarr
 @contextmanager
 def _opened(data: bytes | str, options: DecodeOptions, **more: bool) -> Iterator[Any]:
     """Open the HDU list of a file's bytes, or, mapped, of a path; whoever wants the latter closed closes it."""
-    try:
-        from astropy.io import fits
-    except ImportError:
-        raise ImageError("reading FITS needs astropy: pip install 'scalenorm[fits]'") from None
+    fits = optional_package("astropy.io.fits", "fits", "reading FITS", ImageError)
     mapped = isinstance(data, str)
     if isinstance(data, bytes) and data.startswith(tuple(COMPRESSED)):
         data = _decompressed(data, options)

@@ -131,14 +131,9 @@ OTHERS = {
 def decode_other(data: bytes, options: DecodeOptions) -> np.ndarray:
     """Decode the first frame of a picture in one of the formats of `OTHERS`."""
     name = next(name for start, name in OTHERS.items() if data.startswith(start))
-    module = import_module(f"PIL.{name}ImagePlugin")
-    plugin = getattr(module, {"Jpeg2K": "Jpeg2KImageFile"}.get(name, f"{name}ImageFile"))
-    kind = _KINDS.get(name, name.upper())
-    image = _decode_pillow(plugin, kind, data, options)
-    return _finish(image, 1, options)
-
-
-_KINDS = {"Jpeg2K": "JPEG 2000", "WebP": "WebP", "Ppm": "PNM"}
+    plugin = getattr(import_module(f"PIL.{name}ImagePlugin"), f"{name}ImageFile")
+    kind = {"Jpeg2K": "JPEG 2000", "WebP": "WebP", "Ppm": "PNM"}.get(name, name.upper())
+    return _finish(_decode_pillow(plugin, kind, data, options), 1, options)
 
 
 def _check_png(data: bytes) -> bytes:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..files.errors import TableError
-from .tables import Table, is_missing
+from .tables import MISSING, Table
 from .text import MOST_EXACT, Block
 
 _CHOOSE = "name the answers with scalenorm-batch --label-columns (label_columns=)"
@@ -28,14 +28,14 @@ class Answers:
     def read(self, block: Block, wanted: Block, number: int) -> np.ndarray:
         """Return the values of the wanted rows of a block; the names of classes are those of all rows."""
         if self.is_class is not False:
-            self._look(block.column(number))
-        if not self.is_class and (values := wanted.plain_numbers(number)) is not None:
-            return values
-        column = wanted.column(number)
+            self._look(block.columns[number])
+        column = wanted.columns[number]
         if column.dtype.kind != "O":
             return self._exact(column, wanted.rows)
         if self.is_class:
             return np.array([self._codes.get(text, math.nan) for text in column.tolist()], float)
+        if (values := _plain_numbers(column)) is not None:
+            return values
         pairs = zip(column.tolist(), wanted.rows.tolist(), strict=True)
         return np.array([self._number(text, row) for text, row in pairs], float)
 
@@ -46,7 +46,7 @@ class Answers:
                 f"{self._table.path}: column {self.name!r} holds {column.dtype.name} arrays, not a number or a class "
                 f"in each row; {_CHOOSE}"
             )
-        texts = [text for text in column.tolist() if not is_missing(text)] if column.dtype.kind == "O" else []
+        texts = [text for text in column.tolist() if text not in MISSING] if column.dtype.kind == "O" else []
         if self.is_class is None and (texts or column.dtype.kind != "O"):
             self.is_class = bool(texts) and not any(map(_is_number, texts))
         if not self.is_class:
@@ -66,7 +66,7 @@ class Answers:
 
     def _number(self, text: str, row: int) -> float:
         place = f"{self._table.path}, {self._table.row} {row}: column {self.name!r} holds {text!r},"
-        if is_missing(text):
+        if text in MISSING:
             return math.nan
         if text.lower() in _TRUTHS:
             return _TRUTHS[text.lower()]
@@ -104,6 +104,15 @@ class Answers:
             place = {name: number for number, name in enumerate(self.classes)}
             new = np.array([*(place[name] for name in self._codes), math.nan])
             values[:] = new[np.where(np.isnan(values), len(new) - 1, values).astype(int)]
+
+
+def _plain_numbers(texts: np.ndarray) -> np.ndarray | None:
+    """Return texts that are all numbers of less than 2**53, quickly; None for others."""
+    try:
+        values = texts.astype(float)
+    except ValueError:
+        return None
+    return None if (np.abs(values) >= MOST_EXACT).any() or "_" in "".join(texts.tolist()) else values
 
 
 def _is_number(text: str) -> bool:

@@ -7,7 +7,6 @@ small and any process can read any member without listing the archive again.
 from __future__ import annotations
 
 import bz2
-import gzip
 import lzma
 import struct
 import tarfile
@@ -16,8 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, NamedTuple
 
-from ..files.errors import ArchiveError, ImageError, reason
-from ..files.reading import check_bytes
+from ..files.errors import ArchiveError, ImageError, damage, reason
+from ..files.reading import COMPRESSED, check_bytes
 
 ARCHIVE_SUFFIXES = frozenset([".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz"])
 
@@ -51,32 +50,24 @@ _DAMAGE = (
     lzma.LZMAError,
     tarfile.TarError,
 )
-_Stream = IO[bytes] | gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile
 
 
 @contextmanager
-def _member_errors() -> Iterator[None]:
-    """Whatever the decompressors raise becomes an `ImageError`; errors of the system itself stay."""
+def _unreadable(what: str) -> Iterator[None]:
+    """Whatever is raised over headers and directories becomes an `ArchiveError`."""
     try:
         yield
-    except ImageError:
-        raise
     except _DAMAGE as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise ImageError(f"damaged archive: {reason(error)}") from error
+        raise ArchiveError(f"{what}: {reason(error)}") from error
 
 
 def open_archive(file: IO[bytes]) -> ZipArchive | TarArchive:
     """Look at the first bytes of a seekable file and say how to read it; `ArchiveError` if it cannot be read."""
     begin = file.read(262)
     file.seek(0)
-    if begin[:2] == b"\x1f\x8b":
-        return TarArchive(gzip.GzipFile(fileobj=file), sequential=True)
-    if begin[:3] == b"BZh":
-        return TarArchive(bz2.BZ2File(file), sequential=True)
-    if begin[:6] == b"\xfd7zXZ\0":
-        return TarArchive(lzma.LZMAFile(file), sequential=True)
+    for start, (_, opener) in COMPRESSED.items():
+        if begin.startswith(start):
+            return TarArchive(opener(file), sequential=True)
     if begin[257:262] == b"ustar":
         return TarArchive(file)
     # A zip archive is known by its end: a program that unpacks it may stand before it.
@@ -101,10 +92,8 @@ class ZipArchive:
 
     def __init__(self, file: IO[bytes]):
         self.file = file
-        try:
+        with _unreadable("not a readable zip archive"):
             self.count, self.begin, self.shift = self._directory()
-        except _DAMAGE as error:
-            raise ArchiveError(f"not a readable zip archive: {error}") from error
 
     def _directory(self) -> tuple[int, int, int]:
         """Number of entries, place of the first, and bytes put before the archive proper."""
@@ -129,10 +118,8 @@ class ZipArchive:
         """Name and place of every member that is not a folder."""
         at = self.begin
         for _ in range(self.count):
-            try:
+            with _unreadable("damaged zip directory"):
                 entry, after = self._entry(at)
-            except _DAMAGE as error:
-                raise ArchiveError(f"damaged zip directory: {error}") from error
             if not entry.name.endswith("/"):
                 yield entry.name, at
             at = after
@@ -151,7 +138,7 @@ class ZipArchive:
         entry = _Entry(name, flags, method, crc, stored, size, start + self.shift)
         return entry, at + _ENTRY.size + n_name + n_extra + n_comment
 
-    @_member_errors()
+    @damage("archive")
     def read(self, name: str, at: int, limit: int) -> bytes:
         """Bytes of the member `name` at place `at`, of at most `limit` bytes."""
         entry, _ = self._entry(at)
@@ -198,16 +185,14 @@ def _zip64(extra: bytes, size: int, stored: int, start: int) -> tuple[int, int, 
 class TarArchive:
     """A tar archive in a seekable stream; in a compressed one each step back starts at the beginning again."""
 
-    def __init__(self, file: _Stream, *, sequential: bool = False):
+    def __init__(self, file: IO[bytes], *, sequential: bool = False):
         self.file = file
         self.sequential = sequential
         # Only its parser of headers is used: in reading mode a TarFile keeps every member it has seen.
         self.headers = _Headers(file)
         self.tar = tarfile.TarFile(fileobj=self.headers, mode="w")  # type: ignore[arg-type]
-        try:
+        with _unreadable("neither a zip nor a tar archive, or damaged"):
             self._header(0)
-        except _DAMAGE as error:
-            raise ArchiveError(f"neither a zip nor a tar archive, or damaged: {reason(error)}") from error
 
     def _header(self, at: int) -> tuple[tarfile.TarInfo, int] | None:
         """Header of the member at `at` and where the next begins; None at the zeros that end every archive."""
@@ -226,7 +211,7 @@ class TarArchive:
     def members(self) -> Iterator[tuple[str, int]]:
         """Name and place of every member that is not a folder."""
         at = 0
-        try:
+        with _unreadable("damaged tar archive"):
             while header := self._header(at):
                 info, after = header
                 if not info.isdir():
@@ -234,10 +219,8 @@ class TarArchive:
                 at = after
             while self.file.read(1 << 20):  # a compressed stream has its check sum at the very end
                 pass
-        except _DAMAGE as error:
-            raise ArchiveError(f"damaged tar archive: {reason(error)}") from error
 
-    @_member_errors()
+    @damage("archive")
     def read(self, name: str, at: int, limit: int) -> bytes:
         """Bytes of the member `name` at place `at`, of at most `limit` bytes."""
         header = self._header(at)
@@ -261,7 +244,7 @@ class _Headers:
     claims to be huge is refused.
     """
 
-    def __init__(self, file: _Stream):
+    def __init__(self, file: IO[bytes]):
         self.file = file
         self.tell = file.tell
         self.first = b""

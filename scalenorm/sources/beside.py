@@ -40,7 +40,7 @@ class BesideTable(Table):
         for name in names:
             found.update(f"\0{name}\0".encode("utf-8", "surrogateescape"))
             for block in self.blocks([name]):
-                column = block.column(0)
+                column = block.columns[0]
                 found.update(repr(column.tolist()).encode() if column.dtype.kind == "O" else column.tobytes())
         return found.hexdigest()
 

@@ -393,7 +393,8 @@ def _list_rows(given: str, folder: str) -> Iterator[tuple[str, str]]:
         yield from _table_rows(open_table(given), folder)
         return
     with open(given, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        yield from _csv_rows(file, folder) if given.lower().endswith(".csv") else _text_rows(file)
+        is_csv = given.lower().endswith(".csv")
+        yield from _csv_rows(file, folder) if is_csv else ((line.rstrip("\r\n"), "") for line in file)
 
 
 def _has_path_column(given: str) -> bool:
@@ -410,12 +411,7 @@ def _table_rows(table: Table, folder: str) -> Iterator[tuple[str, str]]:
     columns = list(dict.fromkeys(["path" if "path" in names else table.names[0], *(["id"] if "id" in names else [])]))
     for block in table.blocks(columns):
         ids = read_id_column(table, block, 1) if len(columns) > 1 else [""] * len(block.rows)
-        yield from zip(map(str, block.column(0).tolist()), ids, strict=True)
-
-
-def _text_rows(file: Iterable[str]) -> Iterator[tuple[str, str]]:
-    for line in file:
-        yield line.rstrip("\r\n"), ""
+        yield from zip(map(str, block.columns[0].tolist()), ids, strict=True)
 
 
 def _csv_rows(file: Iterable[str], folder: str) -> Iterator[tuple[str, str]]:

@@ -19,7 +19,7 @@ _ROUNDED = re.compile(r"\d\.\d+[eE]\+?\d+|\d[eE]\+\d+")
 
 def read_id_column(table: Table, block: Block, number: int = 0) -> list[str]:
     """Return ids, a column of a block, as text; refuse those that have lost digits."""
-    column = block.column(number)
+    column = block.columns[number]
     if column.dtype.kind in "iu":
         return [str(value) for value in column.tolist()]
     if column.dtype.kind == "f":

@@ -12,6 +12,7 @@ from typing import IO, Any
 import numpy as np
 
 from ..files.errors import ImageError, damage
+from ..files.optional import optional_package
 from ..files.reading import check_bytes, open_file
 
 BEGIN = b"PAR1"
@@ -23,14 +24,8 @@ _BATCH_BYTES = 1 << 24
 class Shard:
     """An open Parquet file with one column of images: structs that hold the file of an image as ``bytes``.
 
-    Rows are read in batches of some megabytes, so images are best asked for in order.
-
-    Attributes
-    ----------
-    count : int
-        Number of images.
-    names : list of str
-        Columns of answers: those of numbers and text.
+    Rows are read in batches of some megabytes, so images are best asked for in order. There are `count` of them;
+    `names` are the columns of answers, those of numbers and text.
     """
 
     def __init__(self, file: IO[bytes]):
@@ -101,10 +96,7 @@ def has_pyarrow() -> bool:
 
 
 def _opened(file: IO[bytes]) -> Any:
-    try:
-        parquet = import_module("pyarrow.parquet")
-    except ImportError:
-        raise ImageError(NEEDS_PYARROW) from None
+    parquet = optional_package("pyarrow.parquet", "parquet", "reading Parquet", ImageError)
     with damage("Parquet file"):  # without pre_buffer, as whole row groups may be as large as the file
         return parquet.ParquetFile(file, buffer_size=1 << 20, pre_buffer=False)
 

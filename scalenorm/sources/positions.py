@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 
 from ..files.errors import ImageError, InputError, OptionError, TableError, reason
 from ..files.names import visible
-from ..images.options import DecodeOptions
+from ..images.options import DecodeOptions, check_size
 from .bands import JoinedBands, open_tile
 from .ids import read_id_column
 from .labels import find_id_column
@@ -144,31 +145,28 @@ def find_stamps(tiles: Sources, positions: Positions, settings: Mapping[str, str
     rows["id"] = rows["name"] = raw_ids
     rows["index"], rows["size"] = -1, np.nan
     chosen = None if positions.tiles is None else _named(tiles, positions.tiles, options)
-    depth, reasons = np.full(count, -np.inf), _reasons(positions, chosen)
+    depth, reasons = np.full(count, -np.inf), _reasons(positions, chosen, options)
     if chosen is None and len(tiles) > 1 and not positions.sky:
         raise InputError("positions in pixels belong to one tile, but several are given: say which with --tile-column")
     for number, source in enumerate(tiles):
         mine = np.flatnonzero(reasons == "" if chosen is None else chosen == number)
         with _opened(source, options) as tile:
             row, col = _pixels(tile, positions, mine)
-            least, most = StampSide.parse(settings["stamp"]).pixels(tile) if "stamp" in settings else (0, 0)
+            least, most = StampSide.parse(settings["stamp"]).pixels(tile) if "stamp" in settings else (1, 1)
+            check_size(most, most, options)
             scale = _pixels_per_unit(tile, UNITS[settings.get("side_unit", "pixel")])
         height, width = tile.shape
         inside = np.min([row + 0.5, height - 0.5 - row, col + 0.5, width - 0.5 - col], axis=0)
         better = (inside > depth[mine]) & (inside >= 0)
         at = mine[better]
         depth[at] = inside[better]
-        rows["row"][at], rows["col"][at], rows["name"][at], rows["root"][at] = (
-            row[better],
-            col[better],
-            names[number],
-            number,
-        )
+        rows["row"][at], rows["col"][at] = row[better], col[better]
+        rows["name"][at], rows["root"][at] = names[number], number
         rows["least"][at], rows["most"][at] = least, most
         if positions.sizes is not None:
             rows["size"][at] = positions.sizes[at] * scale
     if positions.sides is not None:
-        rows["least"] = rows["most"] = np.ceil(np.nan_to_num(positions.sides)).astype(np.int32)
+        rows["least"] = rows["most"] = np.ceil(np.where(reasons == "", positions.sides, 0)).astype(np.int32)
     reasons[(reasons == "") & (depth < 0)] = "the position is outside every tile"
     roots = [*(Root("tile", source.container) for source in tiles), *lose(rows, reasons, len(tiles))]
     rows = rows[np.argsort(rows["id"], kind="stable")]
@@ -179,12 +177,15 @@ def find_stamps(tiles: Sources, positions: Positions, settings: Mapping[str, str
     return Sources(roots, rows)
 
 
-def _reasons(positions: Positions, chosen: np.ndarray | None) -> np.ndarray:
+def _reasons(positions: Positions, chosen: np.ndarray | None, options: DecodeOptions) -> np.ndarray:
     """Return for each position why it cannot be used, as far as the table tells; empty text for those that can."""
     reasons = np.full(len(positions.ids), "", object)
     for what, values in (("size", positions.sizes), ("side of the stamp", positions.sides)):
         if values is not None:
-            reasons[~(values > 0)] = f"the {what} in the table is not a number above 0"
+            reasons[~(np.isfinite(values) & (values > 0))] = f"the {what} in the table is not a number above 0"
+    if positions.sides is not None:
+        too_large = np.isfinite(positions.sides) & (positions.sides > math.sqrt(options.max_pixels))
+        reasons[too_large] = f"a stamp of more than {options.max_pixels} pixels (raise max_pixels)"
     if chosen is not None and positions.tiles is not None:
         for row in np.flatnonzero(chosen < 0).tolist():
             reasons[row] = f"its tile {visible(positions.tiles[row])!r} is not among those given"
@@ -251,7 +252,7 @@ def read_positions(
     for block in table.blocks([*names, *further.values()]):
         ids += read_id_column(table, block)
         for number, what in enumerate(parts, 1):
-            column = block.column(number)
+            column = block.columns[number]
             parts[what].append(column if what == "tiles" else to_numbers(table, column, block.rows))
     if not ids:
         raise TableError(f"{path}: a table without rows")

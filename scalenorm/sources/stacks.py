@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import struct
 import zipfile
 from typing import IO
@@ -37,7 +38,7 @@ class NpyStack:
         descr = np.lib.format.dtype_to_descr(self.dtype)
         np.lib.format.write_array_header_1_0(header, {"shape": self.shape[1:], "fortran_order": False, "descr": descr})
         self.header = header.getvalue()
-        self.size = int(np.prod(self.shape[1:], dtype=object)) * self.dtype.itemsize
+        self.size = math.prod(self.shape[1:]) * self.dtype.itemsize
         self.count = self.shape[0]
         self.names: list[str] = []
 
@@ -63,15 +64,7 @@ class NpyStack:
 
 
 class NpzStack:
-    """An open .npz file of which one array is a stack of images.
-
-    Attributes
-    ----------
-    count : int
-        Number of images.
-    names : list of str
-        Arrays of answers.
-    """
+    """An open .npz file of which one array is a stack of `count` images; `names` are those of the answers."""
 
     def __init__(self, file: IO[bytes]):
         self.outer = file
@@ -115,15 +108,7 @@ class NpzStack:
 
 
 class Hdf5Stack:
-    """An open HDF5 file of which one dataset is a stack of images.
-
-    Attributes
-    ----------
-    count : int
-        Number of images.
-    names : list of str
-        Datasets of answers.
-    """
+    """An open HDF5 file of which one dataset is a stack of `count` images; `names` are those of the answers."""
 
     def __init__(self, file: IO[bytes]):
         import h5py
@@ -142,7 +127,7 @@ class Hdf5Stack:
 
     def read(self, index: int, limit: int) -> bytes:
         """Give image `index` as a .npy file of its own, of at most `limit` bytes."""
-        check_bytes(int(np.prod(self.images.shape[1:], dtype=object)) * self.images.dtype.itemsize, limit)
+        check_bytes(math.prod(self.images.shape[1:]) * self.images.dtype.itemsize, limit)
         if index >= self.count:
             raise ImageError("the HDF5 file has changed since it was listed")
         data = io.BytesIO()

@@ -27,8 +27,9 @@ from typing import Any
 import numpy as np
 
 from ..files.errors import TableError, reason
+from ..files.optional import optional_package
 from . import parquet
-from .text import BLOCK, Block, TextTable, decompressed, is_compressed, is_utf16
+from .text import BLOCK, MARKED, Block, TextTable, decompressed
 
 #: What stands for a missing value in text, as pandas and astropy write and read it. ``none`` may be a class.
 MISSING = frozenset(["", "nan", "NaN", "NAN", "NA", "N/A", "n/a", "#N/A", "<NA>", "null", "NULL", "None", "--"])
@@ -112,8 +113,7 @@ def is_certainly_table(path: str | os.PathLike[str]) -> bool:
     """Whether a file is a table by what it begins with, or compressed; others may be CSV or anything."""
     path = Path(path)
     with _errors(path), path.open("rb") as file:
-        begin = file.read(8)
-        return is_compressed(begin) or is_utf16(begin) or _reader(_begin(path)) is not None
+        return file.read(8).startswith(MARKED) or _reader(_begin(path)) is not None
 
 
 def _reader(begin: bytes) -> Callable[[Path], Columns] | None:
@@ -127,11 +127,6 @@ def _begin(path: Path) -> bytes:
         return file.read(512)
 
 
-def is_missing(text: str) -> bool:
-    """Whether a cell of a text file stands for a missing value."""
-    return text in MISSING
-
-
 def to_numbers(table: Table, column: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Return a column as float64, NaN where a value is missing; `TableError` names the row of what is no number."""
     if column.ndim > 1 or column.dtype.kind not in "biufO":
@@ -141,7 +136,7 @@ def to_numbers(table: Table, column: np.ndarray, rows: np.ndarray) -> np.ndarray
     values = np.empty(len(column))
     for place, text in enumerate(column.tolist()):
         try:
-            values[place] = math.nan if is_missing(text) else float(text)
+            values[place] = math.nan if text in MISSING else float(text)
         except ValueError:
             raise TableError(f"{table.path}, {table.row} {rows[place]}: {text!r} is not a number") from None
     return values
@@ -206,7 +201,7 @@ def _as_text(value: Any) -> Any:
 
 
 def _fits(path: Path) -> Columns:
-    fits = _package("astropy.io.fits", path, "FITS", "fits")
+    fits = optional_package("astropy.io.fits", "fits", f"{path}: reading FITS", TableError)
     with _reader_errors(path, "FITS"), decompressed(path) as file, fits.open(file, memmap=False) as hdus:
         tables = [hdu for hdu in hdus if getattr(hdu, "columns", None) is not None]
         # SExtractor's FITS_LDAC has the header of the image as a first table.
@@ -227,7 +222,7 @@ def _fits(path: Path) -> Columns:
 
 def _by_astropy(path: Path, form: str) -> Columns:
     name = form.removeprefix("ascii.")
-    tables = _package("astropy.table", path, name, "fits")
+    tables = optional_package("astropy.table", "fits", f"{path}: reading {name}", TableError)
     with _reader_errors(path, name), decompressed(path) as file:
         found = tables.Table.read(file, format=form)
     return Columns(found.colnames, len(found), lambda name: found[name])
@@ -247,30 +242,21 @@ def _reader_errors(path: Path, form: str) -> Iterator[None]:
 
 
 def _by_pyarrow(path: Path, form: str) -> Columns:
-    module = _package(f"pyarrow.{form}", path, form.capitalize(), "parquet")
-    with _reader_errors(path, form.capitalize()):
+    name = form.capitalize()
+    module = optional_package(f"pyarrow.{form}", "parquet", f"{path}: reading {name}", TableError)
+    with _reader_errors(path, name):
         if form == "parquet":
             schema, count, found = module.read_schema(path), module.read_metadata(path).num_rows, None
         else:
             found = module.read_table(path, memory_map=False)
             schema, count = found.schema, found.num_rows
 
-    def column(name: str) -> Any:
-        with _reader_errors(path, f"{form.capitalize()}, column {name!r}"):
-            chunked = found.column(name) if found is not None else module.read_table(path, columns=[name]).column(0)
-            return parquet.to_array(chunked, parquet.class_names(schema).get(name))
+    def read(column: str) -> np.ndarray:
+        with _reader_errors(path, f"{name}, column {column!r}"):
+            chunked = found.column(column) if found is not None else module.read_table(path, columns=[column]).column(0)
+            return parquet.to_array(chunked, parquet.class_names(schema).get(column))
 
-    return Columns(schema.names, count, column)
-
-
-def _package(module: str, path: Path, form: str, extra: str) -> Any:
-    from importlib import import_module
-
-    try:
-        return import_module(module)
-    except ImportError:
-        package = module.partition(".")[0]
-        raise TableError(f"{path}: reading {form} needs {package}: pip install 'scalenorm[{extra}]'") from None
+    return Columns(schema.names, count, read)
 
 
 _READERS: dict[bytes, Callable[[Path], Columns]] = {

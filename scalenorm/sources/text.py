@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import itertools
 import re
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -29,60 +30,20 @@ _WIDEST = 10_000  # columns of a text file: more are something else
 _ZIP = b"PK\3\4"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
+#: How text begins that is compressed, or says that it is in UTF-16.
+MARKED = (*COMPRESSED, _ZIP, *_UTF16)
+
 
 @dataclass(frozen=True)
 class Block:
-    """Some rows of some columns.
+    """Some rows of some columns."""
 
-    Parameters
-    ----------
-    rows : ndarray of int
-        The line of each row in a text file; its number, from 1, in another one.
-    cells : list of ndarray, or list of list of str
-        Columns; of a text file the cells of each row as they are.
-    numbers : sequence of int, optional
-        Which cells of a row the columns are.
-    """
-
-    rows: np.ndarray
-    cells: list[Any]
-    numbers: Sequence[int] | None = None
+    rows: np.ndarray  # the line of each row in a text file; its number, from 1, in another one
+    columns: list[np.ndarray]  # str objects, "" where text is missing; or numbers, with NaN
 
     def take(self, where: np.ndarray) -> Block:
         """Return some of the rows."""
-        if self.numbers is None:
-            return Block(self.rows[where], [column[where] for column in self.cells])
-        return Block(self.rows[where], [self.cells[row] for row in where.tolist()], self.numbers)
-
-    def column(self, number: int) -> np.ndarray:
-        """Return a column: str objects, "" where text is missing; or numbers, with NaN."""
-        if self.numbers is None:
-            return np.asarray(self.cells[number])
-        texts, at = np.empty(len(self.cells), object), self.numbers[number]
-        texts[:] = [row[at].strip() for row in self.cells]
-        return texts
-
-    def plain_numbers(self, number: int) -> np.ndarray | None:
-        """Return a column of text whose cells are all numbers of less than 2**53, quickly; None for another one."""
-        if self.numbers is None:
-            return None
-        at = self.numbers[number]
-        texts = [row[at] for row in self.cells]
-        try:
-            values = np.array(list(map(float, texts)), float)
-        except ValueError:
-            return None
-        return None if (np.abs(values) >= MOST_EXACT).any() or "_" in "".join(texts) else values
-
-
-def is_compressed(begin: bytes) -> bool:
-    """Whether a file that begins so is compressed."""
-    return begin.startswith((*COMPRESSED, _ZIP))
-
-
-def is_utf16(begin: bytes) -> bool:
-    """Whether a file that begins so says that it is text in UTF-16."""
-    return begin.startswith(_UTF16)
+        return Block(self.rows[where], [column[where] for column in self.columns])
 
 
 @contextlib.contextmanager
@@ -130,43 +91,34 @@ class TextTable:
     def _opened(self) -> Iterator[IO[str]]:
         with decompressed(self.path) as file:
             buffered: Any = io.BufferedReader(file)
-            utf16 = is_utf16(buffered.peek(2))
+            utf16 = buffered.peek(2).startswith(_UTF16)
             code, errors = ("utf-16", "strict") if utf16 else ("utf-8-sig", "surrogateescape")
             with io.TextIOWrapper(buffered, code, errors, newline="") as text:
                 yield text
 
     def blocks(self, numbers: Sequence[int]) -> Iterator[Block]:
         """Yield some columns as text."""
-        least, width = max(numbers, default=-1) + 1, len(self.names)
+        rows = self._rows(max(numbers, default=-1) + 1)
+        while some := list(itertools.islice(rows, BLOCK)):
+            lines, cells = zip(*some, strict=True)
+            columns = list(zip(*cells, strict=False))  # rows may be longer than others
+            texts = (list(map(str.strip, columns[number])) for number in numbers)
+            yield Block(np.array(lines), [np.array(column, object) for column in texts])
+
+    def _rows(self, least: int) -> Iterator[tuple[int, list[str]]]:
+        """Yield the lines and cells of the rows below the header; each must have `least` cells."""
+        width = len(self.names)
         with self._opened() as file:
             reader = csv.reader(file, delimiter=self.delimiter)
-            header = True
-            kept: list[list[str]] = []
-            lines: list[int] = []
-            for cells in _rows(self.path, reader):
-                if not any(cells) or not any(map(str.strip, cells)):
-                    continue
-                if header:
-                    header = False
-                    continue
-                if len(cells) < least or (len(cells) > width and any(map(str.strip, cells[width:]))):
-                    raise TableError(
-                        f"{self.path}, line {reader.line_num}: {len(cells)} columns, the header has {width}"
-                    )
-                kept.append(cells)
-                lines.append(reader.line_num)
-                if len(kept) == BLOCK:
-                    yield Block(np.array(lines), kept, numbers)
-                    kept, lines = [], []
-            if kept:
-                yield Block(np.array(lines), kept, numbers)
-
-
-def _rows(path: Path, reader: Any) -> Iterator[list[str]]:
-    try:
-        yield from reader
-    except csv.Error as error:
-        raise TableError(f"{path}, line {reader.line_num}: not CSV: {error}") from None
+            rows = ((reader.line_num, cells) for cells in reader if any(map(str.strip, cells)))
+            try:
+                next(rows, None)
+                for line, cells in rows:
+                    if len(cells) < least or (len(cells) > width and any(map(str.strip, cells[width:]))):
+                        raise TableError(f"{self.path}, line {line}: {len(cells)} columns, the header has {width}")
+                    yield line, cells
+            except csv.Error as error:
+                raise TableError(f"{self.path}, line {reader.line_num}: not CSV: {error}") from None
 
 
 def _delimiter(path: Path, head: str) -> str:

@@ -14,6 +14,7 @@ from ..files.errors import ImageError, reason
 from ..files.reading import COMPRESSED, is_url, open_file, read_file
 from ..images.decoding import decode_masked
 from ..images.fits import FitsImage
+from ..images.npy import map_npy
 from ..images.options import DecodeOptions, blank_to_nan
 
 #: Words of a FITS header that say where pixels are on the sky.
@@ -46,7 +47,7 @@ class Tile:
         self._plain: tuple[Any, np.ndarray | None]
         if self._fits is None:
             if begin == b"\x93NUMPY" and isinstance(file, str) and not is_url(file):
-                self._plain = _mapped(file), None
+                self._plain = map_npy(file, options), None
             else:
                 data = file if isinstance(file, bytes) else read_file(file, options.max_bytes)
                 self._plain = decode_masked(data, "", options)
@@ -204,13 +205,6 @@ def _first_bytes(file: str | bytes) -> bytes:
         return file[:6]
     with open_file(file) as opened:
         return opened.read(6)
-
-
-def _mapped(path: str) -> np.ndarray:
-    pixels = np.load(path, mmap_mode="r")
-    if pixels.ndim not in (2, 3):
-        raise ImageError(f"a .npy array of shape {pixels.shape} is not one image (H, W) or (H, W, C)")
-    return pixels
 
 
 def _cosine(ra: Any, dec: Any, ra0: float, dec0: float) -> Any:

@@ -899,6 +899,15 @@ def test_locks_on_windows(images, tmp_path, monkeypatch):
         convert(images, output)
 
 
+@pytest.mark.parametrize("pid", [None, 10**30, "many", []])
+def test_a_lock_whose_holder_cannot_be_read_is_taken_over(tmp_path, monkeypatch, pid):
+    monkeypatch.setattr("scalenorm.files.lock._try_lock", lambda handle: None)  # as of a file system without locks
+    path = tmp_path / "out.h5.lock"
+    path.write_text(json.dumps({"host": socket.gethostname(), "pid": pid}))
+    with locked(path):
+        assert json.loads(path.read_text())["pid"] == os.getpid()
+
+
 # --- faults
 
 

@@ -230,6 +230,20 @@ def test_stamps_of_each_galaxy_s_own_size(sample, survey, tmp_path):
     assert catalog["message"][2] == b"its tile 'other.fits' is not among those given"
 
 
+def test_stamps_and_galaxies_that_no_image_can_hold_are_failed_rows(survey, tmp_path):
+    wide = ["64", "1e12", "inf", "64"]
+    size = ["30", "30", "30", "inf"]
+    table = [row | {"wide": wide[n], "size": size[n]} for n, row in enumerate(read_table(survey[2])[:4])]
+    chosen = {"stamp": None, "stamp_from": "wide", "side_from": "size"}
+    convert(survey[0], tmp_path / "own.h5", write_table(tmp_path / "own.csv", table), **chosen)
+    assert scalenorm.open_cache(tmp_path / "own.h5").catalog["message"].tolist() == [
+        b"",
+        b"a stamp of more than 500000000 pixels (raise max_pixels)",
+        b"the side of the stamp in the table is not a number above 0",
+        b"the size in the table is not a number above 0",
+    ]
+
+
 @pytest.mark.parametrize(("unit", "factor"), [("pixel", 1.0), ("arcsec", 0.25)])
 def test_windows_of_given_sizes(sample, survey, tmp_path, unit, factor):
     """The window has the table's size, and what was measured stays beside it."""
@@ -288,6 +302,7 @@ def test_the_report_shows_the_stamps(sample, survey, tmp_path, monkeypatch):
         ("id,ra,dec\n1,150,2\n", {"stamp": "20parsec"}, r"the unit of stamp must be one of arcsec, arcmin, deg"),
         ("id,ra,dec\n1,150,2\n", {"stamp": 0}, r"stamp must be above 0"),
         ("id,ra,dec\n1,150,2\n", {"stamp": "64..32"}, r"stamp must be above 0, the smallest side first"),
+        ("id,ra,dec\n1,150,2\n", {"stamp": "64..3000000000"}, r"cannot use the tile .* more than the limit"),
         ("id,ra,dec\n1,150,2\n", {"stamp": "wide"}, r"stamp must be a side such as 128, 20arcsec or 64\.\.512, got"),
         ("id,ra,dec\n1,150,2\n", {"stamp": None}, r"positions need the side of the stamps"),
         ("id,ra,dec\n1,150,2\n", {"all_objects": True}, r"all_objects finds the objects itself"),
@@ -316,6 +331,25 @@ def test_what_cannot_be_done_is_said_before_anything_is(survey, tmp_path, table,
     with pytest.raises((InputError, OptionError), match=message):
         convert(survey[0], tmp_path / "out.h5", positions, **options)
     assert not (tmp_path / "out.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("damaged", "message"),
+    [
+        (lambda tile: tile[:2000], "2000 bytes are too few"),
+        (lambda tile: tile[:10] + b"?" * 20 + tile[30:], "damaged .npy header"),
+        (lambda tile: tile.replace(b"'<f4'", b"'<c8'"), "complex64 is not an image"),
+        (lambda tile: tile.replace(b"'<f4'", b"'|b1'"), "bool is not an image"),
+    ],
+)
+def test_a_tile_that_cannot_be_mapped_is_refused_in_words(tmp_path, damaged, message):
+    np.save(tmp_path / "tile.npy", np.zeros((200, 200), np.float32))
+    data = damaged((tmp_path / "tile.npy").read_bytes())
+    (tmp_path / "tile.npy").write_bytes(data)
+    table = tmp_path / "catalog.csv"
+    table.write_text("id,row,col\na,50,60\n")
+    with pytest.raises(InputError, match=rf"cannot use the tile .*tile\.npy: .*{message}"):
+        convert([tmp_path / "tile.npy"], tmp_path / "out.h5", table)
 
 
 def test_on_the_command_line(survey, tmp_path, capsys):

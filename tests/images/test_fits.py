@@ -277,7 +277,7 @@ def test_threads():
 
 
 def test_without_astropy(monkeypatch):
-    monkeypatch.setitem(sys.modules, "astropy.io", None)
+    monkeypatch.setitem(sys.modules, "astropy.io.fits", None)
     with pytest.raises(ImageError, match=r"pip install 'scalenorm\[fits\]'"):
         decode(samples(fits=False) and b"SIMPLE  = T", "a.fits", DEFAULT)
 
