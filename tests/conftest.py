@@ -27,7 +27,12 @@ LONGEST = (
 )
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)  # it takes seconds to start, beside this process
+
     def rank(item: pytest.Item) -> int:
         name = "/".join(item.path.parts[-2:])
         return LONGEST.index(name) if name in LONGEST else len(LONGEST)

@@ -243,6 +243,7 @@ def test_it_does_not_mix_with_rows_of_whole_images(images, tmp_path):
         convert(images, tmp_path / "whole.h5")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("append", [False, True])
 @pytest.mark.parametrize("keep_parts", [False, True])
 @pytest.mark.parametrize("objects", [3, 9, 0, None])
@@ -502,6 +503,7 @@ def test_export_of_objects(images, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_hubble_deep_field(tmp_path):
     import skimage.data
 

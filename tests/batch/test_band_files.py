@@ -102,6 +102,7 @@ def test_what_does_not_fit_is_a_failed_row(folder, tmp_path):
     assert convert(folder, tmp_path / "out.h5").complete
 
 
+@pytest.mark.slow
 def test_every_file_is_looked_at_again(folder, tmp_path):
     """Its time, its bytes, and whether it is there."""
     (folder / "a1_r.fits").rename(tmp_path / "a1_r.fits")
@@ -135,6 +136,7 @@ def test_stopped_and_resumed(folder, tmp_path, monkeypatch, options):
     assert sum(len(scalenorm.open_cache(tmp_path / f"{number}.h5")) for number in (1, 2)) == 5
 
 
+@pytest.mark.slow
 def test_tiles(sample, tmp_path, monkeypatch):
     """The same as from one file with all bands; read piece by piece; the table may name any of the files."""
     monkeypatch.chdir(tmp_path)

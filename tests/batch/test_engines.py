@@ -74,6 +74,7 @@ def test_processes_where_they_save_more_than_they_cost(monkeypatch, caplog, coun
     assert ("processes," if backend == "loky" else "threads") in caplog.messages[0]
 
 
+@pytest.mark.slow
 def test_active_joblib_configuration_is_honoured(images, tmp_path, expected, monkeypatch):
     import joblib
 
@@ -117,6 +118,7 @@ def test_tasks_and_results_are_small(tmp_path):
     assert (again.path, again.part_size) == (task.path, 512)
 
 
+@pytest.mark.slow
 def test_killed_process_is_one_clear_error(images, tmp_path, expected, monkeypatch):
     monkeypatch.setattr("scalenorm.batch.run.make_parts", _DieOnSecond(str(tmp_path / "mark")))
     with warnings.catch_warnings():
@@ -162,6 +164,7 @@ def test_no_semaphores_at_all(images, tmp_path, expected, monkeypatch, caplog):
     assert "/dev/shm" in caplog.text
 
 
+@pytest.mark.slow
 def test_both_threads_work_on_a_small_input(images, tmp_path, monkeypatch):
     """It is divided between threads, and memory is bounded: parts are not all begun at once."""
     seen, alive, most = set(), set(), []

@@ -41,6 +41,7 @@ def test_killed_runs_end_as_if_undisturbed(scenario, step, instants):
     assert int(done.stdout.split()[1]) >= 100 // step  # as many as there were events
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_say_how_far_it_got(tmp_path, number):
     images = write_pictures(tmp_path / "images", range(40))

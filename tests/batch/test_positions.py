@@ -167,6 +167,7 @@ def test_positions_that_are_in_no_tile_are_failed_rows(survey, tmp_path):
     assert (summary.made, summary.failed) == (3, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gz", "fz", "scaled", "npy", "png", "bands last"])
 def test_tiles_of_any_format(sample, survey, tmp_path, kind):
     """The same stamps as from the image in memory, and what is not compressed is not read whole."""

@@ -180,6 +180,7 @@ READ = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", READ)
 def test_foreign_caches_are_read_by_every_command(made, tmp_path, capsys, case):
     path = write(tmp_path / "foreign.h5", made, **READ[case])
@@ -454,6 +455,7 @@ def test_a_part_that_was_written_anew_is_read_or_refused(made, tmp_path):
 # --- drawn around
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [slice(2, 3), slice(None)], ids=["one row", "all rows"])
 @pytest.mark.parametrize("values", [(np.nan, 1e300), (-np.inf, 1e-320), (1e9, 1e9), (-5.0, -5.0)], ids=str)
 def test_numbers_out_of_range_are_drawn_around(made, tmp_path, capsys, values, rows):
@@ -540,6 +542,7 @@ def test_append_to_a_cache_without_inputs_says_what_it_makes_again(made, tmp_pat
 # --- by any name
 
 
+@pytest.mark.slow
 def test_a_cache_is_the_same_however_its_path_is_written(made, tmp_path, capsys, monkeypatch):
     real, link = tmp_path / "real", tmp_path / "link"
     write_pictures(real / "images", range(4))

@@ -80,6 +80,7 @@ def test_errors_that_cannot_be_printed(cache, tmp_path, capsys, monkeypatch, std
         assert run(capsys, "inspect", tmp_path / "broken.h5") == (1, [], [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("closed", "code"), [("2>&-", 0), ("<&- >&- 2>&-", 1)])
 def test_no_file_takes_the_place_of_a_closed_stream(cache, tmp_path, closed, code):
     """What libraries written in C say would go into it."""

@@ -117,6 +117,7 @@ def test_another_number_of_bands_is_refused(galaxies):
         model.transform(galaxies.images[..., 0])
 
 
+@pytest.mark.slow
 def test_without_scikit_learn():
     code = """
 import sys

@@ -166,6 +166,7 @@ def test_compressed(compression):
     assert np.array_equal(decode(gzip.compress(data), "a.fits.gz", DEFAULT), array)
 
 
+@pytest.mark.slow
 def test_limits():
     cube = np.zeros((50, 20, 20), "i2")
     data = written(fits.PrimaryHDU(), fits.CompImageHDU(cube))
@@ -232,6 +233,7 @@ def test_masks_and_weights():
         decode_masked(data, "a", DecodeOptions(mask_hdu="OTHER"))
 
 
+@pytest.mark.slow
 def test_damage():
     array = picture()[:, :, 0].astype("f4")
     whole = written(fits.PrimaryHDU(array), checksum=True)
@@ -258,6 +260,7 @@ def test_remarks_on_header_style_are_no_failure(recwarn):
     assert not recwarn.list
 
 
+@pytest.mark.slow
 def test_threads():
     """astropy changes process-wide warning filters while it reads."""
     files = [samples()[name] for name in ("float.fits", "rice.fits", "extension.fits")] * 10

@@ -48,6 +48,7 @@ def test_every_sample_is_good_undamaged(tmp_path):
             assert check_file(data, name) == "ok", name
 
 
+@pytest.mark.slow
 def test_threads_see_the_same_damage():
     """What one thread's decoder reports must not reach, or hide from, another."""
     files = {name: data for name, data in samples().items() if not name.endswith(ARCHIVES)}

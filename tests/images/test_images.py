@@ -50,6 +50,7 @@ def pillow_png(data):
     return saved(Image.open(io.BytesIO(data)).convert("RGB"), "PNG")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("SCALENORM_GALAXYZOO" not in os.environ, reason="needs the real images")
 def test_real_jpegs_are_pillows():
     paths = sorted(Path(os.environ["SCALENORM_GALAXYZOO"]).rglob("*.jpg"))
@@ -174,6 +175,7 @@ def test_results_are_plain_writable_arrays():
             assert image.dtype.isnative, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in samples(fits=False) if name[-4:] in (".jpg", ".png", ".tif")])
 def test_truncation_at_every_place_is_a_failure(name):
     data = samples(fits=False)[name]

@@ -42,6 +42,7 @@ def fields(count, rng):
         yield np.clip(image, 0, 255).astype(np.uint8) if number % 2 else image
 
 
+@pytest.mark.slow
 def test_objects_and_pixels_are_those_of_the_naive_twin(rng):
     several = 0
     for image in fields(24, rng):
@@ -105,6 +106,7 @@ def test_a_touching_neighbour_is_removed(dtype, height):
     assert threshold.frame.height == galaxy.height
 
 
+@pytest.mark.slow
 def test_galaxies_without_neighbours_stay_as_they_are():
     sample = scalenorm.make_galaxies(60, seed=12, size=212, neighbours=0)
     single = ~(sample.answers[:, sample.answer_names.index("Class8.6")] > 0.2)  # mergers are two galaxies

@@ -24,6 +24,7 @@ def test_an_object_off_the_centre_is_found(center, rng):
     assert Flag.OFF_CENTER not in galaxy.flags
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("center", ["log", "dog"])
 def test_the_right_object_of_simulated_fields(center):
     """Galaxies up to 60 pixels off, of 424, with 0 to 5 neighbours that are at least 1.5 times as far out."""

@@ -26,6 +26,7 @@ def as_bytes(*hdus):
     return stream.getvalue()
 
 
+@pytest.mark.slow
 def test_every_real_file(real_fits):
     for path in sorted(real_fits.glob("*.fits")):
         image = decode(path.read_bytes(), path.name, DecodeOptions())

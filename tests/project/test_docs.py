@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import configparser
 import doctest
+import io
 import os
+import pkgutil
 import re
 import shlex
 import subprocess
 import sys
 import textwrap
+from contextlib import redirect_stdout
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -63,25 +67,22 @@ def test_pages_run_as_printed(name, galaxies, tmp_path, monkeypatch):
     assert len(scalenorm.open_cache("galaxies.h5")) == galaxies
 
 
-def scripts() -> set[str]:
+@cache
+def scripts() -> dict[str, str]:
+    """The function behind each command, by its name."""
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     lines = config["options.entry_points"]["console_scripts"].split("\n")
-    return {line.split("=")[0].strip() for line in lines if line}
+    return dict(re.split(r"\s*=\s*", line) for line in lines if line)
 
 
-@pytest.fixture(scope="module")
-def options_of():
-    """The options that a command explains, by its name."""
-    known: dict[str, set[str]] = {}
-
-    def look_up(name: str) -> set[str]:
-        if name not in known:
-            done = subprocess.run([name, "--help"], capture_output=True, text=True, check=True, env=environment())
-            known[name] = set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", done.stdout))
-        return known[name]
-
-    return look_up
+@cache
+def options_of(name: str) -> set[str]:
+    """The options that a command explains."""
+    shown = io.StringIO()
+    with pytest.raises(SystemExit, match="0"), redirect_stdout(shown):
+        pkgutil.resolve_name(scripts()[name])(["--help"])
+    return set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", shown.getvalue()))
 
 
 def mentioned(text: str) -> list[list[str]]:
@@ -97,13 +98,13 @@ def mentioned(text: str) -> list[list[str]]:
             continue
         while words and re.fullmatch(r"[A-Z_]+=\S*", words[0]):
             words = words[1:]
-        if words and words[0] in scripts() | {"make"}:
+        if words and words[0] in {*scripts(), "make"}:
             calls.append(words)
     return calls
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_commands_in_pages_exist(page, options_of):
+def test_commands_in_pages_exist(page):
     text = page.read_text()
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for words in mentioned(text):
@@ -115,7 +116,7 @@ def test_commands_in_pages_exist(page, options_of):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_options_in_pages_exist(page, options_of):
+def test_options_in_pages_exist(page):
     """An option named without its command belongs to one of them (or is shown in a call of another program)."""
     known = set().union(*(options_of(name) for name in scripts()))
     for option in re.findall(r"``(--[a-z][\w-]*)", page.read_text()):

@@ -27,6 +27,7 @@ def run(name, folder, *, strict=True):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_crop_from_python(tmp_path):
     printed = run("crop_from_python.py", tmp_path)
     assert printed.startswith("(424, 424, 3) -> (64, 64, 3)\n")

@@ -110,6 +110,7 @@ def test_no_module_imports_itself_through_others(package):
     assert edges.circles(ROOT / package) == []
 
 
+@pytest.mark.slow
 def test_wrong_imports_are_found(tmp_path):
     """The two tests above can fail: a late import upwards, and one in a circle, are named."""
     package = tmp_path / "scalenorm"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -22,9 +23,9 @@ def rows(text: str) -> list[list[str]]:
     return [[" ".join(cell.split()) for cell in row.split("\n      - ")] for row in text.split("\n    * - ")[2:]]
 
 
-def functions_in(files: list[Path]) -> list[str]:
-    nodes = [node for path in files for node in ast.walk(ast.parse(path.read_text()))]
-    return [node.name for node in nodes if isinstance(node, ast.FunctionDef)]
+@cache
+def functions_in(file: Path) -> set[str]:
+    return {node.name for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.FunctionDef)}
 
 
 def missing(cell: str, folder: str) -> list[str]:
@@ -37,7 +38,7 @@ def missing(cell: str, folder: str) -> list[str]:
             files = [path for path in known if str(path).endswith(f"/{name}")]
             found = len(files) == 1
         else:
-            tests = functions_in(files)
+            tests = set().union(*map(functions_in, files))
             found = name in tests or (name.endswith("...") and any(test.startswith(name[:-3]) for test in tests))
         wrong += [] if found else [name]
     return wrong

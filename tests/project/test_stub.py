@@ -39,6 +39,7 @@ def test_a_misspelt_option_is_told(function):
         function([[0, 1], [1, 0]], sigm=2)
 
 
+@pytest.mark.slow
 def test_type_checkers_know_every_option(tmp_path):
     file = tmp_path / "user.py"
     lines = ["import numpy as np, scalenorm", "image = np.zeros((9, 9))"]

@@ -161,6 +161,7 @@ def test_originals_are_those_that_were_measured(cache, tmp_path):
     assert [row for row, original in found if original is None] == [changed, gone]
 
 
+@pytest.mark.slow
 def test_originals_of_more_inputs_than_the_cache_names(tmp_path, galaxies):
     paths = [tmp_path / f"{name}.png" for name in galaxies.ids]
     for path, image in zip(paths, galaxies.images, strict=True):
@@ -233,6 +234,7 @@ def run(capsys, *arguments):
     return code, done.out, done.err
 
 
+@pytest.mark.slow
 def test_own_results_are_replaced_and_no_others(cache, tmp_path, capsys):
     montage, page = tmp_path / "m.png", tmp_path / "p.html"
     arguments = (cache.path, "--montage", montage, "--html", page, "--worst", "-n", 2)
@@ -287,6 +289,7 @@ def test_wrong_command_lines(cache, capsys, arguments):
     assert "scalenorm-report: error: " in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_batch_writes_a_page(tmp_path, galaxies, capsys):
     (tmp_path / "in").mkdir()
     for name, image in zip(galaxies.ids, galaxies.images, strict=True):

@@ -111,6 +111,7 @@ def test_truth_is_what_scikit_image_measures(alone):
             assert abs(turn) < np.deg2rad(1)
 
 
+@pytest.mark.slow
 def test_truth_scales_with_the_picture():
     large, half = make_galaxies(20, seed=3), make_galaxies(20, seed=3, size=212)
     ratio = large.major_axis / half.major_axis
@@ -118,6 +119,7 @@ def test_truth_scales_with_the_picture():
     np.testing.assert_allclose(large.answers, half.answers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", [5, 20])
 def test_signal_to_noise(alone, wanted):
     noisy = make_galaxies(30, seed=11, neighbours=0, offset=60, signal_to_noise=wanted)
@@ -135,6 +137,7 @@ def test_signal_to_noise(alone, wanted):
     assert np.median(ratios) == pytest.approx(wanted, rel=0.05)
 
 
+@pytest.mark.slow
 def test_a_neighbour_is_farther_out_than_the_galaxy(alone):
     pairs = make_galaxies(30, seed=11, neighbours=1, offset=60, signal_to_noise=np.inf)
     middle = (alone.images.shape[1] - 1) / 2
@@ -195,6 +198,7 @@ def test_pictures_foretell_answers(small):
     assert fit < 0.75 * guess
 
 
+@pytest.mark.slow
 def test_answers_follow_what_is_seen():
     """Where the answers say so, the picture is round, thin or warm."""
     sample = make_galaxies(300, seed=12, size=128, neighbours=0)

@@ -125,6 +125,7 @@ def test_any_order(files, tmp_path, group):
             assert reader.read(listing[index]) == files[index]
 
 
+@pytest.mark.slow
 def test_one_image_of_a_large_shard_costs_one_batch(tmp_path):
     """A row group may be as large as the file."""
     rng = np.random.default_rng(1)

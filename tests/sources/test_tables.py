@@ -467,6 +467,7 @@ def test_wide_tables_end_quickly(tmp_path, count, good):
     assert time.process_time() - start < 5
 
 
+@pytest.mark.slow
 def test_the_join_needs_little_more_memory_than_its_answers(tmp_path):
     import tracemalloc
 
