@@ -21,6 +21,7 @@ from .common import (
     rows_and_failed,
     run_guarded,
     say,
+    write_page,
 )
 from .config import expand_config
 
@@ -74,8 +75,6 @@ def _run(inputs: list[str], output: str, quiet: bool, options: dict[str, Any]) -
         say(*summary_lines(summary, options.get("dry_run", False), "all_objects" in options))
     if page is not None and not options.get("dry_run"):
         listed = [options["list_file"]] if "list_file" in options else []
-        from .pages import write_page
-
         write_page(output, page, [*inputs, *listed] or None, overwrite=False, quiet=quiet)
     return DONE_WITH_FAILED if summary.failed else DONE
 
@@ -137,39 +136,28 @@ def make_parser() -> argparse.ArgumentParser:
 
     group = parser.add_argument_group("inputs")
     add_listing(group)
-    group.add_argument("--dtype", choices=("uint8", "uint16"), help="pixel type of pictures (uint8)")
-    group.add_argument(
-        "--bands", type=_bands, metavar="A,B", help="bands of pictures, rgb or grey (rgb); or those of --band-files"
-    )
-    group.add_argument(
-        "--band-files", metavar="PATTERN", help="names of files of one band each, such as {id}_{band}.fits"
-    )
-    group.add_argument("--measure-band", metavar="A", help="the one of these bands that is measured")
-    group.add_argument("--max-pixels", type=int, metavar="N", help="largest image to decode, in pixels (500000000)")
-    group.add_argument(
-        "--hdu", type=_hdu, metavar="HDU", help="FITS: number or name of the HDU with the image (first image)"
-    )
-    group.add_argument(
-        "--mask-hdu", type=_hdu, metavar="HDU", help="FITS: HDU with a mask; non-zero pixels are excluded"
-    )
-    group.add_argument(
-        "--weight-hdu", type=_hdu, metavar="HDU", help="FITS: HDU with a weight map; pixels of weight 0 are excluded"
-    )
-    group.add_argument(
+    add = group.add_argument
+    add("--dtype", choices=("uint8", "uint16"), help="pixel type of pictures (uint8)")
+    add("--bands", type=_bands, metavar="A,B", help="bands of pictures, rgb or grey (rgb); or those of --band-files")
+    add("--band-files", metavar="PATTERN", help="names of files of one band each, such as {id}_{band}.fits")
+    add("--measure-band", metavar="A", help="the one of these bands that is measured")
+    add("--max-pixels", type=int, metavar="N", help="largest image to decode, in pixels (500000000)")
+    add("--hdu", type=_hdu, metavar="HDU", help="FITS: number or name of the HDU with the image (first image)")
+    add("--mask-hdu", type=_hdu, metavar="HDU", help="FITS: HDU with a mask; non-zero pixels are excluded")
+    add("--weight-hdu", type=_hdu, metavar="HDU", help="FITS: HDU with a weight map; pixels of weight 0 are excluded")
+    add(
         "--blank", type=float, metavar="VALUE", help="FITS and .npy: value of pixels without data, beside NaN and BLANK"
     )
 
-    group = parser.add_argument_group("crops")
-    group.add_argument("--views", type=names, metavar="A,B", help="views to crop (normalized,center-64,center-256)")
-    group.add_argument("--size", type=int, metavar="N", help="height and width of the crops, in pixels (64)")
-    group.add_argument(
+    add = parser.add_argument_group("crops").add_argument
+    add("--views", type=names, metavar="A,B", help="views to crop (normalized,center-64,center-256)")
+    add("--size", type=int, metavar="N", help="height and width of the crops, in pixels (64)")
+    add(
         "--all-objects", action="store_true",
         help="one row per object instead of one per image; set --min-area, or noise counts as objects",
     )  # fmt: skip
 
-    group.add_argument(
-        "--windows-from", metavar="OTHER.h5", help="crop to the windows of another cache: the same on the sky, by id"
-    )
+    add("--windows-from", metavar="OTHER.h5", help="crop to the windows of another cache: the same on the sky, by id")
     add_positions(parser)
 
     group = parser.add_argument_group("measuring")
@@ -177,17 +165,15 @@ def make_parser() -> argparse.ArgumentParser:
         if name != "channel_axis":  # decoding puts bands last, whatever the file has
             _add_option(group, name, field)
 
-    group = parser.add_argument_group("labels")
-    group.add_argument("--labels", metavar="TABLE", help="an id and its answers in each row: CSV, FITS, Parquet, ...")
-    group.add_argument("--id-column", metavar="NAME", help="its id column (GalaxyID, id, dr7objid, objid, ...)")
-    group.add_argument("--label-columns", type=names, metavar="A,B", help="its answer columns or patterns (all others)")
-    group.add_argument("--id-map", metavar="TABLE", help="which image has which id in the table of labels")
-    group.add_argument("--id-map-columns", type=names, metavar="FROM,TO", help="its columns: labels' ids, images' ids")
-    group.add_argument(
-        "--class-from-folder", action="store_true", help="take the name of each image's folder as its class; --id path"
-    )
+    add = parser.add_argument_group("labels").add_argument
+    add("--labels", metavar="TABLE", help="an id and its answers in each row: CSV, FITS, Parquet, ...")
+    add("--id-column", metavar="NAME", help="its id column (GalaxyID, id, dr7objid, objid, ...)")
+    add("--label-columns", type=names, metavar="A,B", help="its answer columns or patterns (all others)")
+    add("--id-map", metavar="TABLE", help="which image has which id in the table of labels")
+    add("--id-map-columns", type=names, metavar="FROM,TO", help="its columns: labels' ids, images' ids")
+    add("--class-from-folder", action="store_true", help="take the name of each image's folder as its class; --id path")
 
-    group = parser.add_argument_group("output")
+    add = parser.add_argument_group("output").add_argument
     for name, text in {
         "overwrite": "replace OUT.h5 if it exists",
         "append": "add new images to OUT.h5",
@@ -197,25 +183,21 @@ def make_parser() -> argparse.ArgumentParser:
         "compress": "compress each crop",
         "dry-run": "only report what would be processed",
     }.items():
-        group.add_argument(f"--{name}", action="store_true", help=text)
+        add(f"--{name}", action="store_true", help=text)
 
-    group.add_argument("--report", metavar="PAGE.html", help="also write an HTML report, as scalenorm-report does")
+    add("--report", metavar="PAGE.html", help="also write an HTML report, as scalenorm-report does")
 
-    group = parser.add_argument_group("running")
-    group.add_argument("--jobs", type=int, metavar="N", help="number of threads or processes (one per core)")
-    group.add_argument(
+    add = parser.add_argument_group("running").add_argument
+    add("--jobs", type=int, metavar="N", help="number of threads or processes (one per core)")
+    add(
         "--backend",
         choices=("auto", "threads", "loky", "dask"),
         help="threads, processes (loky), or a Dask cluster (auto: what is faster)",
     )
-    group.add_argument(
-        "--scheduler", metavar="ADDRESS", help="Dask scheduler for --backend dask (default: start a local one)"
-    )
-    group.add_argument("--part", type=_part, metavar="K/N", help="process only the K-th of N slices")
-    group.add_argument("--part-size", type=int, metavar="N", help="images per part (512)")
-    group.add_argument(
-        "--config", metavar="FILE.toml", help="read options from a file, as scalenorm-inspect --settings prints them"
-    )
+    add("--scheduler", metavar="ADDRESS", help="Dask scheduler for --backend dask (default: start a local one)")
+    add("--part", type=_part, metavar="K/N", help="process only the K-th of N slices")
+    add("--part-size", type=int, metavar="N", help="images per part (512)")
+    add("--config", metavar="FILE.toml", help="read options from a file, as scalenorm-inspect --settings prints them")
     return parser
 
 
@@ -230,22 +212,20 @@ def add_listing(group: Any) -> None:
 
 def add_positions(parser: argparse.ArgumentParser) -> None:
     """Add the options of galaxies at positions in tiles."""
-    group = parser.add_argument_group("positions in tiles")
-    group.add_argument(
-        "--positions", metavar="TABLE", help="a row for each galaxy; the inputs are tiles that hold them"
-    )
-    group.add_argument(
+    add = parser.add_argument_group("positions in tiles").add_argument
+    add("--positions", metavar="TABLE", help="a row for each galaxy; the inputs are tiles that hold them")
+    add(
         "--stamp", metavar="SIDE",
         help="what is cut around each position: pixels, 20arcsec, or 64..512: the smallest that holds the galaxy",
     )  # fmt: skip
-    group.add_argument("--stamp-from", metavar="NAME", help="the column with the side of each stamp, in pixels")
-    group.add_argument("--side-from", metavar="NAME", help="the column with the size of each galaxy (as measured)")
-    group.add_argument("--side-unit", choices=("pixel", "arcsec", "arcmin", "deg"), help="its unit (pixel)")
-    group.add_argument(
+    add("--stamp-from", metavar="NAME", help="the column with the side of each stamp, in pixels")
+    add("--side-from", metavar="NAME", help="the column with the size of each galaxy (as measured)")
+    add("--side-unit", choices=("pixel", "arcsec", "arcmin", "deg"), help="its unit (pixel)")
+    add(
         "--position-columns", metavar="A,B",
         help="ra=A,dec=B or row=A,col=B or x=A,y=B (ra and dec in degrees, row and col, x and y)",
     )  # fmt: skip
-    group.add_argument("--tile-column", metavar="NAME", help="the column with the name of each position's tile")
+    add("--tile-column", metavar="NAME", help="the column with the name of each position's tile")
 
 
 def _add_option(group: Any, name: str, field: Field[Any]) -> None:

@@ -167,3 +167,18 @@ def rows_and_failed(rows: int, failed: int, all_objects: bool) -> str:
     if all_objects:
         return f"{counted(rows - failed, 'object')}, {counted(failed, 'image')} failed"
     return f"{counted(rows, 'image')}, {failed} failed"
+
+
+def write_page(cache: str, page: str, images: list[str] | None, overwrite: bool, quiet: bool) -> None:
+    """Write the report page of a cache, and print a line about it."""
+    from ..cache import open_cache
+    from ..reporting.page import write_report
+
+    drawn, found = write_report(open_cache(cache), page, images=images, overwrite=overwrite)
+    if not quiet:
+        say(f"{page}: pictures of {counted(drawn, 'galaxy')}{without(drawn - found)}")
+
+
+def without(missing: int) -> str:
+    """Return what a line says of originals that were not found."""
+    return f", {missing} without the original image; use --images to say where the originals are" if missing else ""

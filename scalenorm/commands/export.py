@@ -32,22 +32,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--images", metavar="DIR", help="write one image file per crop")
     parser.add_argument("--regions", metavar="FILE.reg", help="write ellipses and windows for DS9; or a folder")
     parser.add_argument("--view", metavar="NAME", help="view to write as --images or --to (first)")
-    group = parser.add_argument_group("for training elsewhere")
-    group.add_argument(
+    add = parser.add_argument_group("for training elsewhere").add_argument
+    add(
         "--to", nargs=2, metavar=("FORMAT", "DIR"),
         help=f"write crops, ids and labels as {', '.join(FORMATS)}; run it again to resume",
     )  # fmt: skip
-    group.add_argument("--shard-size", type=int, default=10_000, metavar="N", help="crops in a file (%(default)s)")
-    group = parser.add_argument_group("images")
-    group.add_argument(
-        "--format", choices=("png", "fits"), help="file format (png if it can hold the crops, else fits)"
-    )
-    group.add_argument(
-        "--by-label", action="store_true", help="one folder per class: the answer with the highest value"
-    )
-    group.add_argument(
-        "--label-columns", type=names, metavar="A,B", help="answers to choose from (those of the first question)"
-    )
+    add("--shard-size", type=int, default=10_000, metavar="N", help="crops in a file (%(default)s)")
+    add = parser.add_argument_group("images").add_argument
+    add("--format", choices=("png", "fits"), help="file format (png if it can hold the crops, else fits)")
+    add("--by-label", action="store_true", help="one folder per class: the answer with the highest value")
+    add("--label-columns", type=names, metavar="A,B", help="answers to choose from (those of the first question)")
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     add_common(parser)
     options = parser.parse_args(arguments)

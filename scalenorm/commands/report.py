@@ -12,8 +12,7 @@ from ..cache import open_cache
 from ..measuring.options import OPTIONS, Switch
 from ..reporting.montage import write_montage
 from .batch import make_parser
-from .common import Parser, add_common, counted, names, run_guarded, say
-from .pages import without, write_page
+from .common import Parser, add_common, counted, names, run_guarded, say, without, write_page
 
 if TYPE_CHECKING:
     from ..reporting.trying import Setting
@@ -44,18 +43,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--images", action="append", metavar="PATH",
         help="folder, archive or list with the original images; may be repeated (default: the inputs of the cache)",
     )  # fmt: skip
-    group = parser.add_argument_group("montage")
-    group.add_argument(
-        "--worst", action="store_true", help="draw the most suspicious galaxies (default: galaxies of all sizes)"
-    )
-    group.add_argument("--ids", type=names, metavar="A,B", help="draw the galaxies with these ids")
-    group.add_argument("-n", dest="count", type=int, metavar="N", help="number of galaxies (12)")
-    group = parser.add_argument_group("trying settings")
-    group.add_argument(
+    add = parser.add_argument_group("montage").add_argument
+    add("--worst", action="store_true", help="draw the most suspicious galaxies (default: galaxies of all sizes)")
+    add("--ids", type=names, metavar="A,B", help="draw the galaxies with these ids")
+    add("-n", dest="count", type=int, metavar="N", help="number of galaxies (12)")
+    add = parser.add_argument_group("trying settings").add_argument
+    add(
         "--try", dest="trials", action="append", metavar="OPTION=A,B",
         help="show images with these values of an option of scalenorm-batch; may be repeated, for all combinations",
     )  # fmt: skip
-    group.add_argument("--sample", type=int, metavar="N", help="number of images to show (12)")
+    add("--sample", type=int, metavar="N", help="number of images to show (12)")
     parser.add_argument("--overwrite", action="store_true", help="replace files that this command did not write")
     add_common(parser)
     options = parser.parse_args(arguments)

@@ -116,10 +116,6 @@ def _classes(cache: Cache, columns: Sequence[str] | None) -> list[str]:
         raise OutputError(f"{cache.path} has no labels: add them with scalenorm-batch --labels")
     if columns is None and cache.label_names[0] in cache.classes:
         columns = cache.label_names[:1]
-    if columns is not None and len(columns) == 1 and columns[0] in cache.classes:
-        names = [*cache.classes[columns[0]], UNLABELLED]
-        codes = labels[:, cache.label_names.index(columns[0])]
-        return [file_names(names)[code] for code in np.nan_to_num(codes, nan=len(names) - 1).astype(int).tolist()]
     if columns is None:
         question, dot, _ = cache.label_names[0].rpartition(".")
         columns = [name for name in cache.label_names if not dot or name.rpartition(".")[:2] == (question, dot)]
@@ -127,10 +123,13 @@ def _classes(cache: Cache, columns: Sequence[str] | None) -> list[str]:
         if name not in cache.label_names:
             raise OutputError(f"{cache.path} has no label {name!r}; it has {', '.join(cache.label_names)}")
     chosen = labels[:, [cache.label_names.index(name) for name in columns]]
-    missing = np.isnan(chosen)
-    best = np.where(missing, -np.inf, chosen).argmax(axis=1)
-    folders = file_names([*columns, UNLABELLED])
-    return [folders[answer] for answer in np.where(missing.all(axis=1), len(columns), best)]
+    names, missing = columns, np.isnan(chosen)
+    if len(columns) == 1 and columns[0] in cache.classes:
+        names, codes = cache.classes[columns[0]], chosen[:, 0]
+    else:
+        codes = np.where(missing.all(axis=1), np.nan, np.where(missing, -np.inf, chosen).argmax(axis=1))
+    folders = file_names([*names, UNLABELLED])
+    return [folders[code] for code in np.nan_to_num(codes, nan=len(names)).astype(int).tolist()]
 
 
 def fits_png(cache: Cache) -> bool:

@@ -40,20 +40,10 @@ def decode_fits(data: bytes, options: DecodeOptions) -> tuple[np.ndarray, np.nda
 
 
 class FitsImage:
-    """An image in a FITS file of which only what is used is read.
+    """An image in a FITS file of which only what is used is read; its `shape` is (H, W) or (H, W, C).
 
-    Parameters
-    ----------
-    file : str or bytes
-        A path on this machine, of a file that is not compressed as a whole; or the bytes of any.
-        Of a path check sums are not verified.
-    options : DecodeOptions
-
-    Attributes
-    ----------
-    shape : tuple of int
-        (H, W) or (H, W, C).
-    header : astropy.io.fits.Header
+    `file` is a path on this machine, of a file that is not compressed as a whole and whose check sums are not verified;
+    or the bytes of any.
     """
 
     def __init__(self, file: str | bytes, options: DecodeOptions) -> None:

@@ -91,19 +91,13 @@ def shrunk(pixels: Any, side: int) -> NDArray[Any]:
 
 
 def _block_means(pixels: NDArray[np.float64], step: int) -> NDArray[np.float64]:
-    with np.errstate(all="ignore"):
-        sums, known = _block_sums(pixels, step), np.ones(pixels.shape[:2])
-        if not np.isfinite(sums).all():
-            known = np.isfinite(pixels).astype(np.float64)
-            sums = _block_sums(np.where(known, pixels, 0), step)
-        counts = _block_sums(known, step)
-        return sums / (counts[..., None] if counts.ndim < sums.ndim else counts)
-
-
-def _block_sums(pixels: NDArray[np.float64], step: int) -> NDArray[np.float64]:
+    known = np.isfinite(pixels)
+    sums, counts = np.where(known, pixels, 0), known.astype(np.float64)
     for axis in (0, 1):
-        pixels = np.add.reduceat(pixels, np.arange(0, pixels.shape[axis], step), axis=axis)
-    return pixels
+        starts = np.arange(0, pixels.shape[axis], step)
+        sums, counts = np.add.reduceat(sums, starts, axis), np.add.reduceat(counts, starts, axis)
+    with np.errstate(all="ignore"):
+        return sums / counts
 
 
 def as_jpeg(picture: Image.Image) -> str:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -92,9 +92,8 @@ def write_report(
     pictures = _pictures(cache, set(listed), images)
     found = sum(picture[0] is not None for picture in pictures.values())
     tiles, of = draw_tiles(cache, listed, pictures, images)
-    text = _page(cache, listed, pictures, found, tiles, of)
-    with whole_file(path) as file:
-        file.write(text.encode())
+    fields = _fields(cache, listed, pictures, found, tiles, of)
+    write_page(path, "report.html", template("report.css"), template("report.js"), fields)
     return len(pictures), found
 
 
@@ -134,24 +133,22 @@ def _pictures(
     return pictures
 
 
-def _page(
+def _fields(
     cache: Cache, listed: list[int], pictures: dict[int, Any], found: int, tiles: list[DrawnTile], of: int
-) -> str:
+) -> dict[str, str]:
     contents = count_contents(cache, _FAILURES)
     flags = cache.catalog["flags"][good_rows(cache)]
     good = len(flags)
     named = {describe(flag)[0]: str(int(flag)) for flag in Flag}
     counts = {named[name]: (name, count) for name, count in contents.flags.items()}
     none = int(np.count_nonzero(flags == 0))
-    style, script = template("report.css"), template("report.js")
     distributions = "Sizes and flags" if _of_objects(cache) else "Sizes, offsets and flags"
     sections = {
         "summary": "Summary", **({"failures": "Failures"} if contents.failed else {}),
         "distributions": distributions, **({"tiles": "Tiles"} if of else {}), "galaxies": "Galaxies",
         "settings": "Settings",
     }  # fmt: skip
-    fields = {
-        "policy": policy(style, script),
+    return {
         "title": as_html(cache.path.name),
         "made": _made(cache.attributes),
         "links": "".join(f'<li><a href="#{name}">{title}</a></li>' for name, title in sections.items()),
@@ -163,12 +160,8 @@ def _page(
         "sample": _sample(good, len(listed), len(pictures), found),
         "options": "".join(f'<option value="{value}">{name}</option>' for value, (name, _) in counts.items()),
         "settings": _settings(cache),
-        "version": __version__,
         "data": _data(cache, listed, pictures, tiles),
-        "style": style,
-        "script": script,
     }
-    return re.sub(r"\{\{(\w+)\}\}", lambda field: fields[field[1]], template("report.html"))
 
 
 def _of_objects(cache: Cache) -> bool:
@@ -181,16 +174,20 @@ def template(name: str) -> str:
     return resources.files(__package__).joinpath("templates", name).read_text("utf-8")
 
 
-def policy(style: str, script: str) -> str:
-    """Return a policy with which a browser runs this style and script only, and loads nothing."""
+def write_page(path: Path, name: str, style: str, script: str, fields: Mapping[str, str]) -> None:
+    """Write a template with its fields filled; a browser runs this style and script only, and loads nothing."""
 
     def digest(text: str) -> str:
         return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
-    return (
+    policy = (
         f"default-src 'none'; img-src data:; style-src {digest(style)}; script-src {digest(script)}; "
         "base-uri 'none'; form-action 'none'"
     )
+    fields = {**fields, "policy": policy, "style": style, "script": script, "version": __version__}
+    text = re.sub(r"\{\{(\w+)\}\}", lambda field: fields[field[1]], template(name))
+    with whole_file(path) as file:
+        file.write(text.encode())
 
 
 def _made(attributes: dict[str, Any]) -> str:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._version import __version__
 from ..batch.rows import explain_failure
 from ..cache.recipe import Recipe
 from ..cropping.crop import measure_and_crop
 from ..files.errors import OptionError
 from ..files.names import as_html
-from ..files.writing import check_output, whole_file
+from ..files.writing import check_output
 from ..images.showing import as_jpeg, as_picture, fitted, limits_of
 from ..measuring.flags import describe
 from ..sources.finding import find
@@ -24,7 +22,7 @@ from ..sources.listing import Source
 from ..sources.reader import Reader
 from . import MARKER
 from .drawing import draw_measurement, row_of
-from .page import policy, template
+from .page import template, write_page
 
 MOST_PICTURES = 1000
 _SIDE = 128
@@ -89,19 +87,14 @@ def write_trial(
         rows.append(f'<tr><th scope="row"><bdi>{as_html(source.id)}</bdi></th>{cells}</tr>')
     style = template("report.css") + template("try.css") + "".join(map(_rule, range(len(settings))))
     fields = {
-        "policy": policy(style, ""),
-        "style": style,
         "heads": "".join(_head(place, setting) for place, setting in enumerate(settings)),
         "rows": "".join(rows),
         "commands": "".join(
             f'<pre class="command" id="command-{place}">{as_html(setting.command)}</pre>'
             for place, setting in enumerate(settings)
         ),
-        "version": __version__,
     }
-    text = re.sub(r"\{\{(\w+)\}\}", lambda field: fields[field[1]], template("try.html"))
-    with whole_file(path) as file:
-        file.write(text.encode())
+    write_page(path, "try.html", style, "", fields)
     return sample
 
 

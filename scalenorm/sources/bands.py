@@ -32,16 +32,8 @@ class Named(NamedTuple):
 class BandFiles:
     """A pattern of file names, such as ``{id}_{band}.fits``, and the bands that are meant.
 
-    Parameters
-    ----------
-    pattern : str
-        The end of a path. ``{id}`` and ``{band}`` may stand in it more than once, and in names of folders.
-    bands : sequence of str
-
-    Raises
-    ------
-    ValueError
-        If one of them is missing, or there is another placeholder.
+    It is the end of a path: ``{id}`` and ``{band}`` may stand in it more than once, and in names of folders. It is a
+    `ValueError` if one of them is missing, or there is another placeholder.
 
     Examples
     --------
@@ -78,12 +70,8 @@ class BandFiles:
 def each_band(act: Callable[[Any], T], files: Sequence[str | bytes], options: DecodeOptions) -> list[T]:
     """Return what is made of the file of each band.
 
-    Raises
-    ------
-    ImageError
-        A band has no file, or a file that cannot be used; the message names the band.
-    FileNotFoundError
-        No band has a file.
+    A band that has no file, or one that cannot be used, is an `ImageError` that names it; that no band has a file is a
+    `FileNotFoundError`.
     """
     done: list[T] = []
     missing: dict[str, FileNotFoundError] = {}
@@ -102,18 +90,9 @@ def each_band(act: Callable[[Any], T], files: Sequence[str | bytes], options: De
 
 
 class JoinedBands:
-    """The open files of one image, one for each band; all else is as for a `Tile`.
+    """The open files of one image, in the order of ``options.bands``; all else is as for a `Tile`.
 
-    Parameters
-    ----------
-    files : sequence of str or bytes
-        Paths, or what is in the files, in the order of ``options.bands``.
-    options : DecodeOptions
-
-    Raises
-    ------
-    ImageError
-        If a file is missing or damaged, or they differ in size, or by more than half a pixel on the sky.
+    It is an `ImageError` if one is missing or damaged, or they differ in size, or by over half a pixel on the sky.
     """
 
     def __init__(self, files: Sequence[str | bytes], options: DecodeOptions) -> None:

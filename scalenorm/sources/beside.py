@@ -50,11 +50,6 @@ def open_beside(path: str | os.PathLike[str], id_from: str, images: Sources | No
 
     Or those in a .npy file of one value for each of the `images`, which must be a stack. Returns None for another file.
     `id_from` is as of `find`.
-
-    Raises
-    ------
-    TableError
-        The files or their labels cannot be read, or some have columns that others lack.
     """
     given = os.fspath(path)
     several = os.path.isdir(given) or (glob.has_magic(given) and not os.path.lexists(given))

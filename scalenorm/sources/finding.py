@@ -21,7 +21,6 @@ from ..files.reading import filesystem, is_url, join, open_file
 from ..images.options import IMAGE_SUFFIXES
 from .archives import ARCHIVE_SUFFIXES, open_archive
 from .bands import BandFiles
-from .ids import read_id_column
 from .listing import Root, Source, Sources, SourcesBuilder
 from .parquet import NEEDS_PYARROW, has_pyarrow, holds_images
 from .stacks import STACK_SUFFIXES, stack_length
@@ -410,7 +409,7 @@ def _table_rows(table: Table, folder: str) -> Iterator[tuple[str, str]]:
         raise TableError(f"{table.path}: its first row is {table.names[0]!r}, not the names of columns, such as path")
     columns = list(dict.fromkeys(["path" if "path" in names else table.names[0], *(["id"] if "id" in names else [])]))
     for block in table.blocks(columns):
-        ids = read_id_column(table, block, 1) if len(columns) > 1 else [""] * len(block.rows)
+        ids = table.ids(block, 1) if len(columns) > 1 else [""] * len(block.rows)
         yield from zip(map(str, block.columns[0].tolist()), ids, strict=True)
 
 

@@ -16,7 +16,6 @@ from ..files.errors import TableError
 from ..images.options import image_suffix
 from .answers import Answers
 from .beside import open_beside
-from .ids import read_id_column
 from .listing import Sources, image_id
 from .tables import Table, is_certainly_table, open_table
 
@@ -75,7 +74,7 @@ class LabelFile:
 
     def ids(self) -> list[str]:
         """Return all ids, as they are."""
-        return [name for block in self.table.blocks([self.id_column]) for name in read_id_column(self.table, block)]
+        return [name for block in self.table.blocks([self.id_column]) for name in self.table.ids(block)]
 
     def join(self, ids: np.ndarray, *, required: bool = True) -> Labels:
         """Find the labels of images, whose `ids` are in order, UTF-8; if `required`, some must have one.
@@ -111,7 +110,7 @@ class LabelFile:
         surplus, surplus_ids = 0, list[str]()
         block = None
         for block in self.table.blocks([self.id_column, *self.names]):
-            names = read_id_column(self.table, block)
+            names = self.table.ids(block)
             rows = _find(keys, names)
             others = [name for name, row in zip(names, rows.tolist(), strict=True) if row < 0]
             surplus += len(others)
@@ -156,20 +155,17 @@ class FolderClasses:
 
     def join(self, ids: np.ndarray, *, required: bool = True) -> Labels:
         """Find the classes of images, whose `ids` are UTF-8; if `required`, some must have one."""
-        folders = [os.path.dirname(image_id(name) or name if self.all_objects else name) for name in _texts(ids)]
-        found = [os.path.basename(folder) for folder in folders]
-        classes = tuple(sorted(set(found) - {""}))
-        if required and not classes:
+        paths = [image_id(name) or name if self.all_objects else name for name in _texts(ids)]
+        found = np.array([os.path.basename(os.path.dirname(path)) for path in paths], object)
+        rows = np.flatnonzero(found != "")
+        classes, codes = np.unique(found[rows], return_inverse=True)
+        if required and not len(rows):
             raise TableError(
                 "no image lies in a folder inside those given, so there are no classes: give the folder that holds the "
                 "folders of the classes"
             )
-        rows = np.flatnonzero([bool(name) for name in found])
-        code = {name: number for number, name in enumerate(classes)}
-        values = np.array([[code[found[row]]] for row in rows.tolist()], float).reshape(-1, 1)
-        missing_ids = [name for name, of_class in zip(_texts(ids), found, strict=True) if not of_class]
-        joined = Joined(len(rows), len(missing_ids), 0, missing_ids[:_SHOWN], [])
-        return Labels(rows, values, {"class": classes}, joined)
+        joined = Joined(len(rows), len(ids) - len(rows), 0, _texts(ids[found == ""][:_SHOWN]), [])
+        return Labels(rows, codes[:, None].astype(float), {"class": tuple(classes.tolist())}, joined)
 
 
 def _texts(ids: np.ndarray) -> list[str]:
@@ -222,7 +218,7 @@ class IdMap:
         table = open_table(path)
         ids: dict[str, str] = {}
         for block in table.blocks(columns):
-            ours, theirs = (read_id_column(table, block, number) for number in (0, 1))
+            ours, theirs = (table.ids(block, number) for number in (0, 1))
             for number, (label, image) in enumerate(zip(ours, theirs, strict=True)):
                 image = image[: len(image) - len(image_suffix(image))]
                 if image and ids.setdefault(image, label) != label:
@@ -323,4 +319,4 @@ def read_ids(path: str | os.PathLike[str]) -> list[str]:
     except UnicodeDecodeError:
         raise TableError(f"{path}: not a text in UTF-8; expected one id per line") from None
     table = open_table(path)
-    return [name for block in table.blocks([find_id_column(table)]) for name in read_id_column(table, block) if name]
+    return [name for block in table.blocks([find_id_column(table)]) for name in table.ids(block) if name]

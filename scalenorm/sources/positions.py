@@ -16,7 +16,6 @@ from ..files.errors import ImageError, InputError, OptionError, TableError, reas
 from ..files.names import visible
 from ..images.options import DecodeOptions, check_size
 from .bands import JoinedBands, open_tile
-from .ids import read_id_column
 from .labels import find_id_column
 from .listing import Root, Source, Sources, lose, row_dtype
 from .tables import open_table, to_numbers
@@ -131,12 +130,8 @@ class Positions:
 def find_stamps(tiles: Sources, positions: Positions, settings: Mapping[str, str], options: DecodeOptions) -> Sources:
     """List the stamps around positions, each in the tile in which it lies furthest from the edge.
 
-    `settings` are those of a cache, such as ``stamp``.
-
-    Raises
-    ------
-    InputError
-        A tile that cannot be read, or does not fit; two positions with one id.
+    `settings` are those of a cache, such as ``stamp``. A tile that cannot be read, or does not fit, or two positions
+    with one id are an `InputError`.
     """
     count = len(positions.ids)
     raw_ids = np.array([visible(identifier).encode() for identifier in positions.ids])
@@ -234,13 +229,7 @@ def read_positions(
     stamp_from: str | None = None,
     side_from: str | None = None,
 ) -> Positions:
-    """Read a table of positions; the options are those of `scalenorm.convert`.
-
-    Raises
-    ------
-    TableError, InputError
-        The table cannot be read, a column is missing, or two may be the one.
-    """
+    """Read a table of positions; the options are those of `scalenorm.convert`."""
     table = open_table(path)
     found = PositionColumns.find(table.names, position_columns, where=str(path))
     names = [find_id_column(table, id_column), found.first, found.second]
@@ -250,7 +239,7 @@ def read_positions(
     ids: list[str] = []
     parts: dict[str, list[np.ndarray]] = {name: [] for name in ("first", "second", *further)}
     for block in table.blocks([*names, *further.values()]):
-        ids += read_id_column(table, block)
+        ids += table.ids(block)
         for number, what in enumerate(parts, 1):
             column = block.columns[number]
             parts[what].append(column if what == "tiles" else to_numbers(table, column, block.rows))

@@ -205,10 +205,7 @@ def is_stack(shape: tuple[int, ...]) -> bool:
 def stack_length(path: str) -> int | None:
     """Give the number of images in a stack; None for a .npy file that is none, or is damaged.
 
-    Raises
-    ------
-    ImageError
-        Another file that is no stack of images.
+    Another file that is no stack of images is an `ImageError`.
     """
     with open_file(path) as file:
         try:

@@ -29,7 +29,11 @@ import numpy as np
 from ..files.errors import TableError, reason
 from ..files.optional import optional_package
 from . import parquet
-from .text import BLOCK, MARKED, Block, TextTable, decompressed
+from .text import BLOCK, MARKED, MOST_EXACT, Block, TextTable, decompressed
+
+#: Ids that a program took for numbers: it may have written all digits, or lost some.
+_FLOAT = re.compile(r"\d+\.0*")
+_ROUNDED = re.compile(r"\d\.\d+[eE]\+?\d+|\d[eE]\+\d+")
 
 #: What stands for a missing value in text, as pandas and astropy write and read it. ``none`` may be a class.
 MISSING = frozenset(["", "nan", "NaN", "NAN", "NA", "N/A", "n/a", "#N/A", "<NA>", "null", "NULL", "None", "--"])
@@ -54,6 +58,36 @@ class Table:
         numbers = [self.number(name) for name in names]
         with _errors(self.path):
             yield from self.source.blocks(numbers)
+
+    def ids(self, block: Block, number: int = 0) -> list[str]:
+        """Return ids, a column of a block, as text; refuse those that have lost digits."""
+        column = block.columns[number]
+        if column.dtype.kind in "iu":
+            return [str(value) for value in column.tolist()]
+        if column.dtype.kind == "f":
+            whole = np.isnan(column) | ((column == np.floor(column)) & (np.abs(column) < MOST_EXACT))
+            if not whole.all():
+                at = int(np.argmin(whole))
+                raise self._digits_lost(block.rows[at], repr(float(column[at])))
+            return ["" if math.isnan(value) else str(int(value)) for value in column.tolist()]
+        if column.dtype.kind != "O":
+            raise TableError(f"{self.path}: the column of ids holds {column.dtype}, not text or whole numbers")
+        names: list[str] = column.tolist()
+        for row, name in zip(block.rows, names, strict=True):
+            if _ROUNDED.fullmatch(name):
+                raise self._digits_lost(row, name)
+        if all(_FLOAT.fullmatch(name) or not name for name in names) and any(names):  # whole numbers beside gaps
+            names = [name.partition(".")[0] for name in names]
+            for row, name in zip(block.rows, names, strict=True):
+                if name and int(name) >= MOST_EXACT:
+                    raise self._digits_lost(row, name + ".0")
+        return names
+
+    def _digits_lost(self, row: int, text: str) -> TableError:
+        return TableError(
+            f"{self.path}, {self.row} {row}: the id {text} was stored as a floating-point number and has lost digits: "
+            "read and write the column of ids as text"
+        )
 
     def number(self, name: str) -> int:
         """Return the number of a column; another case will do where only one column has the name then."""
@@ -92,13 +126,7 @@ class Table:
 
 
 def open_table(path: str | os.PathLike[str]) -> Table:
-    """Open a table; the format is told from the content.
-
-    Raises
-    ------
-    TableError
-        It cannot be read, or has no columns.
-    """
+    """Open a table; the format is told from the content."""
     path = Path(path)
     with _errors(path):
         begin = _begin(path)

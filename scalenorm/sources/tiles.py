@@ -24,20 +24,9 @@ _WCS_WORD = re.compile(
 
 
 class Tile:
-    """An open tile.
+    """An open tile: a path or URL, or what is in the file.
 
     FITS and .npy files on this machine that are not compressed are read only where stamps are; all others whole, once.
-
-    Parameters
-    ----------
-    file : str or bytes
-        A path or URL, or what is in the file.
-    options : DecodeOptions
-
-    Attributes
-    ----------
-    shape : (int, int)
-        Height and width.
     """
 
     def __init__(self, file: str | bytes, options: DecodeOptions):
@@ -51,7 +40,7 @@ class Tile:
             else:
                 data = file if isinstance(file, bytes) else read_file(file, options.max_bytes)
                 self._plain = decode_masked(data, "", options)
-        self.shape = (self._plain[0] if self._fits is None else self._fits).shape[:2]
+        self.shape = (self._plain[0] if self._fits is None else self._fits).shape[:2]  # height and width
 
     @cached_property
     def sky(self) -> Sky | None:
