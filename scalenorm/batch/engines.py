@@ -8,9 +8,15 @@ import multiprocessing
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
+import numpy as np
+
+from ..cache.format import Layout
+from ..cache.recipe import Recipe
+from ..cropping.crop import measure_and_crop
 from ..cropping.many import usable_cores
 from ..files.errors import BatchError, Stopped
 from ..sources.listing import Sources
@@ -28,6 +34,25 @@ _ADVICE = "they need some room in /dev/shm; the backend 'threads' does not"
 #: Makes a task's parts and returns their paths; in threads it is given what to call after each image, too.
 Work = Callable[..., list[str]]
 Report = Callable[[int], object]
+
+
+def warm_up(recipe: Recipe, layout: Layout) -> None:
+    """Compile the kernels before workers start that would all do so.
+
+    Raises
+    ------
+    BatchError
+        If an option needs other bands, or a package that is missing: every image would fail.
+    """
+    image = np.zeros((48, 48) if layout.bands == 1 else (48, 48, layout.bands), layout.dtype)
+    image[16:32, 14:34] = 9
+    measure = recipe.measure
+    if not isinstance(measure.center, str):
+        measure = replace(measure, center="image")
+    try:
+        measure_and_crop(image, recipe.views, recipe.size, measure)
+    except (ValueError, ImportError) as error:
+        raise BatchError(str(error)) from error
 
 
 def run(

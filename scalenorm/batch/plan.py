@@ -16,7 +16,6 @@ from ..measuring.options import MeasureOptions
 from ..measuring.window import window_of_size
 from ..sources.listing import Source, Sources, image_id
 from ..sources.reader import Reader, sha256_of
-from .rows import stat_or_zero
 
 
 @dataclass
@@ -96,7 +95,7 @@ def make_plan(
         sides[image[image >= 0]] = cache.column("height")[image >= 0]
     for image in sources.by_tile(known).tolist():
         source = sources[image]
-        now[image] = _hash_of(reader, source, sides[image]) if verify else stat_or_zero(reader, source)
+        now[image] = _hash_of(reader, source, sides[image]) if verify else reader.stat(source)
 
     best = np.zeros(len(sources), np.int8)  # 0: nothing, 1: rows of which some are failed, 2: good rows
     chosen = np.full(len(sources), -1)

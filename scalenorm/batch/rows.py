@@ -5,10 +5,10 @@ The same in a thread, in a process and on another machine; from top to bottom.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from ..measuring.measure import Measurement
 from ..measuring.region import label_foreground
 from ..measuring.threshold import find_threshold
 from ..sources.listing import MOST_OBJECTS, Source, Sources, Stamp, object_id
-from ..sources.reader import Reader, sha256_of
+from ..sources.reader import Data, Reader, sha256_of
 from .windows import adjust_of, check_window
 
 
@@ -47,6 +47,19 @@ class Task:
     path: str
     sources: Sources
     part_size: int
+
+
+class Read(NamedTuple):
+    """What was read of an image before it is decoded."""
+
+    stat: tuple[int, int]  # size and time of change, zeros where they cannot be had
+    sha256: bytes
+    data: Data | Exception  # or why it could not be read; nothing of a stamp, which is cut from its tile later
+
+
+#: So many images are read one after the other before they are decoded, or fewer that have so many bytes. Decoding an
+#: image drives all else out of the processor's caches, and what reads the next one takes twice as long afterwards.
+_AHEAD, _AHEAD_BYTES = 32, 4 << 20
 
 
 def make_parts(recipe: Recipe, head: Head, task: Task, tick: Callable[[], None] = lambda: None) -> list[str]:
@@ -85,59 +98,61 @@ def make_parts(recipe: Recipe, head: Head, task: Task, tick: Callable[[], None] 
 
     rows = Rows(head, len(task.sources))
     with Reader(recipe.decode.max_bytes, recipe.decode) as reader:
-        for source in task.sources:
+        for source, read in read_ahead(task.sources, reader):
             if len(rows) >= task.part_size:
                 write()
                 rows = Rows(head, len(task.sources))
-            add_image(rows, source, recipe, reader)
+            add_image(rows, source, read, recipe, reader)
             tick()
     write()
     return paths
 
 
-def warm_up(recipe: Recipe, layout: Layout) -> None:
-    """Compile the kernels before workers start that would all do so.
+def add_images(rows: Rows, sources: Sources, recipe: Recipe, reader: Reader) -> None:
+    """Add the rows of some images."""
+    for source, read in read_ahead(sources, reader):
+        add_image(rows, source, read, recipe, reader)
 
-    Raises
-    ------
-    BatchError
-        If an option needs other bands, or a package that is missing: every image would fail.
-    """
-    image = np.zeros((48, 48) if layout.bands == 1 else (48, 48, layout.bands), layout.dtype)
-    image[16:32, 14:34] = 9
-    measure = recipe.measure
-    if not isinstance(measure.center, str):
-        measure = replace(measure, center="image")
+
+def read_ahead(sources: Sources, reader: Reader) -> Iterator[tuple[Source, Read]]:
+    """Read images, some at a time; yield them one by one."""
+    block, size = [], 0
+    for source in sources:
+        read = _read(source, reader)
+        block.append((source, read))
+        files = read.data if isinstance(read.data, tuple) else (read.data,)
+        size += sum(len(file) for file in files if isinstance(file, bytes))
+        if len(block) == _AHEAD or size > _AHEAD_BYTES:
+            yield from block
+            block, size = [], 0
+    yield from block
+
+
+def _read(source: Source, reader: Reader) -> Read:
+    if source.stamp is not None:
+        return Read(reader.stat(source), b"", b"")
     try:
-        measure_and_crop(image, recipe.views, recipe.size, measure)
-    except (ValueError, ImportError) as error:
-        raise BatchError(str(error)) from error
+        data, stat = reader.read_with_stat(source)
+        return Read(stat, sha256_of(data).encode(), data)
+    except Exception as error:  # as in `add_image`
+        return Read(reader.stat(source), b"", error)
 
 
-def try_images(recipe: Recipe, head: Head, sources: Sources) -> None:
-    """Make the rows of some images, and throw them away."""
-    rows = Rows(head, len(sources))
-    with Reader(recipe.decode.max_bytes, recipe.decode) as reader:
-        for source in sources:
-            add_image(rows, source, recipe, reader)
-
-
-def add_image(rows: Rows, source: Source, recipe: Recipe, reader: Reader) -> None:
+def add_image(rows: Rows, source: Source, read: Read, recipe: Recipe, reader: Reader) -> None:
     """Add the row of an image, or one for each of its objects; one that says why, if it cannot be used."""
-    stat, sha256 = stat_or_zero(reader, source), b""
+    stat, sha256, data = read
     try:
+        if isinstance(data, Exception):
+            raise data
         if source.stamp is not None:
             _add_stamp(rows, source, source.stamp, stat, recipe, reader)
             return
-        data = reader.read(source)
-        sha256 = sha256_of(data).encode()
         image, mask = reader.decode(data)
         _check_layout(image, recipe, rows.head.layout)
         if recipe.all_objects:
             for number, (found, crop) in enumerate(zip(*measure_objects(image, mask, recipe), strict=True)):
-                row = rows.add(object_id(source.id, number), source.name, stat)
-                rows.numbers[row] = _numbers(found, sha256)
-                rows.views[0][row] = crop.reshape(rows.head.crop_shape)
+                rows.next_crops()[0][...] = crop.reshape(rows.head.crop_shape)
+                rows.add(object_id(source.id, number), source.name, stat, _numbers(found, sha256))
         else:
             crops = [view[:, :, 0] if image.ndim == 2 else view for view in rows.next_crops()]
             adjust = adjust_of(source, recipe.measure, image.shape[:2], lambda: reader.sky(data), reader)
@@ -145,7 +160,7 @@ def add_image(rows: Rows, source: Source, recipe: Recipe, reader: Reader) -> Non
                 image, recipe.views, recipe.size, recipe.measure, mask=mask, out=crops, adjust=adjust
             )
             check_window(source, found)
-            rows.numbers[rows.add(source.id, source.name, stat)] = _numbers(found, sha256)
+            rows.add(source.id, source.name, stat, _numbers(found, sha256))
     except Exception as error:  # whatever one image does, the run continues and says so
         rows.add_failed(source.id, source.name, stat, explain_failure(error, source), sha256)
 
@@ -163,7 +178,7 @@ def _add_stamp(rows: Rows, source: Source, stamp: Stamp, stat: tuple[int, int], 
     check_window(source, found)
     sha256 = sha256_of(cut.image).encode()
     ra, dec = (np.nan, np.nan) if tile.sky is None else tile.sky.sky_at(found.row + cut.top, found.col + cut.left)
-    rows.numbers[rows.add(source.id, source.name, stat)] = _numbers(found, cut.top, cut.left, ra, dec, sha256)
+    rows.add(source.id, source.name, stat, _numbers(found, cut.top, cut.left, ra, dec, sha256))
 
 
 def _check_layout(image: Any, recipe: Recipe, wanted: Layout) -> None:
@@ -203,14 +218,6 @@ def _numbers(found: Measurement, *others: object) -> tuple[object, ...]:
         found.orientation, found.area, *found.bbox, found.window_row, found.window_col, found.side,
         found.height, found.width, *others,
     )  # fmt: skip
-
-
-def stat_or_zero(reader: Reader, source: Source) -> tuple[int, int]:
-    """Return size and time of change, zeros where they cannot be had."""
-    try:
-        return reader.stat(source)
-    except OSError:
-        return 0, 0
 
 
 def explain_failure(error: Exception, source: Source) -> str:

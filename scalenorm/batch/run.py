@@ -19,7 +19,7 @@ from ..cache import format as fmt
 from ..cache.contents import count_contents
 from ..cache.format import Layout
 from ..cache.merge import write_merged
-from ..cache.part import Head
+from ..cache.part import Head, Rows
 from ..cache.reader import Cache
 from ..cache.recipe import Recipe
 from ..cropping.many import usable_cores
@@ -30,9 +30,9 @@ from ..files.writing import TEMPORARY
 from ..sources.labels import FolderClasses, Joined, LabelFile
 from ..sources.listing import Sources
 from ..sources.reader import Reader
-from .engines import choose, is_configured, run
+from .engines import choose, is_configured, run, warm_up
 from .plan import Plan, agree_on_layout, check_object_ids, make_plan
-from .rows import Task, make_parts, try_images, warm_up
+from .rows import Task, add_images, make_parts
 from .summary import Summary
 
 _log = logging.getLogger("scalenorm")
@@ -263,8 +263,7 @@ class Run:
         work = partial(make_parts, self.recipe, self._head(layout))
         backend = self.backend
         if backend == "auto" and not is_configured():
-            trial = partial(try_images, self.recipe, self._head(layout))
-            backend = choose(trial, self.sources.take(plan.missing), self.jobs or usable_cores())
+            backend = choose(partial(self._try, layout), self.sources.take(plan.missing), self.jobs or usable_cores())
         made = run(
             work, self._tasks(plan.missing), bar.update,
             backend=backend, jobs=self.jobs, scheduler=self.scheduler,
@@ -277,6 +276,11 @@ class Run:
                     raise BatchError(
                         f"a worker wrote {path}, but it is not here: all workers must share this folder"
                     ) from None
+
+    def _try(self, layout: Layout, sources: Sources) -> None:
+        """Make the rows of some images, and throw them away."""
+        with Reader(self.recipe.decode.max_bytes, self.recipe.decode) as reader:
+            add_images(Rows(self._head(layout), len(sources)), sources, self.recipe, reader)
 
     def _tasks(self, missing: np.ndarray) -> Iterator[Task]:
         """Divide the images among all workers, so that they end at about the same time; parts to keep as asked for.

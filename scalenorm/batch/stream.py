@@ -23,8 +23,9 @@ from ..sources.listing import Sources
 from ..sources.reader import ArrayReader, Reader, array_sources
 from ..sources.stacks import is_stack
 from .convert import PathLike, checked_recipe, find_images
+from .engines import warm_up
 from .plan import agree_on_layout, check_object_ids
-from .rows import add_image, warm_up
+from .rows import add_images
 from .windows import with_windows
 
 _BLOCK = 256
@@ -157,9 +158,7 @@ def _paths_or_images(inputs: Any) -> tuple[list[str], Sequence[Any] | np.ndarray
     return [], items
 
 
-def _blocks(
-    recipe: Recipe, head: Head, sources: Sources, readers: Sequence[Reader], progress: bool
-) -> Iterator[Block]:
+def _blocks(recipe: Recipe, head: Head, sources: Sources, readers: Sequence[Reader], progress: bool) -> Iterator[Block]:
     from tqdm import tqdm
 
     free: queue.SimpleQueue[Reader] = queue.SimpleQueue()
@@ -169,8 +168,7 @@ def _blocks(
     def make(numbers: np.ndarray) -> tuple[int, Block]:
         reader, rows = free.get(), Rows(head, len(numbers))
         try:
-            for source in sources.take(numbers):
-                add_image(rows, source, recipe, reader)
+            add_images(rows, sources.take(numbers), recipe, reader)
         finally:
             free.put(reader)
         catalog, views, _ = rows.finished()

@@ -40,15 +40,15 @@ class Layout:
     @classmethod
     def of(cls, image: np.ndarray, dtype: np.dtype | None = None) -> Layout:
         """Return the layout that crops of `image` ((H, W) or (H, W, C)) have, if they are of `dtype` (the image's)."""
-        return cls(_name(dtype or image.dtype), 1 if image.ndim == 2 else image.shape[2])
+        return _layout(dtype or image.dtype, 1 if image.ndim == 2 else image.shape[2])
 
     def __str__(self) -> str:
         return f"{self.dtype} with {self.bands} band{'s' if self.bands > 1 else ''}"
 
 
 @functools.cache  # NumPy makes the name anew every time, which takes longer than to open a file
-def _name(dtype: np.dtype) -> str:
-    return dtype.newbyteorder("=").name
+def _layout(dtype: np.dtype, bands: int) -> Layout:
+    return Layout(dtype.newbyteorder("=").name, bands)
 
 
 #: Further columns of stamps, which were cut from tiles: their first row and column there, and the centroid on the sky.

@@ -66,42 +66,39 @@ class Head:
 
 
 class Rows:
-    """The rows of one part while it is made: arrays that are filled in place, and grow where `room` was too small."""
+    """The rows of one part while it is made. Crops are filled in place; there is more room for them if need be."""
 
     def __init__(self, head: Head, room: int) -> None:
         self.head = head
         self.views = [np.zeros((room, *head.crop_shape), head.layout.dtype) for _ in head.view_names]
-        # All columns that are not text.
-        self.numbers = np.zeros(room, fmt.number_columns(head.layout.bands, stamps=head.stamps))
-        self._inputs = np.zeros(room, fmt.INPUTS_DTYPE)
         self._text: list[tuple[str, str, str, str]] = []  # id, source, status, message
+        self._inputs: list[tuple[int, int]] = []
+        self._numbers: list[tuple[Any, ...]] = []  # all columns that are not text
+        self._columns = fmt.number_columns(head.layout.bands, stamps=head.stamps)
 
     def __len__(self) -> int:
         return len(self._text)
 
     def next_crops(self) -> list[np.ndarray]:
         """Return where the crops of the next row go, (size, size, C) per view."""
-        self._make_room()
+        if len(self) == len(self.views[0]):
+            self.views = [np.concatenate([view, np.zeros_like(view)]) for view in self.views]
         return [view[len(self)] for view in self.views]
 
-    def add(self, identifier: str, source: str, stat: tuple[int, int], failure: str = "") -> int:
-        """Begin a row; return its number."""
-        self._make_room()
-        self._inputs[len(self)] = stat
-        self._text.append((identifier, source, fmt.FAILED if failure else fmt.OK, failure))
-        return len(self) - 1
-
-    def _make_room(self) -> None:
-        if len(self) == len(self.numbers):
-            self.numbers, self._inputs, *self.views = (
-                np.concatenate([column, np.zeros_like(column)]) for column in (self.numbers, self._inputs, *self.views)
-            )
+    def add(self, identifier: str, source: str, stat: tuple[int, int], numbers: tuple[Any, ...]) -> None:
+        """Add a row; its crops are where `next_crops` said."""
+        self._add((identifier, source, fmt.OK, ""), stat, numbers)
 
     def add_failed(self, identifier: str, source: str, stat: tuple[int, int], message: str, sha256: bytes) -> None:
         """Add the row of a failed image."""
         for crop in self.next_crops():
             crop[...] = 0
-        self.numbers["sha256"][self.add(identifier, source, stat, message)] = sha256
+        self._add((identifier, source, fmt.FAILED, message), stat, (0,) * (len(self._columns) - 1) + (sha256,))
+
+    def _add(self, text: tuple[str, str, str, str], stat: tuple[int, int], numbers: tuple[Any, ...]) -> None:
+        self._text.append(text)
+        self._inputs.append(stat)
+        self._numbers.append(numbers)
 
     def finished(self) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
         """Return catalogue, views by name and inputs, in the order of the ids."""
@@ -110,7 +107,7 @@ class Rows:
         if (np.diff(order) == 1).all():
             order = slice(len(self))  # no crop is copied
         views = {name: view[order] for name, view in zip(self.head.view_names, self.views, strict=True)}
-        return catalog[order], views, self._inputs[order]
+        return catalog[order], views, np.array(self._inputs, fmt.INPUTS_DTYPE)[order]
 
     def write(self, path: Path) -> None:
         """Write the part, a small complete cache, in the order of the ids."""
@@ -134,9 +131,10 @@ class Rows:
             for name, texts in zip(fmt.TEXT_COLUMNS, zip(*self._text, strict=True), strict=True)
         }
         widths = {name: column.itemsize for name, column in columns.items()}
+        numbers = np.array(self._numbers, self._columns)
         rows = np.empty(len(self), fmt.catalog_dtype(self.head.layout.bands, widths, stamps=self.head.stamps))
         for name in rows.dtype.names or ():
-            rows[name] = columns[name] if name in columns else self.numbers[name][: len(self)]
+            rows[name] = columns[name] if name in columns else numbers[name]
         return rows
 
 

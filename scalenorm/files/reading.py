@@ -118,6 +118,11 @@ def read_file(path: str, limit: int) -> bytes:
             data = file.read(limit + 1)
         check_bytes(len(data), limit)
         return data
+    return read_local_file(path, limit)[0]
+
+
+def read_local_file(path: str, limit: int) -> tuple[bytes, tuple[int, int]]:
+    """Read a file of this machine as `read_file`, and give what `stat_file` says of it as well."""
     # Without O_NONBLOCK, opening a named pipe waits for a writer that never comes.
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
@@ -130,6 +135,6 @@ def read_file(path: str, limit: int) -> bytes:
         while chunk := os.read(handle, 1 << 20) if len(data) != info.st_size else b"":
             data += chunk
             check_bytes(len(data), limit)
-        return data
+        return data, (info.st_size, _in_64_bits(info.st_mtime_ns))
     finally:
         os.close(handle)

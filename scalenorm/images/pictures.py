@@ -234,7 +234,7 @@ def _finish(image: np.ndarray, orientation: int, options: DecodeOptions) -> np.n
         image = np.repeat(image[:, :, None], 3, axis=2)
     if orientation > 1:
         image = _turn(image, orientation)
-    return np.require(image, requirements=("C", "W"))
+    return image if image.flags.carray else np.require(image, requirements=("C", "W"))
 
 
 def _grey(image: np.ndarray) -> np.ndarray:

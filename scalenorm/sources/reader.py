@@ -14,7 +14,7 @@ import numpy as np
 
 from ..cropping.stamps import cut_stamp
 from ..files.errors import ArchiveError, ImageError
-from ..files.reading import open_file, read_file, stat_files
+from ..files.reading import is_url, open_file, read_file, read_local_file, stat_files
 from ..images.decoding import decode_masked
 from ..images.npy import npy_header
 from ..images.options import MAX_BYTES, DecodeOptions
@@ -77,6 +77,14 @@ class Reader:
             return tuple(each_band(lambda path: read_file(path, self.max_bytes), files, self.options))
         return read_file(source.container, self.max_bytes)
 
+    def read_with_stat(self, source: Source) -> tuple[Data, tuple[int, int]]:
+        """Read as `read`, and give what `stat` said before."""
+        in_another = source.stamp is not None or source.member is not None or source.index is not None
+        if in_another or source.missing or self.options.has_band_files or is_url(source.container):
+            stat = self.stat(source)
+            return self.read(source), stat
+        return read_local_file(source.container, self.max_bytes)
+
     def decode(self, data: Data) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the image that was read, and its mask, as `scalenorm.images.decode_masked` does."""
         if isinstance(data, tuple):
@@ -90,8 +98,11 @@ class Reader:
         return sky_of_file(first, self.options) if isinstance(first, bytes) else None
 
     def stat(self, source: Source) -> tuple[int, int]:
-        """Size in bytes and time of last change in ns (0 where unknown) of the source's container, or all its files."""
-        return stat_files(self.options.files(source.container))
+        """Size in bytes and time of last change in ns of the source's container, or all its files; 0 where unknown."""
+        try:
+            return stat_files(self.options.files(source.container))
+        except OSError:
+            return 0, 0
 
     def tile(self, path: str) -> Tile | JoinedBands:
         """Return the tile at a path; the one asked for last is kept, so that a damaged one is tried once, too."""

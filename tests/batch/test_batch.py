@@ -852,15 +852,18 @@ def test_files_that_cannot_be_flushed_are_errors(images, tmp_path, monkeypatch, 
 @pytest.mark.parametrize("seconds", [-1, -(2**35), 2**34, 2**60], ids=["1969", "881", "2514", "far"])
 def test_dates_of_any_size(images, tmp_path, monkeypatch, seconds):
     """More nanoseconds than 64 bits hold, before 1970, and what no calendar has: a change of the date is still seen."""
-    ask = os.stat
+    ask, ask_open = os.stat, os.fstat
+
+    def changed(found):
+        fields = {name: getattr(found, name) for name in ("st_mode", "st_size", "st_dev", "st_ino")}
+        return SimpleNamespace(**fields, st_mtime_ns=seconds * 10**9 + 7)
 
     def stat_file(path, **options):
         found = ask(path, **options)
-        if not str(path).endswith(".png"):
-            return found
-        return SimpleNamespace(st_mode=found.st_mode, st_size=found.st_size, st_mtime_ns=seconds * 10**9 + 7)
+        return changed(found) if str(path).endswith((".png", ".jpg")) else found
 
     monkeypatch.setattr(os, "stat", stat_file)
+    monkeypatch.setattr(os, "fstat", lambda handle: changed(ask_open(handle)))
     assert convert(images, tmp_path / "out.h5").made
     assert convert(images, tmp_path / "out.h5").complete
     seconds += 1

@@ -671,8 +671,8 @@ def test_errors_of_a_remote_system(monkeypatch):
     with Reader() as reader, pytest.raises(OSError, match=r"memory://a\.jpg: who are you"):
         reader.read(Source("a", "memory://a.jpg", None, None, "a.jpg"))
     monkeypatch.setattr(type(memory), "info", fail)
-    with Reader() as reader, pytest.raises(OSError, match=r"memory://a\.jpg: who are you"):
-        reader.stat(Source("a", "memory://a.jpg", None, None, "a.jpg"))
+    with Reader() as reader:
+        assert reader.stat(Source("a", "memory://a.jpg", None, None, "a.jpg")) == (0, 0)
 
 
 def test_passwords_are_not_shown():
