@@ -39,6 +39,7 @@ _ROUNDED = re.compile(r"\d\.\d+[eE]\+?\d+|\d[eE]\+\d+")
 MISSING = frozenset(["", "nan", "NaN", "NAN", "NA", "N/A", "n/a", "#N/A", "<NA>", "null", "NULL", "None", "--"])
 
 _SHOWN = 8
+_ARRAYS = (list, tuple, dict, np.ndarray)
 
 _SEXTRACTOR = re.compile(rb"#\s+1\s+[A-Z]\w*")
 
@@ -62,6 +63,8 @@ class Table:
     def ids(self, block: Block, number: int = 0) -> list[str]:
         """Return ids, a column of a block, as text; refuse those that have lost digits."""
         column = block.columns[number]
+        if column.ndim > 1 or column.dtype.kind not in "iufO":
+            raise TableError(f"{self.path}: the column of ids holds {column.dtype}, not text or whole numbers")
         if column.dtype.kind in "iu":
             return [str(value) for value in column.tolist()]
         if column.dtype.kind == "f":
@@ -70,8 +73,6 @@ class Table:
                 at = int(np.argmin(whole))
                 raise self._digits_lost(block.rows[at], repr(float(column[at])))
             return ["" if math.isnan(value) else str(int(value)) for value in column.tolist()]
-        if column.dtype.kind != "O":
-            raise TableError(f"{self.path}: the column of ids holds {column.dtype}, not text or whole numbers")
         names: list[str] = column.tolist()
         for row, name in zip(block.rows, names, strict=True):
             if _ROUNDED.fullmatch(name):
@@ -206,6 +207,8 @@ def _plain(column: Any) -> np.ndarray:
     values = np.asarray(getattr(column, "data", column) if mask is not None else column)
     if values.ndim != 1:
         return values  # an array in each cell: whoever wants numbers says so
+    if values.dtype.kind == "O" and any(isinstance(value, _ARRAYS) and len(value) != 1 for value in values):
+        return np.empty((len(values), 0), object)  # likewise; catalogues have paths in lists of one
     if values.dtype.kind in "SUO":
         texts = np.empty(len(values), object)
         texts[:] = [_as_text(value) for value in values.tolist()]
@@ -241,9 +244,10 @@ def _fits(path: Path) -> Columns:
 
     def column(name: str) -> Any:
         values = np.asarray(data[name])
-        if name in nulls and values.dtype.kind in "iu":
-            return np.ma.masked_equal(values, nulls[name])
-        return values
+        null = nulls.get(name)
+        if isinstance(null, str):  # of an ASCII table, where it stands as text
+            return np.ma.array(values, mask=np.char.strip(data.view(np.ndarray)[name]) == null.strip().encode())
+        return np.ma.masked_equal(values, null) if null is not None and values.dtype.kind in "iu" else values
 
     return Columns(columns.names, len(data), column)
 

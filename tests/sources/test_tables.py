@@ -403,6 +403,26 @@ def test_binary_answers_become_floats_exactly(tmp_path, values, expected):
         read_labels(tmp_path / "t.fits").join(names_of("ab"))
 
 
+@pytest.mark.parametrize("cells", [[[1], [2, 3]], [{"x": 1, "y": 2}, None]])
+def test_arrays_in_cells_are_neither_classes_nor_ids(tmp_path, cells):
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(arrow.table({"id": ["a", "b"], "n": cells}), tmp_path / "t.parquet")
+    with pytest.raises(TableError, match=r"column 'n' holds object arrays, not a number or a class in each row"):
+        read_labels(tmp_path / "t.parquet").join(names_of("ab"))
+    with pytest.raises(TableError, match=r"the column of ids holds object, not text or whole numbers"):
+        read_labels(tmp_path / "t.parquet", id_column="n").ids()
+
+
+def test_missing_values_of_ascii_fits_tables(tmp_path):
+    fits = pytest.importorskip("astropy.io.fits")
+    columns = [fits.Column(name, "I5", null=null, ascii=True, array=[1, -9, 3]) for name, null in
+               (("id", None), ("n", "-9"), ("m", "none"))]  # fmt: skip
+    fits.TableHDU.from_columns(columns).writeto(tmp_path / "t.fits")
+    labels = read_labels(tmp_path / "t.fits").join(np.array([b"-9", b"1", b"3"]))
+    np.testing.assert_array_equal(labels.values, [[np.nan, -9], [1, 1], [3, 3]])
+
+
 def test_texts_that_are_no_classes(tmp_path):
     rows = [f"g{number},00:00:{number}" for number in range(120)]
     with pytest.raises(TableError, match=r"column 'ra' holds texts like '00:00:0', most of them .* --label-columns"):
