@@ -121,13 +121,13 @@ def make_galaxies(
     True
     """
     n, seed, size, first = (operator.index(value) for value in (n, seed, size, first))
-    _check("n", n, 0)
-    _check("seed", seed, 0)
-    _check("size", size, 32)
-    _check("first", first, 0)
-    _check("offset", offset, 0, size / 7)
+    check_range("n", n, 0)
+    check_range("seed", seed, 0)
+    check_range("size", size, 32)
+    check_range("first", first, 0)
+    check_range("offset", offset, 0, size / 7)
     if neighbours is not None:
-        _check("neighbours", operator.index(neighbours), 0, 10)
+        check_range("neighbours", operator.index(neighbours), 0, 10)
     if signal_to_noise is not None and not signal_to_noise > 0:
         raise ValueError(f"signal_to_noise is {signal_to_noise!r}: give a number above 0, or inf for no noise")
     images = np.empty((n, size, size, 3), np.uint8)
@@ -139,7 +139,8 @@ def make_galaxies(
     return GalaxySample(images, ids, row, col, major, minor, orientation, answers, ANSWER_NAMES)
 
 
-def _check(name: str, value: float, low: float, high: float = math.inf) -> None:
+def check_range(name: str, value: float, low: float, high: float = math.inf) -> None:
+    """Raise `ValueError` for an argument that is out of its range."""
     if not low <= value <= high:
         wanted = f"at least {low}" if high == math.inf else f"from {low} to {high:g}"
         raise ValueError(f"{name} is {value!r}: give a number {wanted}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .galaxies import GREY, blurred, central_region, ellipse_of
+from .galaxies import GREY, blurred, central_region, check_range, ellipse_of
 from .light import FRAME, Array, draw_galaxy, light_of
 
 _STAMP = 128  # pixels that show what a cutout of `make_galaxies` shows
@@ -80,6 +81,11 @@ def make_tile(n: int, *, seed: int, size: int = 2000, apart: int = 0, noise: flo
     -------
     TileSample
 
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range, or the galaxies do not fit.
+
     Notes
     -----
     The true major axis is that of the galaxy alone without noise, in a stamp of 128 pixels around it: the region at
@@ -92,6 +98,9 @@ def make_tile(n: int, *, seed: int, size: int = 2000, apart: int = 0, noise: flo
     >>> sample.image.shape, sample.ids
     ((400, 400, 3), ['source-000000', 'source-000001', 'source-000002'])
     """
+    for name, value, low in (("n", n, 1), ("seed", seed, 0), ("size", size, 256), ("apart", apart, 0)):
+        check_range(name, operator.index(value), low)
+    check_range("noise", noise, 0)
     rng = np.random.default_rng(seed)
     field = np.zeros((3, size, size), np.float32)
     places = _places(rng, n, size, apart)

@@ -83,9 +83,8 @@ class Answers:
         numbers = values.astype(np.float64)
         wrong = np.isinf(numbers)
         if values.dtype.kind in "iu":
-            top = 2.0 ** (8 * values.dtype.itemsize - (values.dtype.kind == "i"))
-            fits = numbers < top  # what was rounded up to it cannot go back
-            wrong |= ~fits | (np.where(fits, numbers, 0).astype(values.dtype) != values)
+            for large in np.flatnonzero(np.abs(numbers) >= MOST_EXACT):
+                wrong[large] = int(numbers[large]) != int(values[large])
         if wrong.any():
             at = int(np.argmax(wrong))
             why = "is infinite" if np.isinf(numbers[at]) else "has more digits than a float64 holds"

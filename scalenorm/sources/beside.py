@@ -53,7 +53,8 @@ def open_beside(path: str | os.PathLike[str], id_from: str, images: Sources | No
     """
     given = os.fspath(path)
     several = os.path.isdir(given) or (glob.has_magic(given) and not os.path.lexists(given))
-    if is_url(given) or not (several or (os.path.isfile(given) and (_is_tar(given) or holds_answers(given)))):
+    is_tar = given.lower().endswith(tuple(ARCHIVE_SUFFIXES - {".zip"}))
+    if is_url(given) or not (several or (os.path.isfile(given) and (is_tar or holds_answers(given)))):
         return None
     if given.lower().endswith(".npy"):
         return _of_values(given, images)
@@ -73,10 +74,6 @@ def open_beside(path: str | os.PathLike[str], id_from: str, images: Sources | No
         return np.concatenate([_column(file, name, stacks[0][0]) for file, _ in stacks])
 
     return _table(given, names, sources.raw_ids[np.concatenate([rows for _, rows in stacks])], column)
-
-
-def _is_tar(path: str) -> bool:
-    return path.lower().endswith(tuple(ARCHIVE_SUFFIXES - {".zip"}))
 
 
 def _of_archives(path: str, sources: Sources) -> BesideTable:

@@ -53,7 +53,7 @@ class Tile:
         header = {} if self._fits is None else self._fits.header
         return {word: header[word] for word in header if _WCS_WORD.match(word)}
 
-    @property
+    @cached_property
     def pixels(self) -> Any:
         """An array, or what gives one when sliced, shape (H, W) or (H, W, C)."""
         pixels = self._plain[0] if self._fits is None else self._fits.pixels

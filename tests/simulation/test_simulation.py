@@ -10,6 +10,7 @@ from skimage.measure import label, regionprops
 
 from scalenorm import make_galaxies
 from scalenorm.simulation import galaxies as datasets
+from scalenorm.simulation.tile import make_tile
 
 # Mean answers to Galaxy Zoo 2 over 3,669 galaxies drawn without selection.
 SURVEY_MEANS = """
@@ -236,6 +237,20 @@ def test_memory_beyond_the_result_is_small():
 def test_arguments_out_of_range(options, message):
     with pytest.raises(ValueError, match=message):
         make_galaxies(**{"n": 1, "seed": 0, **options})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n": 0}, "n is 0: give a number at least 1"),
+        ({"size": 100}, "size is 100: give a number at least 256"),
+        ({"noise": np.nan}, "noise is nan: give a number at least 0"),
+        ({"n": 2, "size": 256, "apart": 300}, "2 galaxies 300 pixels apart do not fit into 256 x 256 pixels"),
+    ],
+)
+def test_arguments_of_tiles_out_of_range(options, message):
+    with pytest.raises(ValueError, match=message):
+        make_tile(**{"n": 1, "seed": 1, **options})
 
 
 def test_example_of_the_docstring():
