@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..files.errors import ConfigError
+from ..files.errors import ConfigError, turned_into
 
 
 def expand_config(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> list[str]:
@@ -26,12 +26,9 @@ def expand_config(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> 
 
 
 def _words(parser: argparse.ArgumentParser, path: str) -> list[str]:
-    try:
+    not_toml = turned_into(ConfigError, f"{path} is not a TOML file", tomllib.TOMLDecodeError, UnicodeDecodeError)
+    with turned_into(ConfigError, path, OSError), not_toml:
         values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not a TOML file: {error}") from error
     names = {}
     for action in parser._actions:
         for name in action.option_strings:

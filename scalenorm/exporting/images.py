@@ -15,7 +15,7 @@ import numpy as np
 from ..cache import Cache
 from ..cache.format import OK
 from ..cropping.views import center_window, parse_view
-from ..files.errors import OutputError
+from ..files.errors import OutputError, turned_into
 from ..files.names import file_names
 from ..files.optional import optional_package
 from ..files.writing import make_folder
@@ -96,17 +96,11 @@ def write_images(
         place = top / class_of[row]
         place.mkdir(exist_ok=True)
         data = as_png(crops[row]) if skies is None else _as_fits(fits, crops[row], found, view, skies.of(row))
-        _write(place / f"{names[row]}.{image_format}", data, overwrite)
+        path = place / f"{names[row]}.{image_format}"
+        with turned_into(OutputError, str(path), OSError), path.open("wb" if overwrite else "xb") as file:
+            file.write(data)
         written += 1
     return written, failed
-
-
-def _write(path: Path, data: bytes, overwrite: bool) -> None:
-    try:
-        with path.open("wb" if overwrite else "xb") as file:
-            file.write(data)
-    except OSError as error:
-        raise OutputError(f"{path}: {error.strerror or error}") from error
 
 
 def _classes(cache: Cache, columns: Sequence[str] | None) -> list[str]:

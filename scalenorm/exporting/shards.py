@@ -17,7 +17,7 @@ import numpy as np
 
 from ..cache import Cache
 from ..cache.format import OK
-from ..files.errors import OutputError
+from ..files.errors import OutputError, turned_into
 from ..files.names import file_names
 from ..files.optional import optional_package
 from ..files.writing import make_folder, whole_file
@@ -116,10 +116,8 @@ def write_shards(
         "classes": {name: list(classes) for name, classes in cache.classes.items()},
         "settings": dict(cache.settings), "cache_digest": cache.digest(),
     }, overwrite=overwrite)  # fmt: skip
-    try:
+    with turned_into(OutputError, str(top), OSError):
         write(package, top, cache, rows, view, shard_size)
-    except OSError as error:
-        raise OutputError(f"{top}: {error.strerror or error}") from error
     return len(rows)
 
 

@@ -114,6 +114,20 @@ def damage(what: str) -> Iterator[None]:
         raise ImageError(f"damaged {what}: {reason(error)}") from error
 
 
+@contextlib.contextmanager
+def turned_into(kind: type[Exception], words: str, *caught: type[Exception]) -> Iterator[None]:
+    """Let errors that are `caught` become one of another kind, which says some words and the reason.
+
+    Those of this kind stay as they are.
+    """
+    try:
+        yield
+    except kind:
+        raise
+    except caught as error:
+        raise kind(f"{words}: {reason(error)}") from error
+
+
 def one_line(error: Exception) -> str:
     """Return the text of an exception, which may have several lines, on one."""
     return " ".join(str(error).split())

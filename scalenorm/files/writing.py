@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from .errors import OutputError, naming
+from .errors import OutputError, naming, turned_into
 
 #: Files end so until they are complete.
 TEMPORARY = ".tmp"
@@ -90,8 +90,6 @@ def flush(path: Path) -> None:
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """Open a new file for writing, which becomes `path` if all goes well; `OutputError` if the system says no."""
     temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}{TEMPORARY}")
-    try:
-        with new_file(path, temporary=temporary), temporary.open("wb") as file:
-            yield file
-    except OSError as error:
-        raise OutputError(f"{path}: {error.strerror or error}") from error
+    written = new_file(path, temporary=temporary)
+    with turned_into(OutputError, str(path), OSError), written, temporary.open("wb") as file:
+        yield file

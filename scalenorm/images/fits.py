@@ -8,14 +8,14 @@ import lzma
 import math
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from ..files.errors import ImageError, reason
+from ..files.errors import ImageError, turned_into
 from ..files.optional import optional_package
 from ..files.reading import COMPRESSED
 from .decoder_warnings import data_warnings_raise
@@ -68,7 +68,8 @@ class FitsImage:
             with _errors():
                 return self._mapped(self._hdu.data) if is_mapped else _pixels(self._hdu, self.options)
         with _opened(self._file, self.options, do_not_scale_image_data=True) as hdus, contextlib.closing(hdus):
-            return _Scaled(self._mapped(hdus[self._hdus.index(self._hdu)].data), *scale)
+            raw = self._mapped(hdus[self._hdus.index(self._hdu)].data)
+            return Sliced(raw.shape, lambda key: _scaled(raw[key], *scale))
 
     def _mapped(self, data: Any) -> np.ndarray:
         return _bands_last(data, _shape(self._hdu), self._bands_first)
@@ -80,31 +81,35 @@ class FitsImage:
             return _mask(self._hdus, self.shape[:2], self.options)
 
 
-class _Scaled:
-    """Pixels that have to be scaled, as an array that does so with what is sliced, in the types that astropy gives."""
+class Sliced:
+    """What gives an array when it is sliced in rows and columns, and makes no more than that."""
 
-    def __init__(self, raw: np.ndarray, scale: float, zero: float, blank: int | None) -> None:
-        self._raw, self._scale, self._zero, self._blank = raw, scale, zero, blank
-        self.shape, self.ndim, self.dtype = raw.shape, raw.ndim, self[:1, :1].dtype
+    def __init__(self, shape: tuple[int, ...], make: Callable[[tuple[slice, slice]], np.ndarray]) -> None:
+        self._make, self.shape, self.ndim = make, shape, len(shape)
+        self.dtype = self[:1, :1].dtype
 
     def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
-        raw = self._raw[key]
-        raw = raw.astype(raw.dtype.newbyteorder("="))
-        bits = 8 * raw.itemsize
-        if raw.dtype.kind in "iu" and self._scale == 1 and self._blank is None:
-            if raw.dtype.kind == "i" and self._zero == 1 << (bits - 1):  # FITS has no unsigned integers of its own
-                return raw.view(f"u{raw.itemsize}") ^ np.array(1 << (bits - 1), f"u{raw.itemsize}")
-            if raw.dtype.kind == "u" and self._zero == -128:
-                return (raw ^ np.uint8(128)).view(np.int8)
-        kind = raw.dtype if raw.dtype.kind == "f" else np.dtype(np.float32 if bits <= 16 else np.float64)
-        values = raw.astype(kind)
-        if self._scale != 1:
-            values *= kind.type(self._scale)
-        if self._zero != 0:
-            values += kind.type(self._zero)
-        if self._blank is not None and raw.dtype.kind in "iu":
-            values[raw == self._blank] = np.nan
-        return values
+        return self._make(key)
+
+
+def _scaled(raw: np.ndarray, scale: float, zero: float, blank: int | None) -> np.ndarray:
+    """Return pixels as BSCALE, BZERO and BLANK say, in the types that astropy gives."""
+    raw = raw.astype(raw.dtype.newbyteorder("="))
+    bits = 8 * raw.itemsize
+    if raw.dtype.kind in "iu" and scale == 1 and blank is None:
+        if raw.dtype.kind == "i" and zero == 1 << (bits - 1):  # FITS has no unsigned integers of its own
+            return raw.view(f"u{raw.itemsize}") ^ np.array(1 << (bits - 1), f"u{raw.itemsize}")
+        if raw.dtype.kind == "u" and zero == -128:
+            return (raw ^ np.uint8(128)).view(np.int8)
+    kind = raw.dtype if raw.dtype.kind == "f" else np.dtype(np.float32 if bits <= 16 else np.float64)
+    values = raw.astype(kind)
+    if scale != 1:
+        values *= kind.type(scale)
+    if zero != 0:
+        values += kind.type(zero)
+    if blank is not None and raw.dtype.kind in "iu":
+        values[raw == blank] = np.nan
+    return values
 
 
 def _mask(hdus: Any, shape: tuple[int, ...], options: DecodeOptions) -> np.ndarray | None:
@@ -140,24 +145,18 @@ def _opened(data: bytes | str, options: DecodeOptions, **more: bool) -> Iterator
 
 @contextmanager
 def _errors() -> Iterator[None]:
-    try:
-        with _lock, data_warnings_raise(_DAMAGE):
-            yield
-    except ImageError:
-        raise
-    except Exception as error:  # hostile headers make it raise nearly anything
-        raise ImageError(f"damaged or unsupported FITS: {reason(error)}") from error
+    # Hostile headers make astropy raise nearly anything.
+    with turned_into(ImageError, "damaged or unsupported FITS", Exception), _lock, data_warnings_raise(_DAMAGE):
+        yield
 
 
 def _decompressed(data: bytes, options: DecodeOptions) -> bytes:
     """Return the FITS file in a file that is compressed as a whole."""
     name, opener = next(found for start, found in COMPRESSED.items() if data.startswith(start))
     limit = 4 * options.max_pixels + (1 << 24)
-    try:
-        with opener(io.BytesIO(data)) as file:
-            plain: bytes = file.read(limit + 1)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise ImageError(f"damaged {name} file: {reason(error)}") from error
+    caught = (OSError, EOFError, zlib.error, lzma.LZMAError)
+    with turned_into(ImageError, f"damaged {name} file", *caught), opener(io.BytesIO(data)) as file:
+        plain: bytes = file.read(limit + 1)
     if len(plain) > limit:
         raise ImageError(f"a {name} file of more than {limit} bytes (raise max_pixels)")
     if plain[:6] != b"SIMPLE":

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..files.errors import ImageError, reason
+from ..files.errors import ImageError, turned_into
 from .options import DecodeOptions, blank_to_nan, check_size
 
 _Order = Literal["C", "F"]
@@ -21,14 +21,12 @@ def npy_header(data: bytes, kinds: str = "uif") -> tuple[tuple[int, ...], bool, 
     `kinds` are NumPy's letters for the types that are taken.
     """
     file = io.BytesIO(data)
-    try:
+    with turned_into(ImageError, "damaged .npy header", Exception):  # literal_eval raises nearly anything
         version = np.lib.format.read_magic(file)
         if version == (1, 0):
             shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
         else:
             shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
-    except Exception as error:  # literal_eval of a hostile header raises nearly anything
-        raise ImageError(f"damaged .npy header: {reason(error)}") from error
     if dtype.kind not in kinds:
         raise ImageError(f"a .npy file of {dtype} is not an image; give it a real number type")
     return shape, fortran, dtype, file.tell()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..files.errors import ImageError, reason
+from ..files.errors import ImageError, reason, turned_into
 from .decoder_warnings import data_warnings_raise, tiff_errors_raise
 from .options import DecodeOptions, blank_to_nan, check_size
 
@@ -156,28 +156,24 @@ def _check_png(data: bytes) -> bytes:
 def _decode_pillow(plugin: type[ImageFile.ImageFile], kind: str, data: bytes, options: DecodeOptions) -> np.ndarray:
     """Pixels as (H, W) or (H, W, 3), uint8 or uint16."""
     # Hostile files make Pillow's decoders raise nearly anything (SyntaxError, KeyError, OverflowError, ...).
-    try:
-        with data_warnings_raise(), tiff_errors_raise():
-            # The plugin, not Image.open: that guesses other formats and has its own limit on pixels.
-            image: Any = plugin(io.BytesIO(data))
-            check_size(image.height, image.width, options)
-            if kind == "TIFF" and {322, 323} <= set(image.tag_v2):
-                # libtiff makes room for a whole tile, even where the image covers only its corner.
-                check_size(image.tag_v2[323], image.tag_v2[322], options)
-            if kind == "TIFF" and image.tag_v2.get(284) == 2 and max(image.tag_v2.get(258, (1,))) > 8:
-                # Pillow takes their bytes for 8-bit samples.
-                raise ImageError("16-bit samples in separate planes are not supported; convert it to FITS or .npy")
-            if kind in ("PNG", "TIFF") and any(";16" in raw for raw in _raw_modes(image)):
-                return _wide_pixels(plugin, image, data)
-            if kind == "TIFF" and image.mode == "F":
-                return np.asarray(image)
-            if image.mode.startswith("I") and kind in ("JPEG 2000", "PNM"):
-                return np.asarray(image).astype(np.uint16)
-            return _narrow_pixels(image, kind)
-    except ImageError:
-        raise
-    except Exception as error:
-        raise ImageError(f"damaged or unsupported {kind}: {reason(error)}") from error
+    words = f"damaged or unsupported {kind}"
+    with turned_into(ImageError, words, Exception), data_warnings_raise(), tiff_errors_raise():
+        # The plugin, not Image.open: that guesses other formats and has its own limit on pixels.
+        image: Any = plugin(io.BytesIO(data))
+        check_size(image.height, image.width, options)
+        if kind == "TIFF" and {322, 323} <= set(image.tag_v2):
+            # libtiff makes room for a whole tile, even where the image covers only its corner.
+            check_size(image.tag_v2[323], image.tag_v2[322], options)
+        if kind == "TIFF" and image.tag_v2.get(284) == 2 and max(image.tag_v2.get(258, (1,))) > 8:
+            # Pillow takes their bytes for 8-bit samples.
+            raise ImageError("16-bit samples in separate planes are not supported; convert it to FITS or .npy")
+        if kind in ("PNG", "TIFF") and any(";16" in raw for raw in _raw_modes(image)):
+            return _wide_pixels(plugin, image, data)
+        if kind == "TIFF" and image.mode == "F":
+            return np.asarray(image)
+        if image.mode.startswith("I") and kind in ("JPEG 2000", "PNM"):
+            return np.asarray(image).astype(np.uint16)
+        return _narrow_pixels(image, kind)
 
 
 def _narrow_pixels(image: Image.Image, kind: str) -> np.ndarray:

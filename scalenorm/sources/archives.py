@@ -12,10 +12,9 @@ import struct
 import tarfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import IO, NamedTuple
 
-from ..files.errors import ArchiveError, ImageError, damage, reason
+from ..files.errors import ArchiveError, ImageError, damage, turned_into
 from ..files.reading import COMPRESSED, check_bytes
 
 ARCHIVE_SUFFIXES = frozenset([".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz"])
@@ -52,15 +51,6 @@ _DAMAGE = (
 )
 
 
-@contextmanager
-def _unreadable(what: str) -> Iterator[None]:
-    """Whatever is raised over headers and directories becomes an `ArchiveError`."""
-    try:
-        yield
-    except _DAMAGE as error:
-        raise ArchiveError(f"{what}: {reason(error)}") from error
-
-
 def open_archive(file: IO[bytes]) -> ZipArchive | TarArchive:
     """Look at the first bytes of a seekable file and say how to read it; `ArchiveError` if it cannot be read."""
     begin = file.read(262)
@@ -92,7 +82,7 @@ class ZipArchive:
 
     def __init__(self, file: IO[bytes]):
         self.file = file
-        with _unreadable("not a readable zip archive"):
+        with turned_into(ArchiveError, "not a readable zip archive", *_DAMAGE):
             self.count, self.begin, self.shift = self._directory()
 
     def _directory(self) -> tuple[int, int, int]:
@@ -100,7 +90,7 @@ class ZipArchive:
         tail_at, tail = _tail(self.file)
         at = tail.rfind(_ZIP_END)
         if at < 0:
-            raise ArchiveError("it has no directory at its end (truncated?)")
+            raise ValueError("it has no directory at its end (truncated?)")
         _, count, size, offset = _END.unpack_from(tail, at)
         end = tail_at + at
         if at >= 20 and tail[at - 20 : at - 16] == b"PK\6\7":
@@ -108,21 +98,21 @@ class ZipArchive:
             self.file.seek(end)
             mark, count, size, offset = _END64.unpack(self.file.read(_END64.size))
             if mark != b"PK\6\6":
-                raise ArchiveError("its zip64 directory cannot be found")
+                raise ValueError("its zip64 directory cannot be found")
         begin = end - size
         if begin < 0 or begin < offset:
-            raise ArchiveError("its directory lies outside of the file")
+            raise ValueError("its directory lies outside of the file")
         return count, begin, begin - offset
 
     def members(self) -> Iterator[tuple[str, int]]:
         """Name and place of every member that is not a folder."""
         at = self.begin
-        for _ in range(self.count):
-            with _unreadable("damaged zip directory"):
+        with turned_into(ArchiveError, "damaged zip directory", *_DAMAGE):
+            for _ in range(self.count):
                 entry, after = self._entry(at)
-            if not entry.name.endswith("/"):
-                yield entry.name, at
-            at = after
+                if not entry.name.endswith("/"):
+                    yield entry.name, at
+                at = after
 
     def _entry(self, at: int) -> tuple[_Entry, int]:
         self.file.seek(at)
@@ -130,7 +120,7 @@ class ZipArchive:
             self.file.read(_ENTRY.size)
         )
         if mark != b"PK\1\2":
-            raise ArchiveError(f"no directory entry at byte {at}")
+            raise ValueError(f"no directory entry at byte {at}")
         raw = self.file.read(n_name)
         name = raw.decode("utf-8", "surrogateescape") if flags & 0x800 else raw.decode("cp437")
         if 0xFFFFFFFF in (stored, size, start):
@@ -179,7 +169,7 @@ def _zip64(extra: bytes, size: int, stored: int, start: int) -> tuple[int, int, 
             values = [next(wide, value) if value == 0xFFFFFFFF else value for value in (size, stored, start)]
             return values[0], values[1], values[2]
         at += 4 + length
-    raise ArchiveError("its zip64 sizes are missing")
+    raise ValueError("its zip64 sizes are missing")
 
 
 class TarArchive:
@@ -191,7 +181,7 @@ class TarArchive:
         # Only its parser of headers is used: in reading mode a TarFile keeps every member it has seen.
         self.headers = _Headers(file)
         self.tar = tarfile.TarFile(fileobj=self.headers, mode="w")  # type: ignore[arg-type]
-        with _unreadable("neither a zip nor a tar archive, or damaged"):
+        with turned_into(ArchiveError, "neither a zip nor a tar archive, or damaged", *_DAMAGE):
             self._header(0)
 
     def _header(self, at: int) -> tuple[tarfile.TarInfo, int] | None:
@@ -199,19 +189,19 @@ class TarArchive:
         self.file.seek(at)
         block = self.file.read(tarfile.BLOCKSIZE)
         if len(block) < tarfile.BLOCKSIZE:
-            raise ArchiveError("it ends early (truncated?)")
+            raise ValueError("it ends early (truncated?)")
         if not block.strip(b"\0"):
             return None
         self.headers.first = block
         info = tarfile.TarInfo.fromtarfile(self.tar)
         if self.tar.offset <= at or info.size < 0:
-            raise ArchiveError(f"the header at byte {at} is damaged")
+            raise ValueError(f"the header at byte {at} is damaged")
         return info, self.tar.offset
 
     def members(self) -> Iterator[tuple[str, int]]:
         """Name and place of every member that is not a folder."""
         at = 0
-        with _unreadable("damaged tar archive"):
+        with turned_into(ArchiveError, "damaged tar archive", *_DAMAGE):
             while header := self._header(at):
                 info, after = header
                 if not info.isdir():
@@ -254,5 +244,5 @@ class _Headers:
             block, self.first = self.first, b""
             return block
         if not 0 <= size <= 1 << 20:
-            raise ArchiveError(f"a header of {size} bytes")
+            raise ValueError(f"a header of {size} bytes")
         return self.file.read(size)

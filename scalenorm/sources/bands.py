@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from ..files.errors import ImageError
+from ..images.fits import Sliced
 from ..images.options import BAND, DecodeOptions
 from .tiles import Sky, Tile
 
@@ -103,7 +104,8 @@ class JoinedBands:
                 _check_alike(band, tile, options.bands[0], tiles[0])
             self._tiles, self._open = tiles, stack.pop_all()
         self.shape = tiles[0].shape
-        self.pixels = _Joined([tile.pixels for tile in tiles])
+        pixels = [tile.pixels for tile in tiles]
+        self.pixels = Sliced((*self.shape, len(tiles)), lambda key: np.stack([band[key] for band in pixels], axis=2))
 
     @property
     def sky(self) -> Sky | None:
@@ -125,22 +127,6 @@ class JoinedBands:
 def open_tile(path: str, options: DecodeOptions) -> Tile | JoinedBands:
     """Open an image of which only stamps are used."""
     return JoinedBands(options.files(path), options) if options.has_band_files else Tile(path, options)
-
-
-class _Joined:
-    """Bands as an array (H, W, C) that reads what is sliced of each."""
-
-    def __init__(self, bands: Sequence[Any]) -> None:
-        self._bands = bands
-        self.shape, self.ndim = (*bands[0].shape, len(bands)), 3
-        self.dtype = np.result_type(*(band.dtype for band in bands)).newbyteorder("=")
-
-    def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
-        parts = [band[key] for band in self._bands]
-        joined = np.empty((*parts[0].shape, len(parts)), self.dtype)
-        for number, part in enumerate(parts):
-            joined[:, :, number] = part
-        return joined
 
 
 def _check_alike(band: str, tile: Tile, first_band: str, first: Tile) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..files.errors import ArchiveError, ImageError, InputError, TableError, damage, reason
+from ..files.errors import ArchiveError, ImageError, InputError, TableError, damage, turned_into
 from ..files.names import visible
 from ..files.reading import is_url, open_file
 from .archives import ARCHIVE_SUFFIXES, open_archive
@@ -102,11 +102,9 @@ def _read_answers(path: str) -> dict[str, dict[str, Any]]:
         for name, at, found in members:
             with _table_errors(f"{path}[{name}]"):
                 data = archive.read(name, at, _LARGEST)
-                try:
+                with turned_into(ImageError, "no answers by name", ValueError, AttributeError, RecursionError):
                     answers = json.loads(data) if found[2] == "json" else {"cls": data.decode().strip()}
                     plain = {visible(name): value for name, value in answers.items() if _is_plain(value)}
-                except (ValueError, AttributeError, RecursionError) as error:
-                    raise ImageError(f"no answers by name: {reason(error)}") from error
             samples.setdefault(found[1], {}).update(plain)
     return samples
 
@@ -162,9 +160,5 @@ def _opened(path: str) -> Iterator[Stack]:
         yield stack
 
 
-@contextlib.contextmanager
-def _table_errors(place: str) -> Iterator[None]:
-    try:
-        yield
-    except (ArchiveError, ImageError, OSError) as error:
-        raise TableError(f"{visible(place)}: {reason(error)}") from error
+def _table_errors(place: str) -> contextlib.AbstractContextManager[None]:
+    return turned_into(TableError, visible(place), ArchiveError, ImageError, OSError)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files.errors import ArchiveError, ImageError, InputError, TableError, reason
+from ..files.errors import ArchiveError, ImageError, InputError, TableError, reason, turned_into
 from ..files.names import visible
 from ..files.reading import filesystem, is_url, join, open_file
 from ..images.options import IMAGE_SUFFIXES
@@ -207,15 +207,13 @@ class _Finder:
         while folders or links:
             inside = folders.popleft() if folders else links.popleft()
             here = os.path.join(top, inside)
-            try:
+            with turned_into(InputError, f"cannot list {visible(here)}", OSError):
                 info = os.stat(here)
                 if (info.st_dev, info.st_ino) in seen:
                     continue  # a symbolic link that leads back, or a second way
                 seen.add((info.st_dev, info.st_ino))
                 with os.scandir(here) as entries:
                     listed = sorted(entries, key=lambda entry: entry.name)
-            except OSError as error:
-                raise InputError(f"cannot list {visible(here)}: {error.strerror}") from error
             for entry in listed:
                 if _hidden(entry.name):
                     continue
@@ -231,20 +229,19 @@ class _Finder:
         root = Root("archive", path)
         if not _is_file(path):
             raise InputError(f"the archive {visible(given)} is not a regular file")
-        try:
-            with open_file(path) as file:
-                archive = open_archive(file)
-                if archive.sequential:
-                    self.streams.add(root)
-                for name, place in archive.members():
-                    if not _inside_hidden(name) and self.wanted(name):
-                        self.found.append(root, name, self.id_of(name), place)
-        except (ArchiveError, OSError) as error:
-            raise InputError(f"cannot read the archive {visible(given)}: {reason(error)}") from error
+        words = f"cannot read the archive {visible(given)}"
+        with turned_into(InputError, words, ArchiveError, OSError), open_file(path) as file:
+            archive = open_archive(file)
+            if archive.sequential:
+                self.streams.add(root)
+            for name, place in archive.members():
+                if not _inside_hidden(name) and self.wanted(name):
+                    self.found.append(root, name, self.id_of(name), place)
 
     def add_url(self, given: str) -> None:
         given = given if given.endswith("://") else given.rstrip("/")
-        try:
+        # Each remote system's package has exceptions of its own.
+        with turned_into(InputError, f"cannot read {visible(given)}", Exception):
             system, path = filesystem(given)
             if system.isdir(path):
                 for file in sorted(system.find(path)):
@@ -259,19 +256,13 @@ class _Finder:
                         self.add_url(system.unstrip_protocol(match))
             else:
                 raise InputError(f"no such file or folder: {visible(given)}")
-        except InputError:
-            raise
-        except Exception as error:  # each remote system's package has exceptions of its own
-            raise InputError(f"cannot read {visible(given)}: {visible(reason(error))}") from error
 
     def check_protocol(self, url: str) -> None:
         protocol = url.partition("://")[0]
         if protocol in self.protocols:
             return
-        try:
+        with turned_into(InputError, f"cannot read {visible(url)}", OSError, ImportError, ValueError):
             filesystem(url)
-        except (OSError, ImportError, ValueError) as error:
-            raise InputError(f"cannot read {visible(url)}: {visible(str(error))}") from error
         self.protocols.add(protocol)
 
     def add_list(self, given: str) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ..files.errors import ImageError, InputError, OptionError, TableError, reason
+from ..files.errors import ImageError, InputError, OptionError, TableError, turned_into
 from ..files.names import visible
 from ..images.options import DecodeOptions, check_size
 from .bands import JoinedBands, open_tile
@@ -188,16 +188,14 @@ def _reasons(positions: Positions, chosen: np.ndarray | None, options: DecodeOpt
     return reasons
 
 
-@contextlib.contextmanager
+@contextmanager
 def _opened(source: Source, options: DecodeOptions) -> Iterator[Tile | JoinedBands]:
     """Open a tile; what is wrong with it is an `InputError` that names it."""
     if source.member is not None or source.index is not None:
         raise InputError(f"{visible(source.container)} is an archive or stack: tiles must be files of their own")
-    try:
-        with contextlib.closing(open_tile(source.container, options)) as tile:
-            yield tile
-    except (ImageError, OSError) as error:
-        raise InputError(f"cannot use the tile {visible(source.container)}: {reason(error)}") from error
+    words = f"cannot use the tile {visible(source.container)}"
+    with turned_into(InputError, words, ImageError, OSError), closing(open_tile(source.container, options)) as tile:
+        yield tile
 
 
 def _pixels(tile: Tile | JoinedBands, positions: Positions, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from ..files.errors import TableError, reason
+from ..files.errors import TableError, reason, turned_into
 from ..files.optional import optional_package
 from . import parquet
 from .text import BLOCK, MARKED, MOST_EXACT, Block, TextTable, decompressed
@@ -173,18 +173,14 @@ def to_numbers(table: Table, column: np.ndarray, rows: np.ndarray) -> np.ndarray
 
 @contextlib.contextmanager
 def _errors(path: Path) -> Iterator[None]:
-    try:
+    damaged = f"{path}: the compressed file is damaged or cut short"
+    with (
+        turned_into(TableError, f"{path}: cannot read it", OSError),
+        turned_into(TableError, damaged, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile),
+        turned_into(TableError, f"{path}: not text in UTF-8 or UTF-16", UnicodeDecodeError),
+        turned_into(TableError, f"{path}: not CSV", csv.Error),
+    ):
         yield
-    except TableError:
-        raise
-    except OSError as error:
-        raise TableError(f"{path}: cannot read it: {reason(error)}") from error
-    except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
-        raise TableError(f"{path}: the compressed file is damaged or cut short: {reason(error)}") from error
-    except UnicodeDecodeError as error:
-        raise TableError(f"{path}: not text in UTF-8 or UTF-16: {reason(error)}") from error
-    except csv.Error as error:
-        raise TableError(f"{path}: not CSV: {error}") from error
 
 
 class Columns:

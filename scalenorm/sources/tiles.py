@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ..files.errors import ImageError, reason
+from ..files.errors import ImageError, turned_into
 from ..files.reading import COMPRESSED, is_url, open_file, read_file
 from ..images.decoding import decode_masked
-from ..images.fits import FitsImage
+from ..images.fits import FitsImage, Sliced
 from ..images.npy import map_npy
 from ..images.options import DecodeOptions, blank_to_nan
 
@@ -57,7 +57,9 @@ class Tile:
     def pixels(self) -> Any:
         """An array, or what gives one when sliced, shape (H, W) or (H, W, C)."""
         pixels = self._plain[0] if self._fits is None else self._fits.pixels
-        return pixels if self._options.blank is None else _Blanked(pixels, self._options)
+        if self._options.blank is None:
+            return pixels
+        return Sliced(pixels.shape, lambda key: blank_to_nan(np.asarray(pixels[key]), self._options))
 
     @property
     def mask(self) -> np.ndarray | None:
@@ -68,17 +70,6 @@ class Tile:
         """Close the file."""
         if self._fits is not None:
             self._fits.close()
-
-
-class _Blanked:
-    """Pixels in which a value of the options stands for none, as an array that gives NaN there."""
-
-    def __init__(self, pixels: Any, options: DecodeOptions) -> None:
-        self._pixels, self._options = pixels, options
-        self.shape, self.ndim, self.dtype = pixels.shape, pixels.ndim, self[:1, :1].dtype
-
-    def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
-        return blank_to_nan(np.asarray(self._pixels[key]), self._options)
 
 
 class Sky:
@@ -94,10 +85,8 @@ class Sky:
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FITSFixedWarning)  # remarks on obsolete keywords
-            try:
+            with turned_into(ImageError, "its WCS cannot be used", Exception):  # nearly anything, of hostile headers
                 wcs = WCS(header, naxis=2)
-            except Exception as error:  # hostile headers make it raise nearly anything
-                raise ImageError(f"its WCS cannot be used: {reason(error)}") from error
         if not wcs.has_celestial:
             return None
         wcs = wcs.celestial
