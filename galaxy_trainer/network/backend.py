@@ -23,12 +23,6 @@ def version() -> str:
     return str(importlib.import_module(name()).__version__)
 
 
-def import_tensorflow() -> None:
-    """Import it if it is installed: Keras does so for its batches on every backend, but only when it trains."""
-    with contextlib.suppress(ImportError):
-        import tensorflow  # noqa: F401
-
-
 def check_can_train() -> None:
     """Raise `TrainerError` on a backend of Keras that only predicts."""
     if name() not in ("tensorflow", "jax", "torch"):

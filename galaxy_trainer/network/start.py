@@ -1,12 +1,16 @@
 """Import Keras without the lines that its backends write."""
 
 import contextlib
+import importlib
 import logging
 import os
 import sys
 from collections.abc import Iterator
 
 from galaxy_trainer.files.errors import TrainerError
+
+_UNUSED = ("cv2", "matplotlib", "pandas", "sklearn")
+"""What Keras imports where it is installed, and networks do without; with JAX, TensorFlow's, a third of the memory."""
 
 
 @contextlib.contextmanager
@@ -21,20 +25,33 @@ def silent_start() -> Iterator[None]:
     try:
         os.dup2(nowhere, 2)
         # Here, as the names of this package are imported on first use; a first tensor looks for devices.
-        try:
-            import keras
+        with _hidden(*_UNUSED):
+            # Keras does so for its batches on every backend, but only when it trains.
+            with _hidden("jax"), contextlib.suppress(ImportError):
+                importlib.import_module("tensorflow")
+            try:
+                import keras
 
-            keras.ops.zeros(())
-        except (ImportError, ValueError) as error:
-            raise TrainerError(_no_keras(error)) from None
-        from galaxy_trainer.network import backend
-
-        backend.import_tensorflow()
+                keras.ops.zeros(())
+            except (ImportError, ValueError) as error:
+                raise TrainerError(_no_keras(error)) from None
         yield
     finally:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+@contextlib.contextmanager
+def _hidden(*names: str) -> Iterator[None]:
+    """Let packages look as if they were not installed, unless they were imported already."""
+    hidden = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 def _no_keras(error: Exception) -> str:

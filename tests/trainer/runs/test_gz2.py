@@ -3,8 +3,11 @@
 import csv
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -39,6 +42,30 @@ def test_it_is_small_and_says_where_it_comes_from(network):
     assert b"/tmp/" not in text
     recorded = json.loads((ROOT / "benchmarks" / "results" / "network.json").read_text())
     assert recorded["deterministic"]["mse"] == pytest.approx(network.run.metrics["deterministic"]["mse"], rel=1e-3)
+
+
+MEMORY = """
+import sys
+from galaxy_trainer.commands import predict
+assert predict.main(sys.argv[1:]) == 0
+with open("/proc/self/status") as status:  # ru_maxrss counts the process that started this one
+    peak = next(line.split()[1] for line in status if line.startswith("VmHWM"))
+print(peak, *sys.modules)
+import matplotlib, sklearn
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc")
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow, the default")
+def test_the_command_takes_less_than_a_gigabyte(network, tmp_path):
+    """And imports nothing that Keras has a use for and it has not; afterwards that can be imported."""
+    np.save(tmp_path / "many.npy", scalenorm.make_galaxies(100, seed=3).images)
+    options = ["gz2", str(tmp_path / "many.npy"), "-o", str(tmp_path / "answers.csv"), "--quiet"]
+    done = subprocess.run([sys.executable, "-c", MEMORY, *options], capture_output=True, text=True, check=True)
+    peak, *modules = done.stdout.split()
+    assert int(peak) < 1e6  # kB
+    assert not {"cv2", "jax", "matplotlib", "pandas", "sklearn"} & set(modules)
 
 
 @pytest.mark.slow
