@@ -23,6 +23,7 @@ RESULTS = Path(__file__).parent / "results"
 PACKAGES = (
     *("scalenorm", "numpy", "numba", "scipy", "scikit-image", "h5py", "simplejpeg", "pillow"),
     *("opencv-python-headless", "sep", "photutils", "keras", "tensorflow", "jax", "torch"),
+    *("webdataset", "datasets", "zarr"),
 )
 
 

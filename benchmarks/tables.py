@@ -6,6 +6,7 @@ No number is typed by hand: what has no result file is "not run". ``make bench``
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -211,6 +212,16 @@ def network(result: Result) -> list[str]:
     return table(("mean squared error", "network", f"mean of {count} orientations", "mean answer"), rows)
 
 
+def exports(result: Result) -> list[str]:
+    """A cache against what is exported from it."""
+    rows = [
+        (name, number(1 / t["median"]), f"{number(1 / t['high'])} to {number(1 / t['low'])}", size)
+        for name, t in result["times"].items()
+        for size in [f"{result['bytes'][re.split('[., ]', name)[0]] / result['count'] / 1e3:.1f} kB"]
+    ]
+    return table((f"{result['count']:,} crops", "crops/s and core", "10% to 90%", "size of a crop"), rows)
+
+
 def gpu(result: Result) -> list[str]:
     """One GPU."""
     rows = [
@@ -257,6 +268,7 @@ WRITERS: dict[str, Callable[[Result], list[str]]] = {
     "training": training,
     "recipes": recipes,
     "network": network,
+    "exports": exports,
     "gpu": gpu,
 }
 
