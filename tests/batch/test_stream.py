@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import shutil
 import threading
@@ -13,8 +14,11 @@ from PIL import Image
 
 import scalenorm
 from scalenorm.batch import stream as module
+from scalenorm.batch.rows import read_ahead
 from scalenorm.files.errors import BatchError, InputError, OptionError
+from scalenorm.images.options import DecodeOptions
 from scalenorm.simulation.tile import make_tile
+from scalenorm.sources.reader import ArrayReader, array_sources
 
 OPTIONS = {"size": 12, "sigma": 0.8, "views": ["center-20", "normalized"]}
 
@@ -139,6 +143,18 @@ def test_nothing_is_read_far_ahead_and_threads_end(tmp_path, monkeypatch):
     blocks.close()
     assert len(read) <= 3 + 5
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("scalenorm")]
+
+
+@pytest.mark.parametrize(("side", "ahead"), [(4, 32), (550, 2)])
+def test_files_are_read_some_at_a_time(monkeypatch, side, ahead):
+    """So many before the first of them is made, and fewer where they are large."""
+    sources, reader, numbers = array_sources(40), ArrayReader([np.zeros((side, side))] * 40, DecodeOptions()), []
+    read = reader.read
+    monkeypatch.setattr(reader, "read", lambda source: numbers.append(source.index) or read(source))
+    for number, (source, (stat, sha256, data)) in enumerate(read_ahead(sources, reader)):
+        assert (source, stat) == (sources[number], (0, 0))
+        assert sha256 == hashlib.sha256(data).hexdigest().encode()
+        assert numbers == list(range(min(number // ahead * ahead + ahead, 40)))
 
 
 def test_what_cannot_be_streamed_is_told_at_once(images, tmp_path):

@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -27,6 +29,11 @@ from pictures import beside, write_pictures
 import scalenorm
 
 PART = 4
+
+# By default progress bars share a lock with all forked processes, and one that is killed may hold it; a thread of
+# theirs takes it now and then.
+tqdm.set_lock(threading.RLock())
+tqdm.monitor_interval = 0
 
 
 def _patch(owner: Any, name: str, before: Callable[..., None]) -> None:
