@@ -36,7 +36,7 @@ demo: $(VENV)/.base  ## simulated and real galaxies, from images to a cache, a p
 test: $(VENV)/.compiled  ## every test
 	$(PYTEST)
 
-quick: $(VENV)/.compiled  ## the tests that take a second or two, of every package
+quick: $(VENV)/.compiled  ## the tests that take under half a second, of every package
 	$(PYTEST) -m 'not slow'
 
 nojit: $(VENV)/.dev  ## the kernels as plain Python, without the compiler
@@ -56,10 +56,10 @@ lint: $(VENV)/.dev
 clean:
 	rm -rf $(VENV) build dist *.egg-info docs/_build demo-output
 
-coverage: $(VENV)/.dev  ## lines run by the quick tests, kernels as plain Python
+coverage: $(VENV)/.dev  ## lines run by the tests, kernels as plain Python
 	$(BIN)/coverage erase
 	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -p -m pytest -q -m 'not slow' $(KERNEL_TESTS)
-	$(BIN)/coverage run -p -m pytest -q -m 'not slow'
+	$(BIN)/coverage run -p -m pytest -q
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --fail-under=90 --skip-covered
 

@@ -12,18 +12,23 @@ from compiled import one_writer_at_a_time
 # The files that take longest, longest first: with several workers none is left alone with one of them at the end.
 LONGEST = (
     "network/test_backends.py",
-    "experiment/test_experiment.py",
-    "training/test_training.py",
     "measuring/test_measure.py",
-    "batch/test_interruption.py",
-    "asking/test_evaluation.py",
+    "experiment/test_experiment.py",
     "project/test_examples.py",
-    "batch/test_batch.py",
+    "training/test_training.py",
+    "batch/test_interruption.py",
+    "images/test_fuzz.py",
+    "training/test_machines.py",
+    "answers/test_targets.py",
+    "training/test_starting.py",
+    "asking/test_evaluation.py",
     "project/test_docs.py",
     "commands/test_cli.py",
-    "measuring/test_onecall.py",
-    "batch/test_all_objects.py",
+    "runs/test_checks.py",
     "simulation/test_simulation.py",
+    "batch/test_all_objects.py",
+    "batch/test_batch.py",
+    "batch/test_positions.py",
 )
 
 

@@ -129,6 +129,7 @@ def test_scores_against_numpy(trained, table):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("curves_seen")
 def test_tables_of_answers(trained, tmp_path, capsys):
     kind, run = trained
     answers = predict(run, run.config.cache).answers
@@ -316,6 +317,7 @@ def gradient_step(network, loss, images, truth):
     return [value.tobytes() for value in network.get_weights()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gaps", [0, 1, 40])
 def test_a_missing_answer_changes_no_weight(shapes, gaps):
     """By no single bit, beside a run in which it is left out by hand; and with no gaps, beside Keras' own error."""

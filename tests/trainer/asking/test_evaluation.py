@@ -60,6 +60,7 @@ def test_deterministic_score_and_baselines(cache, run):
     assert "non_deterministic" not in found
 
 
+@pytest.mark.slow
 def test_clipped_answers(cache, run, tmp_path):
     images, truth = pixels_and_truth(cache, run, "test")
     answers = run.network().predict(images, verbose=0)
@@ -96,6 +97,7 @@ def test_orientations_are_an_average(cache, run):
         evaluate(run, orientations=3)
 
 
+@pytest.mark.slow
 def test_another_cache_is_scored_on_what_was_not_trained_on(cache, run, tmp_path):
     images, labels = sky_blobs(30, size=16, seed=9)
     ids = sorted(name for name, part in run.parts.items() if part == "train")[:20] + [f"x{i}" for i in range(10)]
@@ -122,6 +124,7 @@ def test_caches_that_do_not_fit_the_run(run, tmp_path):
         evaluate(run, path)
 
 
+@pytest.mark.slow
 def test_submission(cache, run, tmp_path, capsys):
     path = tmp_path / "predictions.csv"
     assert galaxy_predict.main([str(run.folder), str(cache), "-o", str(path)]) == 3
@@ -153,6 +156,7 @@ def test_submission(cache, run, tmp_path, capsys):
     assert re.match(r"Class1: (smooth|features or disk|star or artifact)(; |$)", first["leading"])
 
 
+@pytest.mark.slow
 def test_files_are_replaced_on_request_only(cache, run, tmp_path, capsys):
     mine = tmp_path / "mine.csv"
     evaluating = (galaxy_evaluate.main, [str(run.folder), "--passes", "0", "--json", str(mine)], 0)

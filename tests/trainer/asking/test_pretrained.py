@@ -21,6 +21,8 @@ from galaxy_trainer.commands import similar as galaxy_similar
 from galaxy_trainer.runs import stored
 from scalenorm.files.errors import InputError, OptionError
 
+pytestmark = pytest.mark.slow  # a training in each worker, and more
+
 SETTINGS = {"size": 16, "margin": 1.4, "views": ["normalized", "center-32"]}
 
 

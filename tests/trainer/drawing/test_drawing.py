@@ -14,6 +14,8 @@ from galaxy_trainer.drawing.curves import draw_curves
 from galaxy_trainer.drawing.safely import default_settings, try_to_draw
 from galaxy_trainer.training import epochs
 
+pytestmark = pytest.mark.usefixtures("curves_seen")
+
 HISTORY = [{"epoch": i, "loss": 1 / i, "val_loss": 1 / i, "learning_rate": 0.1} for i in (1, 2, 3)]
 
 DRAW = """
@@ -28,6 +30,7 @@ try_to_draw(path, draw)
 """ % (HISTORY,)  # noqa: UP031
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("environment", "settings"),
     [

@@ -73,6 +73,7 @@ def test_loss_curves_hold_every_run(results):
     assert "mean squared error" in texts_of(figure)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 3])
 def test_scores_and_ratios_say_their_numbers(results, count):
     names = ["small", "large", "tiny"][:count]
@@ -88,6 +89,7 @@ def test_scores_and_ratios_say_their_numbers(results, count):
     assert labelled == {str(question.number) for question in QUESTIONS}
 
 
+@pytest.mark.slow
 def test_tree_shows_every_answer_inside_its_box():
     figure = target_figures.tree_figure()
     texts = texts_of(figure)
@@ -104,6 +106,7 @@ def test_tree_shows_every_answer_inside_its_box():
         assert not any(a.overlaps(b) for b in boxes[:i])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("head", "views", "trunk", "rotations"),
     [("linear", 1, "paper", 1), ("tree", 2, "paper", 1), ("tree", 1, "compact", 4), ("tree", 1, "deep", 16)],

@@ -69,6 +69,7 @@ def test_standardisation_is_part_of_the_model():
     np.testing.assert_allclose(numbers(small(seed=1, mean=mean, std=std)(PIXELS)), numbers(raw), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", [1e-30, 1e-17, 1e-9, 1e15, 1e30])
 def test_answers_do_not_depend_on_the_unit(unit):
     """Standardised and augmented too; ``keras.layers.Normalization`` squares the deviation, and divides by 1e-7."""
@@ -118,6 +119,7 @@ def test_views_share_the_convolutions():
     assert not np.allclose(answers, numbers(two({"view_0": PIXELS, "view_1": PIXELS})))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trunk", TRUNKS)
 @pytest.mark.parametrize("views", [1, 2])
 def test_four_rotations_see_the_same_in_an_image_turned_by_a_right_angle(trunk, views):
@@ -148,6 +150,7 @@ def test_rotations_are_averaged_behind_the_first_maxout():
     np.testing.assert_allclose(numbers(four(PIXELS)), numbers(one.get_layer("linear")(x)), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_rotations_survive_saving(tmp_path):
     model = small(trunk="compact", rotations=16, head="tree")
     model.save(tmp_path / "model.keras")

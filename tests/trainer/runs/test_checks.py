@@ -63,6 +63,7 @@ def old(run, folder):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "differing"),
     [
@@ -82,6 +83,7 @@ def test_crops_made_with_other_settings_are_refused(run, settings, differing, tm
     assert len(predict(run, path, any_settings=True).ids) == 40
 
 
+@pytest.mark.slow
 def test_other_settings_on_the_command_line(run, tmp_path, capsys):
     path = made(tmp_path / "other.h5", settings={"sigma": 2.0, "margin": 3.0}, ids=[f"x{i:02d}" for i in range(40)])
     evaluating = (galaxy_evaluate.main, [str(run.folder), str(path), "--passes", "0", "--allow-duplicates"])
@@ -108,6 +110,7 @@ def test_pixels_in_another_unit_are_warned_of(tmp_path):
         predict(run, fluxes(unit), any_settings=True)
 
 
+@pytest.mark.slow
 def test_what_changes_no_crop_may_differ(run, tmp_path):
     """More views, ids from paths, another HDU, an option at its default that an earlier version did not store."""
     settings = {
@@ -141,6 +144,7 @@ def test_runs_of_earlier_versions_are_read(run, tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_networks_of_earlier_versions_divide_by_no_less_than_keras_did(run, tmp_path):
     folder = old(run, tmp_path / "old")
     config = json.loads((folder / "config.json").read_text())
@@ -149,6 +153,7 @@ def test_networks_of_earlier_versions_divide_by_no_less_than_keras_did(run, tmp_
     assert load_run(folder).config.std == [[1e-7, 2.0, 1e-7]]
 
 
+@pytest.mark.slow
 def test_a_cache_made_anew_with_other_settings_is_not_trained_on_any_further(run, tmp_path):
     folder = shutil.copytree(run.folder, tmp_path / "run")
     (folder / "metrics.json").unlink()
@@ -173,6 +178,7 @@ def test_one_picture_on_both_sides_of_the_split(tmp_path):
     evaluate(run, passes=0, allow_duplicates=True)  # a warning is an error here
 
 
+@pytest.mark.slow
 def test_training_galaxies_under_new_names(run, tmp_path, capsys):
     new = [f"x{i:02d}" for i in range(40)]
     path = made(tmp_path / "new.h5", settings={"sigma": 2.0}, ids=new, pictures=[*NAMES[:30], *["other"] * 10])

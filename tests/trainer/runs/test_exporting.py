@@ -17,6 +17,8 @@ from galaxy_trainer.commands import export as galaxy_export
 from galaxy_trainer.labels.questions import shipped
 from galaxy_trainer.runs import exporting
 
+pytestmark = pytest.mark.slow  # a training in each worker, and more
+
 IMAGES, LABELS = sky_blobs(24, size=16)
 tensorflow_only = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="written by TensorFlow")
 
@@ -60,7 +62,6 @@ def in_another_process(code, *arguments, inputs, tmp_path):
     return np.load(tmp_path / "answers.npy"), done.stdout.split()[-1] == "True"
 
 
-@pytest.mark.slow
 def test_keras_loads_it_after_one_import(run, inputs, expected, tmp_path):
     path = tmp_path / "small.keras"
     options = ["-o", str(path), "--format", "keras", "--credit", "simulated", "--quiet"]
@@ -73,7 +74,6 @@ def test_keras_loads_it_after_one_import(run, inputs, expected, tmp_path):
         check_description(archive.read(exporting.NAME), run)
 
 
-@pytest.mark.slow
 @tensorflow_only
 def test_savedmodel_needs_tensorflow_only(run, inputs, expected, tmp_path):
     path = tmp_path / "small"

@@ -11,6 +11,8 @@ from galaxy_trainer import TrainerError, evaluate, predict, train
 from galaxy_trainer.commands import export as galaxy_export
 from galaxy_trainer.runs import stored
 
+pytestmark = pytest.mark.slow  # a training in each worker, and more
+
 IMAGES, LABELS = sky_blobs(40, size=16)
 
 

@@ -14,6 +14,8 @@ from galaxy_trainer.network.recipes import recipe_of
 from galaxy_trainer.runs import stored
 from galaxy_trainer.training.starting import recipe_from
 
+pytestmark = pytest.mark.slow  # a training in each worker, and more
+
 IMAGES, LABELS = sky_blobs(56, size=16)
 PICTURES = [f"image {i}" for i in range(56)]
 VALUES = np.stack([LABELS[:, 0], LABELS[:, 3] ** 2], axis=1)
