@@ -1,10 +1,10 @@
 """Scores and predictions of trained networks."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -50,6 +50,15 @@ class Predictions:
     target: Target = GALAXY_ZOO_2
     deviation: np.ndarray | None = None
     messages: Mapping[str, str] = field(default_factory=dict)
+
+
+class Said(NamedTuple):
+    """What a model says of images: their ids, float32 values, deviations between orientations; why others failed."""
+
+    ids: tuple[str, ...]
+    values: np.ndarray
+    deviation: np.ndarray | None
+    messages: Mapping[str, str]
 
 
 def answers_of(
@@ -355,35 +364,49 @@ def predict(
     --------
     >>> predict("run", "galaxies.h5", "predictions.csv").answers.shape  # doctest: +SKIP
     """
+    opened = open_run(run)
+
+    def ask() -> Said:
+        return ask_cache(opened, opened.network(weights), cache, count=orientations, any_settings=any_settings)
+
+    target = opened.config.target
+    return answer(
+        target, ask, output, orientations=orientations, deviation=deviation, clip=clip, overwrite=overwrite
+    )
+
+
+def answer(
+    target: Target,
+    ask: Callable[[], Said],
+    output: str | Path | None,
+    *,
+    orientations: int,
+    deviation: bool,
+    clip: bool,
+    overwrite: bool,
+) -> Predictions:
+    """Return, and write, what a network says when it is asked; the options, those of `predict`, are checked before."""
     if output is not None:
         check_answers(output, overwrite=overwrite)
-    opened = open_run(run)
     check_orientations(orientations)
     if clip:
-        check_clip(opened.config.target)
-    ids, answers, spread, messages = ask_cache(
-        opened, opened.network(weights), cache, count=orientations, any_settings=any_settings
-    )
+        check_clip(target)
+    said = ask()
     predictions = Predictions(
-        ids=ids,
-        answers=clipped(answers) if clip else answers,
-        failed=tuple(messages),
-        target=opened.config.target,
-        deviation=spread if deviation else None,
-        messages=messages,
+        ids=said.ids,
+        answers=clipped(said.values) if clip else said.values,
+        failed=tuple(said.messages),
+        target=target,
+        deviation=said.deviation if deviation else None,
+        messages=said.messages,
     )
     if output is not None:
         write_answers(output, predictions, overwrite=overwrite)
     return predictions
 
 
-def ask_cache(
-    run: Run, model: Any, cache: str | Path, *, count: int, any_settings: bool
-) -> tuple[tuple[str, ...], np.ndarray, np.ndarray | None, dict[str, str]]:
-    """Return the ids of the good images of a cache, what a model says of them, and why the others failed, by id.
-
-    What it says is averaged over `count` orientations, with the deviations between them if there are several.
-    """
+def ask_cache(run: Run, model: Any, cache: str | Path, *, count: int, any_settings: bool) -> Said:
+    """Return what a model says of the good images of a cache, on average over `count` orientations."""
     galaxies = galaxies_for(run, cache, None, None, any_settings=any_settings)
     rows = np.flatnonzero(galaxies.good)
     if not len(rows):
@@ -392,7 +415,7 @@ def ask_cache(
     messages = {row["id"].decode(): row["message"].decode() for row in failed}
     values, spread = oriented(model, galaxies, rows, count=count)
     ids = tuple(galaxies.ids[i] for i in rows)
-    return ids, values.astype(np.float32), None if spread is None else spread.astype(np.float32), messages
+    return Said(ids, values.astype(np.float32), None if spread is None else spread.astype(np.float32), messages)
 
 
 def write_answers(output: str | Path, predictions: Predictions, *, overwrite: bool = False) -> None:

@@ -1,7 +1,7 @@
 """Trained networks that answer for images: from files, from memory or from a cache."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,16 +10,7 @@ import keras
 import numpy as np
 
 import scalenorm
-from galaxy_trainer.asking.evaluation import (
-    Predictions,
-    ask_cache,
-    check_answers,
-    check_clip,
-    check_orientations,
-    clipped,
-    oriented,
-    write_answers,
-)
+from galaxy_trainer.asking.evaluation import Predictions, Said, answer, ask_cache, oriented
 from galaxy_trainer.asking.features import Features, Neighbours, check_features, nearest, write_features
 from galaxy_trainer.data.galaxies import Galaxies
 from galaxy_trainer.files.errors import TrainerError
@@ -116,13 +107,14 @@ class Network:
         output : str or Path, optional
             File to write, as in `galaxy_trainer.predict`.
         orientations, deviation, clip, any_settings, overwrite
-            As in `galaxy_trainer.predict`.
+            As in `galaxy_trainer.predict`; `any_settings` is refused where there is no cache.
         cache : str or Path, optional
             Keep the crops in this cache, and ask about them then; again, it resumes or reads what is there.
         progress : bool
             Show a progress bar if stderr is a terminal.
         **options
             What `scalenorm.stream` is to know of the images: ``list_file``, ``id_from``, ``positions``, ``stamp``, ...
+            Of a cache only ``jobs``, which changes nothing there.
 
         Returns
         -------
@@ -142,27 +134,17 @@ class Network:
         >>> network.predict("images").answers.shape  # doctest: +SKIP
         (7952, 37)
         """
-        if output is not None:
-            check_answers(output, overwrite=overwrite)
-        check_orientations(orientations)
+
+        def ask() -> Said:
+            return self._ask(
+                self.model, images, count=orientations, any_settings=any_settings, cache=cache, progress=progress,
+                options=options,
+            )  # fmt: skip
+
         target = self.run.config.target
-        if clip:
-            check_clip(target)
-        ids, answers, spread, messages = self._ask(
-            self.model, images, count=orientations, any_settings=any_settings, cache=cache, progress=progress,
-            options=options,
-        )  # fmt: skip
-        found = Predictions(
-            ids=ids,
-            answers=clipped(answers) if clip else answers,
-            failed=tuple(messages),
-            target=target,
-            deviation=spread if deviation else None,
-            messages=messages,
+        return answer(
+            target, ask, output, orientations=orientations, deviation=deviation, clip=clip, overwrite=overwrite
         )
-        if output is not None:
-            write_answers(output, found, overwrite=overwrite)
-        return found
 
     @backend.keras_defaults()
     def features(
@@ -200,10 +182,10 @@ class Network:
         if output is not None:
             check_features(output, overwrite=overwrite)
         trunk = keras.Model(self.model.input, self.model.get_layer(LINEAR).input)
-        ids, values, _, messages = self._ask(
+        said = self._ask(
             trunk, images, count=1, any_settings=any_settings, cache=cache, progress=progress, options=options
         )
-        found = Features(ids, values, messages)
+        found = Features(said.ids, said.values, said.messages)
         if output is not None:
             write_features(Path(output), found)
         return found
@@ -233,8 +215,8 @@ class Network:
         TrainerError
             If there is no such galaxy, or the cache does not fit.
         """
-        every = self.features(cache, any_settings=any_settings)
         opened = scalenorm.open_cache(cache)
+        every = self.features(cache, any_settings=any_settings)
         view = opened.view(self.run.config.views[0])
         row = {name: i for i, name in enumerate(opened.ids)}
         own = np.array([name == str(query) for name in every.ids])
@@ -253,23 +235,24 @@ class Network:
     def _ask(
         self, model: Any, images: Any, *, count: int, any_settings: bool, cache: str | Path | None, progress: bool,
         options: Mapping[str, Any],
-    ) -> tuple[tuple[str, ...], np.ndarray, np.ndarray | None, dict[str, str]]:  # fmt: skip
-        """Return ids, what a model says of images and its deviations, and the messages of failed ones by id."""
-        given = is_cache(images)
-        if given and (options or cache is not None):
-            raise TrainerError(f"{images} is a cache already: leave out {', '.join(options) or 'cache'}")
+    ) -> Said:  # fmt: skip
+        """Return what a model says of images; of those that fail and are in no cache that was given, NaN."""
+        if is_cache(images):
+            surplus = [name for name in options if name != "jobs"] + ["cache"] * (cache is not None)
+            if surplus:
+                raise TrainerError(f"{images} is a cache already: leave out {', '.join(surplus)}")
+            return ask_cache(self.run, model, images, count=count, any_settings=any_settings)
+        if any_settings and cache is None:
+            raise TrainerError(
+                "--any-settings (any_settings=True) goes with a cache: images are cropped as those that "
+                f"{self.run.folder} was trained on"
+            )
         if cache is not None:
             scalenorm.convert(images, cache, progress=progress, **self._options(options))
-        if given or cache is not None:
-            path: Any = images if given else cache
-            ids, values, spread, messages = ask_cache(self.run, model, path, count=count, any_settings=any_settings)
-        else:
-            layout = (self.run.config.dtype, self.run.config.channels)
-            blocks = scalenorm.stream(images, layout=layout, progress=progress, **self._options(options))
-            ids, values, spread, messages = self._ask_blocks(model, blocks, count)
-        if given:
-            return ids, values, spread, messages
-        return *_with_gaps(ids, values, spread, messages), messages
+            return _with_gaps(ask_cache(self.run, model, cache, count=count, any_settings=any_settings))
+        layout = (self.run.config.dtype, self.run.config.channels)
+        blocks = scalenorm.stream(images, layout=layout, progress=progress, **self._options(options))
+        return _with_gaps(self._ask_blocks(model, blocks, count))
 
     def _options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options of crops: the network's, and what is said of where the images are."""
@@ -287,10 +270,8 @@ class Network:
             settings = {name: value for name, value in settings.items() if name not in ("stamp", "stamp_from")}
         return {**settings, **given}
 
-    def _ask_blocks(
-        self, model: Any, blocks: Iterator[Any], count: int
-    ) -> tuple[tuple[str, ...], np.ndarray, np.ndarray | None, dict[str, str]]:
-        """Return the same for crops that come in blocks."""
+    def _ask_blocks(self, model: Any, blocks: Iterator[Any], count: int) -> Said:
+        """Return what a model says of the good ones of crops that come in blocks."""
         config, model = self.run.config, model if count == 1 else Augmented(model)
         ids: list[str] = []
         found: list[tuple[np.ndarray, np.ndarray | None]] = []
@@ -312,7 +293,7 @@ class Network:
             self._refuse(messages)
         answers = np.concatenate([values for values, _ in found])
         spreads = [spread for _, spread in found if spread is not None]
-        return tuple(ids), answers, np.concatenate(spreads) if spreads else None, messages
+        return Said(tuple(ids), answers, np.concatenate(spreads) if spreads else None, messages)
 
     def _refuse(self, messages: Mapping[str, str]) -> None:
         name, reason = next(iter(messages.items()))
@@ -376,15 +357,14 @@ def _galaxies(catalog: np.ndarray, views: Sequence[np.ndarray], config: Any) -> 
     )
 
 
-def _with_gaps(
-    ids: Sequence[str], values: np.ndarray, spread: np.ndarray | None, missing: Iterable[str]
-) -> tuple[tuple[str, ...], np.ndarray, np.ndarray | None]:
-    """Return all in the order of the ids as float32, with NaN for those that are missing."""
-    every = np.array([*ids, *missing], object)
+def _with_gaps(said: Said) -> Said:
+    """Return all in the order of the ids as float32, with NaN for those that failed."""
+    every = np.array([*said.ids, *said.messages], object)
     order = np.argsort(np.array([name.encode("utf-8", "surrogateescape") for name in every]), kind="stable")
-    gaps = np.full((len(every) - len(ids), values.shape[1]), np.nan)
+    gaps = np.full((len(every) - len(said.ids), said.values.shape[1]), np.nan)
 
     def filled(numbers: np.ndarray) -> np.ndarray:
         return np.concatenate([numbers, gaps])[order].astype(np.float32)
 
-    return tuple(every[order].tolist()), filled(values), None if spread is None else filled(spread)
+    deviation = None if said.deviation is None else filled(said.deviation)
+    return Said(tuple(every[order].tolist()), filled(said.values), deviation, said.messages)

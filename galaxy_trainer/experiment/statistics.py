@@ -1,7 +1,6 @@
 """What an experiment says in numbers: scores, ratios and their intervals."""
 
 import csv
-import io
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from galaxy_trainer.answers.targets import GALAXY_ZOO_2, Target
-from galaxy_trainer.files.writing import write_json, write_text
+from galaxy_trainer.files.writing import write_json, write_rows
 
 RESAMPLES = 2000
 """Bootstrap samples of the galaxies behind every interval."""
@@ -225,11 +224,7 @@ def write_tables(table: dict[str, Any], folder: Path) -> None:
     ]
     questions = [{"arm": name, **arm["questions"]} for name, arm in table["arms"].items()]
     for name, rows in (("table", scores), ("ratios", table["ratios"]), ("questions", questions)):
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text(folder / f"{name}.csv", text.getvalue())
+        write_rows(folder / f"{name}.csv", rows)
 
 
 def _finite(value: Any) -> Any:

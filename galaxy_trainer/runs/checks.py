@@ -55,7 +55,7 @@ def check_settings(run: Run, galaxies: Galaxies) -> None:
             f"pictures: they are not compared with those of {galaxies.cache.path}"
         )
         return
-    differing = differences(completed(trained), completed(galaxies.cache.settings), word=", here")
+    differing = other_settings(trained, galaxies)
     if differing:
         raise TrainerError(
             f"{galaxies.cache.path} was made with other settings than what {run.folder} was trained on "
@@ -85,7 +85,12 @@ def check_unit(run: Run, galaxies: Galaxies) -> None:
         )
 
 
-def completed(settings: Mapping[str, Any]) -> dict[str, Any]:
+def other_settings(trained: Mapping[str, Any], galaxies: Galaxies) -> list[str]:
+    """Return how the settings that change crops differ from those trained on, in words."""
+    return differences(_completed(trained), _completed(galaxies.cache.settings), word=", here")
+
+
+def _completed(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a cache that change its crops, those with their default that it does not name."""
     defaults = Recipe.checked(None, 64, "stem", False, {}).settings
     every = {**defaults, "all_objects": False, **settings}

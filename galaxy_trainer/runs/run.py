@@ -32,7 +32,7 @@ import galaxy_trainer.network.layers  # noqa: F401  (registers the layers that s
 from galaxy_trainer.answers.choices import target_from_json
 from galaxy_trainer.answers.targets import Target
 from galaxy_trainer.files.errors import TrainerError
-from galaxy_trainer.files.writing import write_json, write_whole
+from galaxy_trainer.files.writing import write_json, write_rows, write_whole
 from galaxy_trainer.network.networks import LINEAR, paper_network
 from galaxy_trainer.network.recipes import Recipe, optimizer_of, recipe_from_json
 from scalenorm.files.signals import signals_held
@@ -375,7 +375,7 @@ def create(run: Run, start: Mapping[str, np.ndarray] | None = None) -> None:
     part.mkdir(parents=True)
     write_json(part / "config.json", dataclasses.asdict(run.config))
     rows = [{"id": name, "part": value, "picture": picture} for name, (value, picture) in run.split.items()]
-    write_table(part / "split.csv", rows)
+    write_rows(part / "split.csv", rows)
     if start is not None:
         values: dict[str, Any] = dict(start)
         write_whole(part / "start.npz", lambda path: np.savez(path, **values))
@@ -423,15 +423,3 @@ def load_run(folder: str | Path) -> Run:
         raise TrainerError(f"{folder} is not a run folder: no config.json and split.csv in it") from None
     except (ValueError, KeyError, TypeError) as error:
         raise TrainerError(f"{folder} is damaged, or of another program or version: {error!r}") from None
-
-
-def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """Write rows as CSV with a header, whole or not at all; floats with all their digits."""
-
-    def write(part: Path) -> None:
-        with open(part, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-
-    write_whole(path, write)

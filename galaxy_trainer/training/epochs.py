@@ -16,11 +16,11 @@ from galaxy_trainer.data.galaxies import Batches, Galaxies, epoch_order
 from galaxy_trainer.drawing.curves import draw_curves, draw_figure
 from galaxy_trainer.drawing.safely import try_to_draw
 from galaxy_trainer.files.errors import TrainerError
-from galaxy_trainer.files.writing import write_json, write_whole
+from galaxy_trainer.files.writing import write_json, write_rows, write_whole
 from galaxy_trainer.network import backend
 from galaxy_trainer.network.augmentation import Augmentation, Augmented, Draws, draw
 from galaxy_trainer.network.recipes import Recipe, optimizer_of
-from galaxy_trainer.runs.run import Config, Run, State, set_average, write_table
+from galaxy_trainer.runs.run import Config, Run, State, set_average
 
 Report = Callable[[str], object]
 
@@ -178,7 +178,7 @@ def _write_derived(run: Run, state: State, network: keras.Model) -> None:
     if state.best_epoch == len(state.history):
         with _averaged(network, state, run.config.recipe):
             write_whole(run.folder / "best.keras", network.save)
-    write_table(run.folder / "history.csv", state.history)
+    write_rows(run.folder / "history.csv", state.history)
 
 
 def _array(variable: Any) -> np.ndarray:

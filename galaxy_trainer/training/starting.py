@@ -10,9 +10,8 @@ from galaxy_trainer.data.galaxies import Galaxies
 from galaxy_trainer.files.errors import TrainerError, warn
 from galaxy_trainer.network.networks import LINEAR
 from galaxy_trainer.network.recipes import Recipe, recipe_of
-from galaxy_trainer.runs.checks import check_layout, check_unit, completed
+from galaxy_trainer.runs.checks import check_layout, check_unit, other_settings
 from galaxy_trainer.runs.run import Config, Run
-from scalenorm.cache.format import differences
 
 ARCHITECTURE = ("network", "width", "pieces", "head")
 """Fields of a recipe that the source decides, because its weights depend on them."""
@@ -61,7 +60,7 @@ def check_galaxies(source: Run, galaxies: Galaxies, tested: Mapping[str, str], *
     check_layout(source, galaxies)
     settings = source.config.cache_settings
     if settings is not None:
-        other = differences(completed(settings), completed(galaxies.cache.settings), word=", here")
+        other = other_settings(settings, galaxies)
         if other:
             warn(f"{path} was made with other settings than what {source.folder} was trained on ({'; '.join(other)})")
     check_unit(source, galaxies)

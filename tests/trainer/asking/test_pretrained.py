@@ -221,7 +221,7 @@ def test_crops_are_let_go():
     assert ask(40) - few < 40 * 256 * 64 * 64 * 3 / 4
 
 
-def test_messages(place, network, tmp_path, capsys, monkeypatch):
+def test_messages(place, network, expected, tmp_path, capsys, monkeypatch):
     (tmp_path / "none").mkdir()
     with pytest.raises(InputError, match="no images in"):
         network.predict(tmp_path / "none")
@@ -229,6 +229,11 @@ def test_messages(place, network, tmp_path, capsys, monkeypatch):
         network.predict(place / "images", stamp=64)
     with pytest.raises(TrainerError, match=r"own.h5 is a cache already: leave out stamp"):
         network.predict(place / "own.h5", stamp=64)
+    with pytest.raises(TrainerError, match=r"own.h5 is a cache already: leave out stamp, cache"):
+        network.predict(place / "own.h5", stamp=64, jobs=1, cache=tmp_path / "again.h5")
+    assert network.predict(place / "own.h5", jobs=1).ids == expected.ids
+    with pytest.raises(TrainerError, match=r"--any-settings .* goes with a cache: images are cropped as those that"):
+        network.predict(place / "images", any_settings=True)
     with monkeypatch.context() as patch:
         patch.setitem(network.run.config.cache_settings, "windows_from", "0" * 64)
         with pytest.raises(TrainerError, match=r"was trained on windows from another cache: give windows_from, or"):
