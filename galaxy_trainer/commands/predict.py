@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     inputs = parser.add_argument_group("images")
     add_listing(inputs)
     inputs.add_argument("--cache", metavar="OUT.h5", help="keep the crops in this cache")
-    inputs.add_argument("--jobs", type=at_least(1), metavar="N", help="threads that read images, not a cache (one per core)")
+    inputs.add_argument("--jobs", type=at_least(1), metavar="N", help="threads that read images (one per core)")
     add_positions(parser)
     inputs.add_argument("--id-column", metavar="NAME", help="the column of ids in the table of --positions")
     args = parser.parse_args(argv)
