@@ -287,24 +287,6 @@ def test_labels_from_a_file(cache, tmp_path):
         train(cache, tmp_path / "other", labels=path)
 
 
-@pytest.mark.slow
-def test_a_users_keras_json_changes_no_score(run, tmp_path):
-    """Its order of axes would turn and shift (rows, columns, bands) as if they were (bands, rows, columns)."""
-    (tmp_path / "keras.json").write_text('{"image_data_format": "channels_first"}')
-    code = (
-        "import json, sys, keras, galaxy_trainer as g\n"
-        "assert keras.config.image_data_format() == 'channels_first'\n"
-        "g.paper_network(width=0.05), g.paper_network(width=0.05, trunk='compact')\n"
-        "json.dump(g.evaluate(sys.argv[1], passes=1, orientations=8), open(sys.argv[2], 'w'))"
-    )
-    found = tmp_path / "scores.json"
-    environment = {**os.environ, "KERAS_HOME": str(tmp_path)}
-    subprocess.run([sys.executable, "-c", code, str(run.folder), str(found)], env=environment, check=True)
-    scores, expected = json.loads(found.read_text()), evaluate(run, passes=1, orientations=8)
-    for name in ("deterministic", "non_deterministic", "orientations"):
-        assert scores[name]["mse"] == pytest.approx(expected[name]["mse"], rel=1e-6)
-
-
 @pytest.mark.parametrize(
     ("before", "error"),
     [

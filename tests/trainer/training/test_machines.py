@@ -159,21 +159,28 @@ def test_a_run_under_an_older_keras(finished, cache, tmp_path):
 
 @pytest.mark.slow
 def test_a_users_keras_json_changes_no_training(finished, cache, tmp_path):
+    """Nor a score: its order of axes would turn (rows, columns, bands) as if they were (bands, rows, columns)."""
     (tmp_path / "keras.json").write_text('{"floatx": "float16", "epsilon": 0.1, "image_data_format": "channels_first"}')
     code = (
         "import json, sys, keras, galaxy_trainer as g\n"
         "assert keras.config.floatx() == 'float16'\n"
         "g.train(sys.argv[1], sys.argv[2], **json.loads(sys.argv[3]))\n"
+        "scores = g.evaluate(sys.argv[2], passes=1, orientations=8)\n"
         "assert keras.config.floatx() == 'float16' and keras.config.epsilon() == 0.1\n"
-        "assert g.paper_network(16, width=0.05).input.dtype == 'float32'\n"
+        "for trunk in ('paper', 'compact'):\n"
+        "    assert g.paper_network(16, width=0.05, trunk=trunk).input.dtype == 'float32'\n"
+        "json.dump(scores, open(sys.argv[4], 'w'))\n"
     )
-    arguments = [str(cache), str(tmp_path / "run"), json.dumps(TINY)]
+    arguments = [str(cache), str(tmp_path / "run"), json.dumps(TINY), str(tmp_path / "scores.json")]
     subprocess.run(
         [sys.executable, "-c", code, *arguments], env={**os.environ, "KERAS_HOME": str(tmp_path)}, check=True
     )
     run = load_run(tmp_path / "run")
     assert weights(run) == weights(finished)
     assert (run.history, run.metrics) == (finished.history, finished.metrics)
+    scores, expected = json.loads((tmp_path / "scores.json").read_text()), evaluate(finished, passes=1, orientations=8)
+    for name in ("deterministic", "non_deterministic", "orientations"):
+        assert scores[name]["mse"] == pytest.approx(expected[name]["mse"], rel=1e-6)
 
 
 @pytest.mark.parametrize("command", [galaxy_train.main, galaxy_evaluate.main, galaxy_predict.main, galaxy_compare.main])
