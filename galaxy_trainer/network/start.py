@@ -26,10 +26,10 @@ def silent_start() -> Iterator[None]:
         os.dup2(nowhere, 2)
         # Here, as the names of this package are imported on first use; a first tensor looks for devices.
         with _hidden(*_UNUSED):
-            # Keras does so for its batches on every backend, but only when it trains.
-            with _hidden("jax"), contextlib.suppress(ImportError):
-                importlib.import_module("tensorflow")
             try:
+                # Keras does so for its batches on every backend, but only when it trains. TensorFlow imports Keras.
+                with _hidden("jax"), contextlib.suppress(ImportError):
+                    importlib.import_module("tensorflow")
                 import keras
 
                 keras.ops.zeros(())
