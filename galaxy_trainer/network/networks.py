@@ -16,7 +16,7 @@ COMPACT: tuple[tuple[int, ...], ...] = ((64, 64), (128, 128), (256, 256))
 """Filters of the six convolutions of "compact" at width 1; the first halves the image."""
 
 DEEP: tuple[tuple[int, ...], ...] = (*COMPACT, (256,))
-"""Filters of "deep": one more convolution, on a quarter of the places, so the dense layer is a quarter."""
+"""Filters of "deep": one convolution more, on a quarter of the places, so the dense layer has a quarter of the weights."""
 
 DENSE_UNITS = 256
 """Units of each of the two maxout layers at width 1."""
