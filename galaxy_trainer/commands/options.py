@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from galaxy_trainer.network.recipes import Recipe
 
 _CHANGES = (
-    ("network", str, "paper, or compact or deep: fewer and wider convolutions, for few galaxies"),
+    ("network", str, "paper, or compact: fewer convolutions, for few galaxies"),
     ("rotations", int, "average over 4 orientations (right angles), 8 (and mirrored) or 16 (and 45 degrees)"),
     ("width", float, "factor on the numbers of filters and dense units"),
     ("pieces", int, "linear pieces of a maxout unit"),

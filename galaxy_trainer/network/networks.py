@@ -1,6 +1,5 @@
 """The network, as a function that returns a ``keras.Model`` from raw images to the answers."""
 
-import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,9 +13,6 @@ CONVOLUTIONS: tuple[tuple[int, ...], ...] = ((32, 32, 32), (64, 64), (128, 128),
 
 COMPACT: tuple[tuple[int, ...], ...] = ((64, 64), (128, 128), (256, 256))
 """Filters of the six convolutions of "compact" at width 1; the first halves the image."""
-
-DEEP: tuple[tuple[int, ...], ...] = (*COMPACT, (256,))
-"""Filters of "deep": one convolution more, on a quarter of the places, so the dense layer has a quarter of the weights."""
 
 DENSE_UNITS = 256
 """Units of each of the two maxout layers at width 1."""
@@ -79,12 +75,11 @@ def paper_network(
     Parameters
     ----------
     size : int
-        Height and width of the input, a multiple of 8, or of 16 for "deep".
-    trunk : {"paper", "compact", "deep"}
+        Height and width of the input, a multiple of 8.
+    trunk : {"paper", "compact"}
         The convolutions, a name in `TRUNKS`. "compact": six with twice the filters of the paper's, the first 5 x 5
         with stride 2, the others 3 x 3, one bias per filter, 2 x 2 maxima behind the second and the fourth, He
         initialisation. Nothing but the first looks at the full resolution, so that four rotations are affordable.
-        "deep": one more maximum and convolution behind these.
     channels : int
         Bands of the input.
     views : int
@@ -131,15 +126,14 @@ def paper_network(
     >>> tuple(model(np.zeros((2, 64, 64, 3), np.uint8)).shape)
     (2, 37)
     """
+    if size < 8 or size % 8:
+        raise ValueError(f"size must be a multiple of 8, as three 2 x 2 maxima halve it, got {size}")
     if views < 1 or channels < 1 or width <= 0:
         raise ValueError(f"views, channels and width must be positive, got {views}, {channels}, {width}")
     if rotations not in ROTATIONS:
         raise ValueError(f"rotations must be 1, 4, 8 or 16, got {rotations}")
     if trunk not in TRUNKS:
         raise ValueError(f"unknown trunk {trunk!r}; known: {', '.join(TRUNKS)}")
-    step = 16 if trunk == "deep" else 8
-    if size < step or size % step:
-        raise ValueError(f"size must be a multiple of {step}, as trunk {trunk!r} halves it so often, got {size}")
     if isinstance(head, str) and head not in HEADS:
         raise ValueError(f"unknown head {head!r}; known: {', '.join(HEADS)}")
     # In the order of use: weights must not change where the recipe does not.
@@ -198,11 +192,9 @@ def _paper_trunk(scaled: Callable[[int], int], seeds: Iterator[int], dtype: str)
     return layers
 
 
-def _wide_trunk(
-    groups: tuple[tuple[int, ...], ...], scaled: Callable[[int], int], seeds: Iterator[int], dtype: str
-) -> list[Any]:
+def _compact_trunk(scaled: Callable[[int], int], seeds: Iterator[int], dtype: str) -> list[Any]:
     layers: list[Any] = []
-    for group, filters in enumerate(groups):
+    for group, filters in enumerate(COMPACT):
         if group:
             layers.append(keras.layers.MaxPooling2D(2, name=f"pool_{group}", data_format=LAST, dtype=dtype))
         for i, count in enumerate(filters):
@@ -219,8 +211,7 @@ def _wide_trunk(
 
 TRUNKS: Mapping[str, Callable[[Callable[[int], int], Iterator[int], str], list[Any]]] = {
     "paper": _paper_trunk,
-    "compact": functools.partial(_wide_trunk, COMPACT),
-    "deep": functools.partial(_wide_trunk, DEEP),
+    "compact": _compact_trunk,
 }
 """Convolutions by name; a recipe names them. From scaling, seeds and dtype to layers that all views share."""
 

@@ -169,16 +169,6 @@ def test_compact_convolutions():
     assert with_rotations.count_params() == model.count_params()
 
 
-def test_deep_goes_one_step_further():
-    compact, deep = (paper_network(trunk=trunk, width=0.25) for trunk in ("compact", "deep"))
-    convolutions = of_kind(deep, keras.layers.Conv2D)
-    assert [c.filters for c in convolutions] == [16, 16, 32, 32, 64, 64, 64]
-    assert [c.output.shape[1] for c in convolutions[-3:]] == [8, 8, 4]
-    assert deep.get_layer("features").output.shape == (None, 4 * 4 * 64)
-    for ours, theirs in zip(convolutions[:6], of_kind(compact, keras.layers.Conv2D), strict=True):
-        np.testing.assert_array_equal(numbers(ours.kernel), numbers(theirs.kernel))
-
-
 def test_tree_head():
     model = small(head="tree")
     assert isinstance(model.layers[-1], TreeHead)
@@ -187,8 +177,7 @@ def test_tree_head():
 
 @pytest.mark.parametrize(
     "options",
-    [{"size": 20}, {"size": 0}, {"width": 0}, {"head": "none"}, {"views": 0}, {"rotations": 2},
-     {"size": 24, "trunk": "deep"}, {"trunk": "none"}],
+    [{"size": 20}, {"size": 0}, {"width": 0}, {"head": "none"}, {"views": 0}, {"rotations": 2}, {"trunk": "none"}],
 )
 def test_arguments_out_of_range(options):
     with pytest.raises(ValueError, match=next(iter(options))):
