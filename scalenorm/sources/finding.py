@@ -134,7 +134,7 @@ class _Finder:
             path = join(folder, name)
             wanted = True
             if _is_file(path):
-                with _stack_errors(path):
+                with contextlib.suppress(OSError), turned_into(InputError, visible(path), ImageError):
                     wanted = holds_images(path)
         if not wanted:
             self.skip(name)
@@ -152,7 +152,8 @@ class _Finder:
         source_id = source_id or self.id_of(name)
         path, count = join(folder, name), None
         if name.lower().endswith(STACK_SUFFIXES) and _is_file(path):
-            with _stack_errors(path):
+            # What the system cannot read is tried later, fails and is recorded like any other file.
+            with contextlib.suppress(OSError), turned_into(InputError, visible(path), ImageError):
                 count = stack_length(path)
         if count is None:
             self.found.append(Root("folder", folder), name, source_id)
@@ -326,17 +327,6 @@ class _Finder:
 
 def _is_file(path: str) -> bool:
     return is_url(path) or os.path.isfile(path)
-
-
-@contextlib.contextmanager
-def _stack_errors(path: str) -> Iterator[None]:
-    """Name the file; one that the system cannot read is tried later, fails and is recorded like any other."""
-    try:
-        yield
-    except ImageError as error:
-        raise InputError(f"{visible(path)}: {error}") from error
-    except OSError:
-        pass
 
 
 def _where(source: Source) -> str:

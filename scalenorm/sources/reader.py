@@ -13,7 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from ..cropping.stamps import cut_stamp
-from ..files.errors import ArchiveError, ImageError
+from ..files.errors import ArchiveError, ImageError, turned_into
 from ..files.reading import is_url, open_file, read_file, read_local_file, stat_files
 from ..images.decoding import decode_masked
 from ..images.npy import npy_header
@@ -141,10 +141,8 @@ class Reader:
             _close(*self._handles.popitem(last=False)[1])
         file = open_file(container)
         try:
-            opened = opener(file)
-        except ArchiveError as error:
-            file.close()
-            raise ImageError(f"cannot read the archive: {error}") from error
+            with turned_into(ImageError, "cannot read the archive", ArchiveError):
+                opened = opener(file)
         except BaseException:
             file.close()
             raise

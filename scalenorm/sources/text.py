@@ -98,16 +98,15 @@ class TextTable:
 
     def blocks(self, numbers: Sequence[int]) -> Iterator[Block]:
         """Yield some columns as text."""
-        rows = self._rows(max(numbers, default=-1) + 1)
+        rows = self._rows(numbers)
         while some := list(itertools.islice(rows, BLOCK)):
             lines, cells = zip(*some, strict=True)
-            columns = list(zip(*cells, strict=False))  # rows may be longer than others
-            texts = (list(map(str.strip, columns[number])) for number in numbers)
+            texts = (list(map(str.strip, column)) for column in zip(*cells, strict=True))
             yield Block(np.array(lines), [np.array(column, object) for column in texts])
 
-    def _rows(self, least: int) -> Iterator[tuple[int, list[str]]]:
-        """Yield the lines and cells of the rows below the header; each must have `least` cells."""
-        width = len(self.names)
+    def _rows(self, numbers: Sequence[int]) -> Iterator[tuple[int, list[str]]]:
+        """Yield the line of each row below the header, and its cells in some columns."""
+        least, width = max(numbers, default=-1) + 1, len(self.names)
         with self._opened() as file:
             reader = csv.reader(file, delimiter=self.delimiter)
             rows = ((reader.line_num, cells) for cells in reader if any(map(str.strip, cells)))
@@ -116,7 +115,7 @@ class TextTable:
                 for line, cells in rows:
                     if len(cells) < least or (len(cells) > width and any(map(str.strip, cells[width:]))):
                         raise TableError(f"{self.path}, line {line}: {len(cells)} columns, the header has {width}")
-                    yield line, cells
+                    yield line, [cells[number] for number in numbers]
             except csv.Error as error:
                 raise TableError(f"{self.path}, line {reader.line_num}: not CSV: {error}") from None
 
