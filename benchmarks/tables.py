@@ -212,6 +212,23 @@ def network(result: Result) -> list[str]:
     return table(("mean squared error", "network", f"mean of {count} orientations", "mean answer"), rows)
 
 
+def finetuning(result: Result) -> list[str]:
+    """What it is worth to start from a trained network, with few labels."""
+    counts = list(next(iter(result["arms"].values())))
+    seeds = {len(scores) for found in result["arms"].values() for scores in found.values()}
+    lines = [f"{result['tested on']} galaxies tested on; seeds: {min(seeds)}; means, with the least and the most.", ""]
+    for name in ("accuracy", "cross_entropy"):
+        rows = []
+        for arm, found in result["arms"].items():
+            scores = [[score[name] for score in found[count]] for count in counts]
+            spread = [f" ({min(s):.3f} to {max(s):.3f})" if len(s) > 1 else "" for s in scores]
+            rows.append((arm, *(f"{sum(s) / len(s):.3f}{wide}" for s, wide in zip(scores, spread, strict=True))))
+        always = result["most frequent class"]
+        rows.append(("shares of the classes", *[f"{always[name]:.3f}"] * len(counts)))
+        lines += table((name.replace("_", "-"), *(f"{int(count):,} labels" for count in counts)), rows)
+    return lines
+
+
 def exports(result: Result) -> list[str]:
     """A cache against what is exported from it."""
     rows = [
@@ -268,6 +285,7 @@ WRITERS: dict[str, Callable[[Result], list[str]]] = {
     "training": training,
     "recipes": recipes,
     "network": network,
+    "finetuning": finetuning,
     "exports": exports,
     "gpu": gpu,
 }
