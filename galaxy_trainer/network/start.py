@@ -27,9 +27,9 @@ def silent_start() -> Iterator[None]:
         # Here, as the names of this package are imported on first use; a first tensor looks for devices.
         with _hidden(*_UNUSED):
             try:
-                # Keras does so for its batches on every backend, but only when it trains. TensorFlow imports Keras.
-                with _hidden("jax"), contextlib.suppress(ImportError):
-                    importlib.import_module("tensorflow")
+                if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+                    with _hidden("jax"), contextlib.suppress(ImportError):
+                        importlib.import_module("tensorflow")  # which imports Keras
                 import keras
 
                 keras.ops.zeros(())
