@@ -202,14 +202,13 @@ def recipes(result: Result) -> list[str]:
 
 def network(result: Result) -> list[str]:
     """Errors of the network that comes with the package, by question."""
-    scores = [result["deterministic"], result["orientations"], result["baselines"]["mean_answer"]]
+    scores = [result["deterministic"], result["baselines"]["mean_answer"]]
     rows = [("all", *(f"{score['mse']:.4f}" for score in scores))]
     rows += [
         (question, *(f"{score['questions'][question]['mse']:.4f}" for score in scores))
         for question in result["deterministic"]["questions"]
     ]
-    count = result["orientations"]["count"]
-    return table(("mean squared error", "network", f"mean of {count} orientations", "mean answer"), rows)
+    return table(("mean squared error", "network", "mean answer"), rows)
 
 
 def finetuning(result: Result) -> list[str]:

@@ -50,7 +50,7 @@ train third --seed 3 --from "$output/second" --rotations 16 --epochs 1 --learnin
 network=$here/../galaxy_trainer/runs/networks/gz2.npz
 galaxy-export "$output/third" -o "$network" --overwrite \
     --credit "Answers: Galaxy Zoo 2 (Willett et al. 2013), as published for the Galaxy Zoo challenge on Kaggle. Images: SDSS."
-galaxy-evaluate "$network" "$output/gz2.h5" --passes 0 --orientations 8 --json "$output/scores.json" --overwrite
+galaxy-evaluate "$network" "$output/gz2.h5" --passes 0 --json "$output/scores.json" --overwrite
 cd "$here"
 python -c 'import common, json, sys; common.save("network", json.load(open(sys.argv[1])), None)' "$output/scores.json"
 python tables.py

@@ -11,11 +11,12 @@ import numpy as np
 
 from galaxy_trainer.answers.targets import GALAXY_ZOO_2, Target
 from galaxy_trainer.data.galaxies import Batches, Galaxies, open_galaxies
-from galaxy_trainer.files.errors import TrainerError
+from galaxy_trainer.files.errors import TrainerError, warn
 from galaxy_trainer.files.writing import check_answers, write_columns
 from galaxy_trainer.network import backend
 from galaxy_trainer.network.augmentation import Augmentation, Augmented, Draws, draw, orientations
 from galaxy_trainer.network.networks import derived_seed
+from galaxy_trainer.network.recipes import Recipe
 from galaxy_trainer.runs.checks import check_layout, check_settings, check_unit, twins, warn_of_twins
 from galaxy_trainer.runs.run import Run
 from galaxy_trainer.runs.stored import Stored, open_run
@@ -261,8 +262,8 @@ def evaluate(
     opened = open_run(run)
     if passes < 0:
         raise TrainerError(f"passes must not be negative, got {passes}")
-    check_orientations(orientations)
     config, target = opened.config, opened.config.target
+    check_orientations(orientations, config.recipe)
     if clip:
         check_clip(target)
     score = target.score
@@ -369,14 +370,13 @@ def predict(
     def ask() -> Said:
         return ask_cache(opened, opened.network(weights), cache, count=orientations, any_settings=any_settings)
 
-    target = opened.config.target
     return answer(
-        target, ask, output, orientations=orientations, deviation=deviation, clip=clip, overwrite=overwrite
+        opened, ask, output, orientations=orientations, deviation=deviation, clip=clip, overwrite=overwrite
     )
 
 
 def answer(
-    target: Target,
+    run: Run,
     ask: Callable[[], Said],
     output: str | Path | None,
     *,
@@ -388,7 +388,8 @@ def answer(
     """Return, and write, what a network says when it is asked; the options, those of `predict`, are checked before."""
     if output is not None:
         check_answers(output, overwrite=overwrite)
-    check_orientations(orientations)
+    target = run.config.target
+    check_orientations(orientations, run.config.recipe)
     if clip:
         check_clip(target)
     said = ask()
@@ -435,12 +436,17 @@ def clipped(answers: np.ndarray) -> np.ndarray:
     return np.clip(answers, 0, 1)
 
 
-def check_orientations(count: int) -> None:
-    """Raise `TrainerError` unless it is 1 or even."""
+def check_orientations(count: int, recipe: Recipe) -> None:
+    """Raise `TrainerError` unless it is 1 or even; warn if a network of this recipe sees all of them anyway."""
     try:
         orientations(count, 8)
     except ValueError as error:
         raise TrainerError(str(error)) from None
+    if count > 1 and recipe.rotations >= 8 and (recipe.rotations // 2) % (count // 2) == 0:
+        warn(
+            f"this network averages over {recipe.rotations} orientations already, {count} of which change no answer "
+            "and say nothing of its deviation: use 12, turns by 60 degrees"
+        )
 
 
 def galaxies_for(

@@ -141,9 +141,8 @@ class Network:
                 options=options,
             )  # fmt: skip
 
-        target = self.run.config.target
         return answer(
-            target, ask, output, orientations=orientations, deviation=deviation, clip=clip, overwrite=overwrite
+            self.run, ask, output, orientations=orientations, deviation=deviation, clip=clip, overwrite=overwrite
         )
 
     @backend.keras_defaults()

@@ -6,14 +6,16 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
 from conftest import sky_blobs, write_cache
 
 import galaxy_trainer
-from galaxy_trainer import TrainerError, evaluate, predict, train
+from galaxy_trainer import Recipe, TrainerError, TrainerWarning, evaluate, predict, train
 from galaxy_trainer.answers.targets import GALAXY_ZOO_2
+from galaxy_trainer.asking.evaluation import check_orientations
 from galaxy_trainer.commands import evaluate as galaxy_evaluate
 from galaxy_trainer.commands import predict as galaxy_predict
 from galaxy_trainer.commands import train as galaxy_train
@@ -95,6 +97,15 @@ def test_orientations_are_an_average(cache, run):
     assert found["mse"] == pytest.approx(((answers - truth) ** 2).mean(), rel=1e-4)
     with pytest.raises(TrainerError, match="even number"):
         evaluate(run, orientations=3)
+
+
+@pytest.mark.parametrize(
+    ("rotations", "count", "told"),
+    [(1, 2, False), (4, 8, False), (8, 8, True), (8, 16, False), (16, 16, True), (16, 12, False), (16, 1, False)],
+)
+def test_orientations_that_a_network_sees_anyway_are_warned_of(rotations, count, told):
+    with pytest.warns(TrainerWarning, match=f"{count} of which") if told else warnings.catch_warnings(action="error"):
+        check_orientations(count, Recipe(rotations=rotations))
 
 
 @pytest.mark.slow
