@@ -80,7 +80,7 @@ def measure_and_crop(
         outside |= boxes[n, 3] != 0
     if sigma is not None and (inspect or outside):  # of floats it costs as much as their threshold
         sums = np.zeros(bands)
-        float_sky(pixels, kind, weights, valid, cutoff, level, peaks, sums)
+        float_sky(pixels, kind, weights, valid, cutoff, level, peaks, foreground, sums)
         for band in range(bands):
             sky[band] = crop_sky[band] = sums[band] / below
             if not np.isfinite(sky[band]):

@@ -9,14 +9,14 @@ Sums do not care about rows: they run over ``pixels``, the image as one flat seq
 import numpy as np
 
 from .compile import kernel
-from .constants import BLOCK, CHUNK, LANES, RGBA, WEIGHTED
+from .constants import BACKGROUND, BLOCK, CHUNK, LANES, RGBA, WEIGHTED
 
 _HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 
 
 @kernel
 def split_bands(pixels, kind, planes, count):
-    """Write the three bands of RGB or RGBA one by one: apart they vectorise, together they do not."""
+    """Write the three bands of RGB or RGBA one by one: bytes are read faster so, wider numbers where they are."""
     red, green, blue = planes[0], planes[1], planes[2]
     if kind is None:  # RGB; strides must be constants
         for x in range(count):
@@ -36,14 +36,26 @@ def luma(planes, level):
 
 
 @kernel
+def luma_of_pixels(pixels, level):
+    """As `luma`, of pixels whose bands are not apart."""
+    number = level.dtype.type
+    for x in range(len(level)):
+        level[x] = (
+            2125 * number(pixels[3 * x]) + 7154 * number(pixels[3 * x + 1]) + 721 * number(pixels[3 * x + 2])
+        )
+
+
+@kernel
 def grey_levels(pixels, kind, weights, planes, level):
     """Write the scaled grey level of each pixel to ``level``, whose dtype decides the arithmetic.
 
-    Of RGB and RGBA, ``planes`` then holds the three bands one by one.
+    Of RGB and RGBA bytes, ``planes`` then holds the three bands one by one.
     """
     bands = len(weights)
     number = level.dtype.type
-    if kind is None or kind == RGBA:
+    if kind is None and pixels.itemsize > 1:
+        luma_of_pixels(pixels, level)
+    elif kind is None or kind == RGBA:
         split_bands(pixels, kind, planes, len(level))
         luma(planes, level)
     elif kind == WEIGHTED:
@@ -101,6 +113,38 @@ def byte_sums(planes, count, totals):
 
 
 @kernel
+def word_sums(pixels, level, totals):
+    """Write the grey level of pixels of 16-bit RGB and add their bands to ``totals``; returns the sum of g."""
+    reds = greens = blues = np.int32(0)  # CHUNK values of 16 bits sum to less than 2^27
+    for x in range(len(level)):
+        r, g, b = np.int32(pixels[3 * x]), np.int32(pixels[3 * x + 1]), np.int32(pixels[3 * x + 2])
+        reds = np.int32(reds + r)
+        greens = np.int32(greens + g)
+        blues = np.int32(blues + b)
+        level[x] = 2125 * r + 7154 * g + 721 * b
+    totals[0] += reds
+    totals[1] += greens
+    totals[2] += blues
+    return 2125 * np.int64(reds) + 7154 * np.int64(greens) + 721 * np.int64(blues)
+
+
+@kernel
+def sum_squares(level):
+    """The sum of the squares of integers below 2^31 as A 2^32 + B, four at a time: they are below 2^64."""
+    quarter = len(level) // 4
+    first, second, third, fourth = (
+        level[:quarter], level[quarter : 2 * quarter], level[2 * quarter : 3 * quarter], level[3 * quarter :]
+    )  # fmt: skip
+    high, low = np.uint64(0), np.uint64(0)
+    for x in range(quarter):
+        a, b, c, d = np.int64(first[x]), np.int64(second[x]), np.int64(third[x]), np.int64(fourth[x])
+        squares = np.uint64(a * a) + np.uint64(b * b) + np.uint64(c * c) + np.uint64(d * d)
+        high += squares >> _HALF
+        low += squares  # wraps: what A leaves of it is below 2^64
+    return high, low - (high << _HALF)
+
+
+@kernel
 def exact_sums(pixels, kind, weights, valid, level, totals, peaks):
     """Sums over the valid pixels of an image of 8 or 16 bits: that of g, and A and B with sum g^2 = A 2^32 + B.
 
@@ -113,6 +157,7 @@ def exact_sums(pixels, kind, weights, valid, level, totals, peaks):
     if kind is None or kind == RGBA:
         most = 10000
     planes = np.empty((3, CHUNK), pixels.dtype)
+    kept = np.empty(CHUNK * bands if len(valid) else 0, pixels.dtype)
     total, high, low = 0, np.uint64(0), np.uint64(0)
     for start in range(0, count, CHUNK):
         stop = min(start + CHUNK, count)
@@ -131,31 +176,30 @@ def exact_sums(pixels, kind, weights, valid, level, totals, peaks):
             high += np.uint64(squares) >> _HALF
             low += np.uint64(squares) & _LOW
             continue
-        grey_levels(chunk, kind, weights, planes, grey)
-        if len(valid):
-            keep = valid[start:stop]
+        if len(valid):  # masked pixels count as 0
             for x in range(len(grey)):
-                grey[x] *= keep[x]
-        for x in range(len(grey)):  # g is below 2^31 and 2^32 pixels are too many: neither sum reaches 2^63
-            g = np.int64(grey[x])
-            total += g
-            square = np.uint64(g * g)  # many processors shift vectors of unsigned integers only
-            high += square >> _HALF
-            low += square & _LOW
-        for band in range(bands):
-            added = np.int32(0)  # CHUNK values of 16 bits sum to less than 2^27
-            if len(valid):
-                keep = valid[start:stop]
-                for x in range(len(grey)):
-                    added = np.int32(added + np.int32(chunk[bands * x + band]) * keep[x])
-            elif kind is None:
-                plane = planes[band]
-                for x in range(len(grey)):
-                    added = np.int32(added + np.int32(plane[x]))
-            else:
+                for band in range(bands):
+                    kept[bands * x + band] = chunk[bands * x + band] if valid[start + x] else 0
+            chunk = kept[: len(chunk)]
+        if kind is None:
+            total += word_sums(chunk, grey, totals)
+        else:
+            grey_levels(chunk, kind, weights, planes, grey)
+            for band in range(bands):
+                added = np.int32(0)
                 for x in range(len(grey)):
                     added = np.int32(added + np.int32(chunk[bands * x + band]))
-            totals[band] += added
+                totals[band] += added
+                share = 1
+                if kind == RGBA:
+                    share = (2125, 7154, 721, 0)[band]
+                total += share * np.int64(added)
+        filled = level[: (len(grey) + 3) // 4 * 4]
+        for x in range(len(grey), len(filled)):
+            filled[x] = 0
+        upper, lower = sum_squares(filled)
+        high += upper  # 2^32 pixels are too many: neither sum reaches 2^64
+        low += lower
     return total, high, low
 
 
@@ -189,6 +233,33 @@ def gather_blocks(pixels, bands, valid, cutoff, peaks, block, starts, gathered, 
 
 
 @kernel
+def add_bands(pixels, kind, planes, use, totals):
+    """Add each band of the pixels where ``use`` is 1 to ``totals``; of bytes ``planes`` is as `grey_levels` left it."""
+    bands = len(totals)
+    if kind is None and pixels.itemsize > 1:  # three sums side by side, or each would read all bands
+        reds = greens = blues = np.int32(0)  # CHUNK values of 16 bits sum to less than 2^27
+        for x in range(len(use)):
+            one = np.int32(use[x])
+            reds = np.int32(reds + np.int32(pixels[3 * x]) * one)
+            greens = np.int32(greens + np.int32(pixels[3 * x + 1]) * one)
+            blues = np.int32(blues + np.int32(pixels[3 * x + 2]) * one)
+        totals[0] += reds
+        totals[1] += greens
+        totals[2] += blues
+        return
+    for band in range(bands):
+        added = np.int32(0)
+        if kind is None:
+            plane = planes[band]
+            for x in range(len(use)):
+                added = np.int32(added + np.int32(plane[x]) * np.int32(use[x]))
+        else:
+            for x in range(len(use)):
+                added = np.int32(added + np.int32(pixels[bands * x + band]) * np.int32(use[x]))
+        totals[band] += added
+
+
+@kernel
 def find_foreground(pixels, kind, weights, valid, cutoff, level, peaks, totals, foreground):
     """Write 1 where valid, finite pixels have g >= cutoff, else 0; returns their number.
 
@@ -215,16 +286,7 @@ def find_foreground(pixels, kind, weights, valid, cutoff, level, peaks, totals, 
             reached = np.int32(reached + over[x])
         found += reached
         if totals is not None:
-            for band in range(bands):
-                added = np.int32(0)  # CHUNK values of 16 bits sum to less than 2^27
-                if kind is None:
-                    plane = planes[band]
-                    for x in range(size):
-                        added = np.int32(added + np.int32(plane[x]) * np.int32(over[x]))
-                else:
-                    for x in range(size):
-                        added = np.int32(added + np.int32(gathered[bands * x + band]) * np.int32(over[x]))
-                totals[band] += added
+            add_bands(gathered, kind, planes, over[:size], totals)
         for k in range(blocks):
             stop = min(starts[k] + BLOCK, len(foreground))
             copy(over[k * BLOCK : k * BLOCK + stop - starts[k]], foreground[starts[k] : stop])
@@ -248,17 +310,32 @@ def fold(values):
 
 
 @kernel
-def sums_about(pivot, level, sums, squares):
-    """The sums of g - pivot and of its square, taken side by side: the order is fixed, and the loop a vector loop."""
-    lanes = len(sums)
-    for x in range(lanes):
+def sums_about(pivot, level, sums, squares, largest, peaks):
+    """The sums of g - pivot and of its square, and the largest g of each block, of whole blocks.
+
+    They are taken side by side, LANES at a time: the order is fixed, and the loop a vector loop. Four times as many are
+    a block, and taken in one pass, to spare loads and stores.
+    """
+    for x in range(LANES):
         sums[x] = squares[x] = 0.0
-    for start in range(0, len(level), lanes):
-        part = level[start : start + lanes]
-        for x in range(lanes):
-            offset = part[x] - pivot
-            sums[x] += offset
-            squares[x] += offset * offset
+    for block in range(len(peaks)):
+        part = level[block * BLOCK : (block + 1) * BLOCK]
+        first, second, third, fourth = part[:LANES], part[LANES:], part[2 * LANES :], part[3 * LANES :]
+        for x in range(LANES):
+            a, b, c, d = first[x], second[x], third[x], fourth[x]
+            upper, lower = a if a > b else b, c if c > d else d
+            largest[x] = upper if upper > lower else lower
+            a, b, c, d = a - pivot, b - pivot, c - pivot, d - pivot
+            sums[x] = sums[x] + a + b + c + d
+            squares[x] = squares[x] + a * a + b * b + c * c + d * d
+        for x in range(8):
+            a, b, c, d = largest[x], largest[x + 8], largest[x + 16], largest[x + 24]
+            upper, lower = a if a > b else b, c if c > d else d
+            largest[x] = upper if upper > lower else lower
+        peak = largest[0]  # the compiler makes no vectors of a largest float: it could be one that is no number
+        for x in range(1, 8):
+            peak = largest[x] if largest[x] > peak else peak
+        peaks[block] = peak
     return fold(sums), fold(squares)
 
 
@@ -271,7 +348,8 @@ def float_sums(pixels, kind, weights, valid, level, peaks):
     """
     bands = len(weights)
     count = len(pixels) // bands
-    planes, lanes = np.empty((3, CHUNK), pixels.dtype), np.empty((2, LANES))
+    planes, lanes = np.empty((3, CHUNK), pixels.dtype), np.empty((3, LANES))
+    others = np.empty(CHUNK // BLOCK)
     used = 0
     pivot = total = squares = 0.0
     for start in range(0, count, CHUNK):
@@ -288,12 +366,11 @@ def float_sums(pixels, kind, weights, valid, level, peaks):
                 if np.isfinite(grey[x]):
                     pivot = grey[x]
                     break
-        first, last = start // BLOCK, (stop + BLOCK - 1) // BLOCK
-        block_peaks(grey, BLOCK, 1, peaks[first:last])
-        filled = level[: (len(grey) + LANES - 1) // LANES * LANES]
-        for x in range(len(grey), len(filled)):  # the last chunk may be short of what is summed together
+        blocks = peaks[start // BLOCK : (stop + BLOCK - 1) // BLOCK]
+        filled = level[: len(blocks) * BLOCK]
+        for x in range(len(grey), len(filled)):  # the last block may be short of pixels
             filled[x] = pivot
-        added, added_squares = sums_about(pivot, filled, lanes[0], lanes[1])
+        added, added_squares = sums_about(pivot, filled, lanes[0], lanes[1], lanes[2], blocks)
         if np.isfinite(added_squares):
             used += stop - start
         else:  # some are not finite, or their squares
@@ -302,19 +379,20 @@ def float_sums(pixels, kind, weights, valid, level, peaks):
                     used += 1
                 else:
                     grey[x] = pivot
-                    peaks[first + x // BLOCK] = np.inf
-            added, added_squares = sums_about(pivot, filled, lanes[0], lanes[1])
+                    blocks[x // BLOCK] = np.inf
+            rest = others[: len(blocks)]
+            added, added_squares = sums_about(pivot, filled, lanes[0], lanes[1], lanes[2], rest)
         total += added
         squares += added_squares
     return used, pivot, total, squares
 
 
 @kernel
-def float_sky(pixels, kind, weights, valid, cutoff, level, peaks, totals):
+def float_sky(pixels, kind, weights, valid, cutoff, level, peaks, foreground, totals):
     """Add each band of the valid, finite pixels with g < cutoff to ``totals``; returns their number.
 
     They are summed themselves, because a total less the foreground's would cancel. Blocks are added to each other,
-    value by value, those that are all sky by ``peaks`` without a look at their grey level.
+    value by value. Only where ``peaks`` is infinite may pixels be neither sky nor foreground.
     """
     bands = len(weights)
     count = len(pixels) // bands
@@ -329,13 +407,17 @@ def float_sky(pixels, kind, weights, valid, cutoff, level, peaks, totals):
                 lanes[x] += part[x]
             used += len(grey)
             continue
-        grey_levels(part, kind, weights, planes, grey)
+        over = foreground[start:stop]
         for x in range(len(grey)):
-            sky[x] = (grey[x] < cutoff) & np.isfinite(grey[x])
-        if len(valid):
-            keep = valid[start:stop]
+            sky[x] = over[x] == BACKGROUND
+        if peaks[block] == np.inf:
+            grey_levels(part, kind, weights, planes, grey)
             for x in range(len(grey)):
-                sky[x] &= keep[x]
+                sky[x] &= np.isfinite(grey[x])
+            if len(valid):
+                keep = valid[start:stop]
+                for x in range(len(grey)):
+                    sky[x] &= keep[x]
         below = np.int32(0)
         for x in range(len(grey)):
             below = np.int32(below + sky[x])

@@ -63,7 +63,7 @@ def _divide_floats(frame: Frame, cutoff: np.float64, peaks: NDArray[np.float64])
     before = frame.pixels, frame.kind, frame.weights, frame.valid_pixels, cutoff, frame.level, peaks
     kernels.grey.find_foreground(*before, None, mask.reshape(-1))
     with np.errstate(over="ignore", invalid="ignore"):
-        below = kernels.grey.float_sky(*before, totals)
+        below = kernels.grey.float_sky(*before, mask.reshape(-1), totals)
         sky = totals / max(below, 1)
     if not below and cutoff < np.inf:
         sky = _divide(frame, None).sky
