@@ -295,8 +295,8 @@ def main() -> None:
     if options.cpu and os.environ.get("NUMBA_CPU_NAME") != options.cpu:
         # Numba reads the name when it is imported; code for another processor does not belong in the usual cache.
         with tempfile.TemporaryDirectory() as folder:
-            variables = {**os.environ, "NUMBA_CPU_NAME": options.cpu, "NUMBA_CACHE_DIR": folder}
-            raise SystemExit(subprocess.run([sys.executable, *sys.argv], env=variables).returncode)
+            chosen = {"NUMBA_CPU_NAME": options.cpu, "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": folder}  # not ours
+            raise SystemExit(subprocess.run([sys.executable, *sys.argv], env={**os.environ, **chosen}).returncode)
     common.print_environment()
     print(f"compiled for {options.cpu or 'this processor'}")
     images = common.load_images(options.images, options.count)

@@ -8,7 +8,7 @@ Sums do not care about rows: they run over ``pixels``, the image as one flat seq
 
 import numpy as np
 
-from .compile import kernel
+from .compile import composed, kernel
 from .constants import BACKGROUND, BLOCK, CHUNK, LANES, RGBA, WEIGHTED
 
 _HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
@@ -36,16 +36,6 @@ def luma(planes, level):
 
 
 @kernel
-def luma_of_pixels(pixels, level):
-    """As `luma`, of pixels whose bands are not apart."""
-    number = level.dtype.type
-    for x in range(len(level)):
-        level[x] = (
-            2125 * number(pixels[3 * x]) + 7154 * number(pixels[3 * x + 1]) + 721 * number(pixels[3 * x + 2])
-        )
-
-
-@kernel
 def grey_levels(pixels, kind, weights, planes, level):
     """Write the scaled grey level of each pixel to ``level``, whose dtype decides the arithmetic.
 
@@ -54,7 +44,10 @@ def grey_levels(pixels, kind, weights, planes, level):
     bands = len(weights)
     number = level.dtype.type
     if kind is None and pixels.itemsize > 1:
-        luma_of_pixels(pixels, level)
+        for x in range(len(level)):  # as `luma`, of bands that are not apart
+            level[x] = (
+                2125 * number(pixels[3 * x]) + 7154 * number(pixels[3 * x + 1]) + 721 * number(pixels[3 * x + 2])
+            )
     elif kind is None or kind == RGBA:
         split_bands(pixels, kind, planes, len(level))
         luma(planes, level)
@@ -112,7 +105,7 @@ def byte_sums(planes, count, totals):
     return levels, squares + 2 * products
 
 
-@kernel
+@composed
 def word_sums(pixels, level, totals):
     """Write the grey level of pixels of 16-bit RGB and add their bands to ``totals``; returns the sum of g."""
     reds = greens = blues = np.int32(0)  # CHUNK values of 16 bits sum to less than 2^27
@@ -128,7 +121,7 @@ def word_sums(pixels, level, totals):
     return 2125 * np.int64(reds) + 7154 * np.int64(greens) + 721 * np.int64(blues)
 
 
-@kernel
+@composed
 def sum_squares(level):
     """The sum of the squares of integers below 2^31 as A 2^32 + B, four at a time: they are below 2^64."""
     quarter = len(level) // 4
@@ -233,33 +226,6 @@ def gather_blocks(pixels, bands, valid, cutoff, peaks, block, starts, gathered, 
 
 
 @kernel
-def add_bands(pixels, kind, planes, use, totals):
-    """Add each band of the pixels where ``use`` is 1 to ``totals``; of bytes ``planes`` is as `grey_levels` left it."""
-    bands = len(totals)
-    if kind is None and pixels.itemsize > 1:  # three sums side by side, or each would read all bands
-        reds = greens = blues = np.int32(0)  # CHUNK values of 16 bits sum to less than 2^27
-        for x in range(len(use)):
-            one = np.int32(use[x])
-            reds = np.int32(reds + np.int32(pixels[3 * x]) * one)
-            greens = np.int32(greens + np.int32(pixels[3 * x + 1]) * one)
-            blues = np.int32(blues + np.int32(pixels[3 * x + 2]) * one)
-        totals[0] += reds
-        totals[1] += greens
-        totals[2] += blues
-        return
-    for band in range(bands):
-        added = np.int32(0)
-        if kind is None:
-            plane = planes[band]
-            for x in range(len(use)):
-                added = np.int32(added + np.int32(plane[x]) * np.int32(use[x]))
-        else:
-            for x in range(len(use)):
-                added = np.int32(added + np.int32(pixels[bands * x + band]) * np.int32(use[x]))
-        totals[band] += added
-
-
-@kernel
 def find_foreground(pixels, kind, weights, valid, cutoff, level, peaks, totals, foreground):
     """Write 1 where valid, finite pixels have g >= cutoff, else 0; returns their number.
 
@@ -285,8 +251,27 @@ def find_foreground(pixels, kind, weights, valid, cutoff, level, peaks, totals, 
         for x in range(size):
             reached = np.int32(reached + over[x])
         found += reached
-        if totals is not None:
-            add_bands(gathered, kind, planes, over[:size], totals)
+        if totals is not None and kind is None and pixels.itemsize > 1:  # three sums at once: bands are not apart
+            reds = greens = blues = np.int32(0)  # CHUNK values of 16 bits sum to less than 2^27
+            for x in range(size):
+                one = np.int32(over[x])
+                reds = np.int32(reds + np.int32(gathered[3 * x]) * one)
+                greens = np.int32(greens + np.int32(gathered[3 * x + 1]) * one)
+                blues = np.int32(blues + np.int32(gathered[3 * x + 2]) * one)
+            totals[0] += reds
+            totals[1] += greens
+            totals[2] += blues
+        elif totals is not None:
+            for band in range(bands):
+                added = np.int32(0)
+                if kind is None:
+                    plane = planes[band]
+                    for x in range(size):
+                        added = np.int32(added + np.int32(plane[x]) * np.int32(over[x]))
+                else:
+                    for x in range(size):
+                        added = np.int32(added + np.int32(gathered[bands * x + band]) * np.int32(over[x]))
+                totals[band] += added
         for k in range(blocks):
             stop = min(starts[k] + BLOCK, len(foreground))
             copy(over[k * BLOCK : k * BLOCK + stop - starts[k]], foreground[starts[k] : stop])
