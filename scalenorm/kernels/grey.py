@@ -45,9 +45,7 @@ def grey_levels(pixels, kind, weights, planes, level):
     number = level.dtype.type
     if kind is None and pixels.itemsize > 1:
         for x in range(len(level)):  # as `luma`, of bands that are not apart
-            level[x] = (
-                2125 * number(pixels[3 * x]) + 7154 * number(pixels[3 * x + 1]) + 721 * number(pixels[3 * x + 2])
-            )
+            level[x] = 2125 * number(pixels[3 * x]) + 7154 * number(pixels[3 * x + 1]) + 721 * number(pixels[3 * x + 2])
     elif kind is None or kind == RGBA:
         split_bands(pixels, kind, planes, len(level))
         luma(planes, level)
