@@ -325,7 +325,7 @@ def _stamp_settings(
                 raise ValueError(f"{name} needs positions")
         return {}
     if (stamp is None) == (stamp_from is None):
-        raise ValueError("positions need the side of the stamps: give either stamp or stamp_from")
+        raise ValueError("positions need the side of the stamps: give a stamp, such as 128 or 20arcsec, or stamp_from")
     if all_objects:
         raise ValueError("all_objects finds the objects itself, so it excludes positions")
     if side_unit not in UNITS:

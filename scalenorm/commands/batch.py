@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import Field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..files.errors import ConfigError
@@ -73,6 +74,8 @@ def _run(inputs: list[str], output: str, quiet: bool, options: dict[str, Any]) -
         summary = convert(inputs, output, progress=not quiet, **options)
     if not quiet:
         say(*summary_lines(summary, options.get("dry_run", False), "all_objects" in options))
+        if not Path(output).suffix:
+            say(f"{output} is one file, a cache; scalenorm-export writes crops as image files")
     if page is not None and not options.get("dry_run"):
         listed = [options["list_file"]] if "list_file" in options else []
         write_page(output, page, [*inputs, *listed] or None, overwrite=False, quiet=quiet)
