@@ -34,7 +34,9 @@ class _Notice(Listener):
 
     def say(self) -> None:
         self.said = True
-        _log.warning("Compiling scalenorm for this kind of image, the first time only: half a minute, or more on a busy machine.")
+        _log.warning(
+            "Compiling scalenorm for this kind of image, the first time only: half a minute, more on a busy machine."
+        )
 
     def on_start(self, event: Event) -> None:
         if self.is_ours(event):
