@@ -160,7 +160,7 @@ def passes_of(
     seed: int,
     count: int,
     first: int = 0,
-    batch_size: int = BATCH,
+    batch_size: int = 128,
 ) -> Iterator[np.ndarray]:
     """Yield the network's answers with dropout and augmentation on, once per pass.
 
@@ -175,7 +175,7 @@ def passes_of(
     augmentation : Augmentation
         What is drawn.
     seed : int
-        Pass p is a function of (seed, p).
+        Pass p is a function of (seed, p, batch_size).
     count, first : int
         Passes first ... first + count - 1.
     batch_size : int
@@ -442,7 +442,7 @@ def check_orientations(count: int, recipe: Recipe) -> None:
         orientations(count, 8)
     except ValueError as error:
         raise TrainerError(str(error)) from None
-    if count > 1 and recipe.rotations >= 8 and (recipe.rotations // 2) % (count // 2) == 0:
+    if recipe.rotations >= 8 and count in (2, 4, 8):
         warn(
             f"this network averages over {recipe.rotations} orientations already, {count} of which change no answer "
             "and say nothing of its deviation: use 12, turns by 60 degrees"

@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("give a CACHE and a folder for the run (-o), or --resume RUN")
 
     def action() -> int:
-        with silent_start():
+        with silent_start(to_train=True):
             import galaxy_trainer
         report = None if args.quiet else tell
         if args.resume is not None:

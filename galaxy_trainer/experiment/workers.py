@@ -84,7 +84,7 @@ def _start() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-    with silent_start():
+    with silent_start(to_train=True):
         from tqdm import tqdm
 
     # Its own lock is a semaphore of the system, which Python complains of if this process is killed.

@@ -14,8 +14,11 @@ _UNUSED = ("cv2", "matplotlib", "pandas", "sklearn")
 
 
 @contextlib.contextmanager
-def silent_start() -> Iterator[None]:
-    """Start the backend without the lines that TensorFlow's C++ parts write before they can be told not to."""
+def silent_start(*, to_train: bool = False) -> Iterator[None]:
+    """Start the backend without the lines that TensorFlow's C++ parts write before they can be told not to.
+
+    To train, TensorFlow is imported on every backend: batches and TensorBoard's logs may need it.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # It also warns of compiling one function per network, which is what several networks in one process need.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -27,7 +30,7 @@ def silent_start() -> Iterator[None]:
         # Here, as the names of this package are imported on first use; a first tensor looks for devices.
         with _hidden(*_UNUSED):
             try:
-                if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+                if to_train or os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
                     with _hidden("jax"), contextlib.suppress(ImportError):
                         importlib.import_module("tensorflow")  # which imports Keras
                 import keras

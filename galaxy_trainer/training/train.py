@@ -117,7 +117,8 @@ def train(
         that `start` was trained on.
     start : str, Path or Run, optional
         A trained network to start from: its views, architecture and standardisation, and its weights but those of the
-        last layer, which are new unless the same is answered.
+        last layer, which are new unless the same is answered; and its number of orientations, unless ``rotations`` is
+        among the changes.
     freeze : {"none", "trunk"}
         "trunk" trains the last layer only.
     report : callable, optional
