@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,9 +58,10 @@ class Read(NamedTuple):
     data: Data | Exception  # or why it could not be read; nothing of a stamp, which is cut from its tile later
 
 
-#: So many images are read one after the other before they are decoded, or fewer that have so many bytes. Decoding an
-#: image drives all else out of the processor's caches, and what reads the next one takes twice as long afterwards.
-_AHEAD, _AHEAD_BYTES = 32, 4 << 20
+#: So many images are read one after the other before they are decoded, or fewer that have so many bytes or take so many
+#: seconds. Decoding an image drives all else out of the processor's caches, and what reads the next one takes twice as
+#: long afterwards.
+_AHEAD, _AHEAD_BYTES, _AHEAD_SECONDS = 32, 4 << 20, 0.2
 
 
 def make_parts(recipe: Recipe, head: Head, task: Task, tick: Callable[[], None] = lambda: None) -> list[str]:
@@ -115,16 +117,17 @@ def add_images(rows: Rows, sources: Sources, recipe: Recipe, reader: Reader) -> 
 
 
 def read_ahead(sources: Sources, reader: Reader) -> Iterator[tuple[Source, Read]]:
-    """Read images, some at a time; yield them one by one."""
-    block, size = [], 0
+    """Read images, some at a time where that is quick and they are small; yield them one by one."""
+    block, size, began = [], 0, perf_counter()
     for source in sources:
         read = _read(source, reader)
         block.append((source, read))
         files = read.data if isinstance(read.data, tuple) else (read.data,)
         size += sum(len(file) for file in files if isinstance(file, bytes))
-        if len(block) == _AHEAD or size > _AHEAD_BYTES:
+        large = size > _AHEAD_BYTES or isinstance(read.data, Exception)  # whose traceback may hold any number of bytes
+        if len(block) == _AHEAD or large or perf_counter() - began > _AHEAD_SECONDS:
             yield from block
-            block, size = [], 0
+            block, size, began = [], 0, perf_counter()
     yield from block
 
 

@@ -74,7 +74,7 @@ def _run(inputs: list[str], output: str, quiet: bool, options: dict[str, Any]) -
         summary = convert(inputs, output, progress=not quiet, **options)
     if not quiet:
         say(*summary_lines(summary, options.get("dry_run", False), "all_objects" in options))
-        if not Path(output).suffix:
+        if not (Path(output).suffix or options.get("dry_run")):
             say(f"{output} is one file, a cache; scalenorm-export writes crops as image files")
     if page is not None and not options.get("dry_run"):
         listed = [options["list_file"]] if "list_file" in options else []

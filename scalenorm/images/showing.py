@@ -93,10 +93,10 @@ def shrunk(pixels: Any, side: int) -> NDArray[Any]:
 def _block_means(pixels: NDArray[np.float64], step: int) -> NDArray[np.float64]:
     known = np.isfinite(pixels)
     sums, counts = np.where(known, pixels, 0), known.astype(np.float64)
-    for axis in (0, 1):
-        starts = np.arange(0, pixels.shape[axis], step)
-        sums, counts = np.add.reduceat(sums, starts, axis), np.add.reduceat(counts, starts, axis)
     with np.errstate(all="ignore"):
+        for axis in (0, 1):
+            starts = np.arange(0, pixels.shape[axis], step)
+            sums, counts = np.add.reduceat(sums, starts, axis), np.add.reduceat(counts, starts, axis)
         return sums / counts
 
 

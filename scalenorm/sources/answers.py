@@ -43,7 +43,7 @@ class Answers:
         """Note the classes of a block, or that there are none."""
         if column.ndim > 1 or column.dtype.kind not in "biufO":
             raise TableError(
-                f"{self._table.path}: column {self.name!r} holds {column.dtype.name} arrays, not a number or a class "
+                f"{self._table.path}: column {self.name!r} holds lists, not a number or a class "
                 f"in each row; {_CHOOSE}"
             )
         texts = [text for text in column.tolist() if text not in MISSING] if column.dtype.kind == "O" else []

@@ -24,7 +24,7 @@ from .bands import BandFiles
 from .listing import Root, Source, Sources, SourcesBuilder
 from .parquet import NEEDS_PYARROW, has_pyarrow, holds_images
 from .stacks import STACK_SUFFIXES, stack_length
-from .tables import Table, is_certainly_table, open_table
+from .tables import Table, is_certainly_table, open_table, to_texts
 
 # In a compressed tar every step back in the file means decompressing from its start again.
 _MAX_STEPS_BACK = 8
@@ -391,7 +391,7 @@ def _table_rows(table: Table, folder: str) -> Iterator[tuple[str, str]]:
     columns = list(dict.fromkeys(["path" if "path" in names else table.names[0], *(["id"] if "id" in names else [])]))
     for block in table.blocks(columns):
         ids = table.ids(block, 1) if len(columns) > 1 else [""] * len(block.rows)
-        yield from zip(map(str, block.columns[0].tolist()), ids, strict=True)
+        yield from zip(to_texts(table, block.columns[0]), ids, strict=True)
 
 
 def _csv_rows(file: Iterable[str], folder: str) -> Iterator[tuple[str, str]]:

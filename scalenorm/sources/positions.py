@@ -14,11 +14,11 @@ import numpy as np
 
 from ..files.errors import ImageError, InputError, OptionError, TableError, turned_into
 from ..files.names import visible
-from ..images.options import DecodeOptions, check_size
+from ..images.options import DecodeOptions
 from .bands import JoinedBands, open_tile
 from .labels import find_id_column
 from .listing import Root, Source, Sources, lose, row_dtype
-from .tables import open_table, to_numbers
+from .tables import open_table, to_numbers, to_texts
 from .tiles import Tile
 
 #: Pairs of columns that positions are looked for under, whatever the case: sky, degrees; pixels from 0; from 1 (FITS).
@@ -148,8 +148,9 @@ def find_stamps(tiles: Sources, positions: Positions, settings: Mapping[str, str
         with _opened(source, options) as tile:
             row, col = _pixels(tile, positions, mine)
             least, most = StampSide.parse(settings["stamp"]).pixels(tile) if "stamp" in settings else (1, 1)
-            check_size(most, most, options)
             scale = _pixels_per_unit(tile, UNITS[settings.get("side_unit", "pixel")])
+        if most**2 > options.max_pixels:
+            raise InputError(f"a stamp of {most} x {most} pixels is more than {options.max_pixels} (raise max_pixels)")
         height, width = tile.shape
         inside = np.min([row + 0.5, height - 0.5 - row, col + 0.5, width - 0.5 - col], axis=0)
         better = (inside > depth[mine]) & (inside >= 0)
@@ -235,21 +236,24 @@ def read_positions(
         what: name for what, name in (("tiles", tile_column), ("sides", stamp_from), ("sizes", side_from)) if name
     }
     ids: list[str] = []
+    tiles: list[str] = []
     parts: dict[str, list[np.ndarray]] = {name: [] for name in ("first", "second", *further)}
     for block in table.blocks([*names, *further.values()]):
         ids += table.ids(block)
         for number, what in enumerate(parts, 1):
             column = block.columns[number]
-            parts[what].append(column if what == "tiles" else to_numbers(table, column, block.rows))
+            if what == "tiles":
+                tiles += to_texts(table, column)
+            else:
+                parts[what].append(to_numbers(table, column, block.rows))
     if not ids:
         raise TableError(f"{path}: a table without rows")
     if "" in ids:
         raise TableError(f"{path}: row {ids.index('') + 1} has no id")
-    columns = {what: np.concatenate(arrays) for what, arrays in parts.items()}
-    tiles = columns.pop("tiles", None)
+    columns = {what: np.concatenate(arrays) for what, arrays in parts.items() if what != "tiles"}
     return Positions(
         ids, columns["first"] - found.origin, columns["second"] - found.origin, found.sky,
-        None if tiles is None else [_one_path(table.path, text) for text in tiles.tolist()],
+        [_one_path(table.path, text) for text in tiles] if tile_column else None,
         columns.get("sides"), columns.get("sizes"),
     )  # fmt: skip
 

@@ -64,7 +64,7 @@ class Table:
         """Return ids, a column of a block, as text; refuse those that have lost digits."""
         column = block.columns[number]
         if column.ndim > 1 or column.dtype.kind not in "iufO":
-            raise TableError(f"{self.path}: the column of ids holds {column.dtype}, not text or whole numbers")
+            raise TableError(f"{self.path}: the column of ids holds {_held(column)}, not text or whole numbers")
         if column.dtype.kind in "iu":
             return [str(value) for value in column.tolist()]
         if column.dtype.kind == "f":
@@ -156,10 +156,21 @@ def _begin(path: Path) -> bytes:
         return file.read(512)
 
 
+def to_texts(table: Table, column: np.ndarray) -> list[str]:
+    """Return a column as texts; `TableError` if it holds lists."""
+    if column.ndim > 1:
+        raise TableError(f"{table.path}: a column holds lists, not a path in each row")
+    return [str(text) for text in column.tolist()]
+
+
+def _held(column: np.ndarray) -> str:
+    return "lists" if column.ndim > 1 else str(column.dtype)
+
+
 def to_numbers(table: Table, column: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Return a column as float64, NaN where a value is missing; `TableError` names the row of what is no number."""
     if column.ndim > 1 or column.dtype.kind not in "biufO":
-        raise TableError(f"{table.path}: a column holds {column.dtype} arrays, not a number in each row")
+        raise TableError(f"{table.path}: a column holds {_held(column)}, not a number in each row")
     if column.dtype.kind != "O":
         return column.astype(np.float64)
     values = np.empty(len(column))

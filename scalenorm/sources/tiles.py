@@ -57,9 +57,10 @@ class Tile:
     def pixels(self) -> Any:
         """An array, or what gives one when sliced, shape (H, W) or (H, W, C)."""
         pixels = self._plain[0] if self._fits is None else self._fits.pixels
-        if self._options.blank is None:
+        options = self._options  # not the tile itself: a circle would keep its pixels and its file
+        if options.blank is None:
             return pixels
-        return Sliced(pixels.shape, lambda key: blank_to_nan(np.asarray(pixels[key]), self._options))
+        return Sliced(pixels.shape, lambda key: blank_to_nan(np.asarray(pixels[key]), options))
 
     @property
     def mask(self) -> np.ndarray | None:

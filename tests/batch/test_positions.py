@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import gc
 import gzip
+import weakref
 
 import numpy as np
 import pytest
@@ -15,8 +17,10 @@ from typed import run
 import scalenorm
 from scalenorm.batch import rows
 from scalenorm.cache.originals import read_originals
-from scalenorm.files.errors import BatchError, InputError, OptionError
+from scalenorm.files.errors import BatchError, InputError, OptionError, TableError
+from scalenorm.images.options import DecodeOptions
 from scalenorm.simulation.tile import make_tile
+from scalenorm.sources.positions import read_positions
 from scalenorm.sources.tiles import Tile
 
 SMALL = {"size": 16, "part_size": 8, "stamp": 64}
@@ -303,7 +307,7 @@ def test_the_report_shows_the_stamps(sample, survey, tmp_path, monkeypatch):
         ("id,ra,dec\n1,150,2\n", {"stamp": "20parsec"}, r"the unit of stamp must be one of arcsec, arcmin, deg"),
         ("id,ra,dec\n1,150,2\n", {"stamp": 0}, r"stamp must be above 0"),
         ("id,ra,dec\n1,150,2\n", {"stamp": "64..32"}, r"stamp must be above 0, the smallest side first"),
-        ("id,ra,dec\n1,150,2\n", {"stamp": "64..3000000000"}, r"cannot use the tile .* more than the limit"),
+        ("id,ra,dec\n1,150,2\n", {"stamp": "64..3000000000"}, r"a stamp of 3000000000 x 3000000000 pixels is"),
         ("id,ra,dec\n1,150,2\n", {"stamp": "wide"}, r"stamp must be a side such as 128, 20arcsec or 64\.\.512, got"),
         ("id,ra,dec\n1,150,2\n", {"stamp": None}, r"positions need the side of the stamps"),
         ("id,ra,dec\n1,150,2\n", {"all_objects": True}, r"all_objects finds the objects itself"),
@@ -351,6 +355,31 @@ def test_a_tile_that_cannot_be_mapped_is_refused_in_words(tmp_path, damaged, mes
     table.write_text("id,row,col\na,50,60\n")
     with pytest.raises(InputError, match=rf"cannot use the tile .*tile\.npy: .*{message}"):
         convert([tmp_path / "tile.npy"], tmp_path / "out.h5", table)
+
+
+def test_tiles_in_lists_are_refused(survey, tmp_path):
+    pytest.importorskip("pyarrow")
+    from pyarrow import parquet, table
+
+    for name, lists in {"one": [["tile.fits"]] * 2, "more": [["tile.fits"], ["tile.fits", "b.fits"]]}.items():
+        parquet.write_table(table({"id": ["a", "b"], "ra": [1.0, 2], "dec": [3.0, 4], "tile": lists}), tmp_path / name)
+    assert read_positions(tmp_path / "one", tile_column="tile").tiles == ["tile.fits"] * 2
+    with pytest.raises(TableError, match="a column holds lists, not a path in each row"):
+        read_positions(tmp_path / "more", tile_column="tile")
+
+
+def test_a_tile_with_blank_pixels_goes_with_its_last_use(tmp_path):
+    """It is no circle, which would keep its pixels and its file until Python looks for circles."""
+    np.save(tmp_path / "tile.npy", np.full((30, 30), -99, np.float32))
+    tile = Tile(str(tmp_path / "tile.npy"), DecodeOptions(blank=-99))
+    assert np.isnan(tile.pixels[:2, :2]).all()
+    gone = weakref.ref(tile)
+    gc.disable()
+    try:
+        del tile
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_on_the_command_line(survey, tmp_path, capsys):

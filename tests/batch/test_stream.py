@@ -13,6 +13,7 @@ from pictures import write_pictures
 from PIL import Image
 
 import scalenorm
+from scalenorm.batch import rows
 from scalenorm.batch import stream as module
 from scalenorm.batch.rows import read_ahead
 from scalenorm.files.errors import BatchError, InputError, OptionError
@@ -145,9 +146,10 @@ def test_nothing_is_read_far_ahead_and_threads_end(tmp_path, monkeypatch):
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("scalenorm")]
 
 
-@pytest.mark.parametrize(("side", "ahead"), [(4, 32), (550, 2)])
-def test_files_are_read_some_at_a_time(monkeypatch, side, ahead):
-    """So many before the first of them is made, and fewer where they are large."""
+@pytest.mark.parametrize(("side", "seconds", "ahead"), [(4, 600, 32), (550, 600, 2), (4, 0, 1)])
+def test_files_are_read_some_at_a_time(monkeypatch, side, seconds, ahead):
+    """So many before the first of them is made, and fewer where they are large or slow to read."""
+    monkeypatch.setattr(rows, "_AHEAD_SECONDS", seconds)
     sources, reader, numbers = array_sources(40), ArrayReader([np.zeros((side, side))] * 40, DecodeOptions()), []
     read = reader.read
     monkeypatch.setattr(reader, "read", lambda source: numbers.append(source.index) or read(source))

@@ -408,9 +408,9 @@ def test_arrays_in_cells_are_neither_classes_nor_ids(tmp_path, cells):
     arrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     parquet.write_table(arrow.table({"id": ["a", "b"], "n": cells}), tmp_path / "t.parquet")
-    with pytest.raises(TableError, match=r"column 'n' holds object arrays, not a number or a class in each row"):
+    with pytest.raises(TableError, match=r"column 'n' holds lists, not a number or a class in each row"):
         read_labels(tmp_path / "t.parquet").join(names_of("ab"))
-    with pytest.raises(TableError, match=r"the column of ids holds object, not text or whole numbers"):
+    with pytest.raises(TableError, match=r"the column of ids holds lists, not text or whole numbers"):
         read_labels(tmp_path / "t.parquet", id_column="n").ids()
 
 
