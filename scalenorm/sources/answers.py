@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..files.errors import TableError
-from .tables import MISSING, Table
+from .tables import MISSING, Table, held
 from .text import MOST_EXACT, Block
 
 _CHOOSE = "name the answers with scalenorm-batch --label-columns (label_columns=)"
@@ -43,7 +43,7 @@ class Answers:
         """Note the classes of a block, or that there are none."""
         if column.ndim > 1 or column.dtype.kind not in "biufO":
             raise TableError(
-                f"{self._table.path}: column {self.name!r} holds lists, not a number or a class "
+                f"{self._table.path}: column {self.name!r} holds {held(column)}, not a number or a class "
                 f"in each row; {_CHOOSE}"
             )
         texts = [text for text in column.tolist() if text not in MISSING] if column.dtype.kind == "O" else []

@@ -64,7 +64,7 @@ class Table:
         """Return ids, a column of a block, as text; refuse those that have lost digits."""
         column = block.columns[number]
         if column.ndim > 1 or column.dtype.kind not in "iufO":
-            raise TableError(f"{self.path}: the column of ids holds {_held(column)}, not text or whole numbers")
+            raise TableError(f"{self.path}: the column of ids holds {held(column)}, not text or whole numbers")
         if column.dtype.kind in "iu":
             return [str(value) for value in column.tolist()]
         if column.dtype.kind == "f":
@@ -163,14 +163,15 @@ def to_texts(table: Table, column: np.ndarray) -> list[str]:
     return [str(text) for text in column.tolist()]
 
 
-def _held(column: np.ndarray) -> str:
+def held(column: np.ndarray) -> str:
+    """Return in words what a column holds."""
     return "lists" if column.ndim > 1 else str(column.dtype)
 
 
 def to_numbers(table: Table, column: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Return a column as float64, NaN where a value is missing; `TableError` names the row of what is no number."""
     if column.ndim > 1 or column.dtype.kind not in "biufO":
-        raise TableError(f"{table.path}: a column holds {_held(column)}, not a number in each row")
+        raise TableError(f"{table.path}: a column holds {held(column)}, not a number in each row")
     if column.dtype.kind != "O":
         return column.astype(np.float64)
     values = np.empty(len(column))

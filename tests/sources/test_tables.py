@@ -389,7 +389,7 @@ def test_answers_that_cannot_be_used(tmp_path, cell, message):
         (np.array([2**53 + 1, 1]), r"row 1: column 'n' holds 9007199254740993, which has"),
         (np.array([1, 2**64 - 1], "u8"), r"row 2: column 'n' holds 18446744073709551615, which has more digits"),
         (np.array([0.5, np.inf], "f4"), r"row 2: column 'n' holds inf, which is infinite"),
-        (np.zeros((2, 3)), r"column 'n' holds float64 arrays, not a number or a class in each row; name the answers"),
+        (np.zeros((2, 3)), r"column 'n' holds lists, not a number or a class in each row; name the answers"),
         (np.array([1j, 2]), r"column 'n' holds complex128"),
     ],
 )  # fmt: skip
