@@ -297,8 +297,8 @@ def find_id_column(table: Table, given: str | None = None) -> str:
             )
         return found[0]
     raise TableError(
-        f"{table.path}: no id column ({', '.join(ID_COLUMNS[:4])}, ...) among {table.some_names()}: rename it, or name "
-        "it with scalenorm-batch --id-column (id_column=)"
+        f"{table.path}: no id column ({', '.join(ID_COLUMNS[:4])}, ...) among {table.some_names()}: say which "
+        f"one it is, as with scalenorm-batch --id-column {table.names[0]} (id_column=)"
     )
 
 

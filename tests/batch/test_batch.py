@@ -257,7 +257,7 @@ def test_columns_without_a_name_are_no_labels(images, tmp_path):
         ("id,b\ng0000,1,5\n", {}, r"line 2: 3 columns, the header has 2"),
         ("id,b\ng0000,1\n", {"label_columns": ["b", "b"]}, r"column 'b' is named twice in"),
         ("\0\1,b\n", {}, r"not a table: it begins with b'.x00.x01,b"),
-        (",".join(f"b{i}" for i in range(38)) + "\n", {}, r"among b0, b1, .*, b7 and 30 more: rename it"),
+        (",".join(f"b{i}" for i in range(38)) + "\n", {}, r"among b0, b1, .*, b7 and 30 more: .* --id-column b0"),
         ("id,b\ng0000,1\n" + "x" * 200_000 + ",1\n", {}, r"line 3: not CSV: field larger"),
         ("id,b\ng0000,1\n", {"label_columns": ["d"]}, r"no column 'd'; its columns are id, b"),
     ],
