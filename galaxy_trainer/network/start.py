@@ -30,7 +30,7 @@ def silent_start(*, to_train: bool = False) -> Iterator[None]:
         # Here, as the names of this package are imported on first use; a first tensor looks for devices.
         with _hidden(*_UNUSED):
             try:
-                if to_train or os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+                if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
                     with _hidden("jax"), contextlib.suppress(ImportError):
                         importlib.import_module("tensorflow")  # which imports Keras
                 import keras
@@ -38,6 +38,9 @@ def silent_start(*, to_train: bool = False) -> Iterator[None]:
                 keras.ops.zeros(())
             except (ImportError, ValueError) as error:
                 raise TrainerError(_no_keras(error)) from None
+            if to_train:
+                with contextlib.suppress(ImportError):
+                    importlib.import_module("tensorflow")
         yield
     finally:
         os.dup2(kept, 2)

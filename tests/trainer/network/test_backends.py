@@ -95,6 +95,6 @@ def test_commands_are_quiet_under_jax(cache, tmp_path):
     if importlib.util.find_spec("jax") is None:
         pytest.skip("jax is not installed")
     code = "import sys; from galaxy_trainer.commands import train; sys.exit(train.main(sys.argv[1:]))"
-    options = [str(cache), "-o", str(tmp_path / "run"), "--width", "0.05", "--epochs", "1", "--quiet", "--tensorboard"]
+    options = [str(cache), "-o", str(tmp_path / "run"), "--width", "0.05", "--epochs", "1", "--quiet"]
     result = python(["-c", code, *options], KERAS_BACKEND="jax", TF_CPP_MIN_LOG_LEVEL="")
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
