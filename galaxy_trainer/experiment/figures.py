@@ -364,7 +364,7 @@ def _blocks(model: Any) -> list[tuple[str, str, str]]:
 _SHOWN: Mapping[str, Callable[[Any], tuple[str, str]]] = {
     "InputLayer": lambda layer: ("input", "#F2F2F2"),
     "Standardise": lambda layer: ("standardise", "#F2F2F2"),
-    "Turns": lambda layer: (f"{layer.count} orientations", "#F2F2F2"),
+    "Turns": lambda layer: (f"{layer.count} turns", "#F2F2F2"),
     "MeanOfTurns": lambda layer: (f"mean of {layer.count}", "#F2F2F2"),
     "Conv2D": lambda layer: (f"conv {layer.kernel_size[0]} x {layer.kernel_size[1]}", "#DCEBF7"),
     "MaxPooling2D": lambda layer: ("max 2 x 2", "#FBE7D3"),

@@ -121,7 +121,7 @@ def test_network_shows_every_weight(head, views, trunk, rotations):
     )
     assert counted == sum(int(np.prod(w.shape)) for w in model.trainable_weights)
     assert sum(text.get_text() == "conv 3 x 3" for text in texts) == {"paper": 9, "compact": 5}[trunk]
-    assert [t.get_text() for t in texts].count(f"{rotations} orientations") == (rotations > 1)
+    assert [t.get_text() for t in texts].count(f"{rotations} turns") == (rotations > 1)
     boxes = boxes_of(figure, figure.axes[0].patches)
     for text, place in zip(texts, boxes_of(figure, texts), strict=True):
         assert any(box.x0 <= place.x0 and place.x1 <= box.x1 for box in boxes), text.get_text()
