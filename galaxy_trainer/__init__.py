@@ -10,7 +10,8 @@ from galaxy_trainer.files.errors import TrainerError, TrainerWarning
 
 if TYPE_CHECKING:
     from galaxy_trainer.answers.choices import Choice
-    from galaxy_trainer.asking.evaluation import Predictions, evaluate, predict
+    from galaxy_trainer.asking.evaluation import evaluate
+    from galaxy_trainer.asking.predicting import Predictions, predict
     from galaxy_trainer.asking.pretrained import Network, load
     from galaxy_trainer.network.augmentation import Augmentation
     from galaxy_trainer.network.networks import paper_network
@@ -23,7 +24,7 @@ _HOMES = {
     "Augmentation": "network.augmentation",
     "Choice": "answers.choices",
     "Network": "asking.pretrained",
-    "Predictions": "asking.evaluation",
+    "Predictions": "asking.predicting",
     "RECIPES": "network.recipes",
     "Recipe": "network.recipes",
     "Run": "runs.run",
@@ -32,7 +33,7 @@ _HOMES = {
     "load": "asking.pretrained",
     "load_run": "runs.run",
     "paper_network": "network.networks",
-    "predict": "asking.evaluation",
+    "predict": "asking.predicting",
     "recipe_of": "network.recipes",
     "resume": "training.train",
     "train": "training.train",

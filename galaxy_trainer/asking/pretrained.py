@@ -10,8 +10,8 @@ import keras
 import numpy as np
 
 import scalenorm
-from galaxy_trainer.asking.evaluation import Predictions, Said, answer, ask_cache, oriented
 from galaxy_trainer.asking.features import Features, Neighbours, check_features, nearest, write_features
+from galaxy_trainer.asking.predicting import Predictions, Said, answer, ask_cache, oriented
 from galaxy_trainer.data.galaxies import Galaxies
 from galaxy_trainer.files.errors import TrainerError
 from galaxy_trainer.network import backend

@@ -360,7 +360,8 @@ def answers(run: Any, *, passes: int) -> dict[str, np.ndarray]:
         epoch; ``best``: with the weights of the lowest validation loss; ``non_deterministic`` (n, passes): mean
         error of each galaxy in each pass, weights after the last epoch.
     """
-    from galaxy_trainer.asking.evaluation import answers_of, passes_of
+    from galaxy_trainer.asking.evaluation import passes_of
+    from galaxy_trainer.asking.predicting import answers_of
     from galaxy_trainer.data.galaxies import open_galaxies
 
     config = run.config

@@ -11,7 +11,8 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from galaxy_trainer.asking.evaluation import answers_of, evaluate, passes_of, seed_dropout
+from galaxy_trainer.asking.evaluation import evaluate, passes_of, seed_dropout
+from galaxy_trainer.asking.predicting import answers_of
 from galaxy_trainer.data.galaxies import Batches, Galaxies, epoch_order
 from galaxy_trainer.drawing.curves import draw_curves, draw_figure
 from galaxy_trainer.drawing.safely import try_to_draw

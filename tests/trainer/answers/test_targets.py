@@ -15,7 +15,8 @@ from galaxy_trainer import Choice, TrainerError, evaluate, load_run, predict, re
 from galaxy_trainer.answers.choices import target_from_json
 from galaxy_trainer.answers.classes import ClassesTarget
 from galaxy_trainer.answers.targets import GALAXY_ZOO_2, TreeTarget, ValuesTarget
-from galaxy_trainer.asking.evaluation import Predictions, calibration, write_answers
+from galaxy_trainer.asking.evaluation import calibration
+from galaxy_trainer.asking.predicting import Predictions, write_answers
 from galaxy_trainer.data.galaxies import open_galaxies
 from galaxy_trainer.data.splitting import split_galaxies
 from galaxy_trainer.labels.columns import Columns

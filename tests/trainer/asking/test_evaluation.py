@@ -15,7 +15,7 @@ from conftest import sky_blobs, write_cache
 import galaxy_trainer
 from galaxy_trainer import Recipe, TrainerError, TrainerWarning, evaluate, predict, train
 from galaxy_trainer.answers.targets import GALAXY_ZOO_2
-from galaxy_trainer.asking.evaluation import check_orientations
+from galaxy_trainer.asking.predicting import check_orientations
 from galaxy_trainer.commands import evaluate as galaxy_evaluate
 from galaxy_trainer.commands import predict as galaxy_predict
 from galaxy_trainer.commands import train as galaxy_train

@@ -15,7 +15,7 @@ from PIL import Image
 import galaxy_trainer
 import scalenorm
 from galaxy_trainer import TrainerError, predict, train
-from galaxy_trainer.asking import evaluation, pretrained
+from galaxy_trainer.asking import predicting, pretrained
 from galaxy_trainer.commands import predict as galaxy_predict
 from galaxy_trainer.commands import similar as galaxy_similar
 from galaxy_trainer.runs import stored
@@ -213,7 +213,7 @@ def test_crops_are_let_go():
             catalog = np.zeros(256, [("id", "S6"), ("status", "S6"), *((f"sky_{band}", "f8") for band in range(3))])
             crops = np.full((256, 64, 64, 3), 7, np.uint8)
             galaxies = pretrained._galaxies(catalog, [crops], SimpleNamespace(size=64, channels=3, views=("a",)))
-            answers, _ = evaluation.oriented(model, galaxies, np.arange(256), count=1)
+            answers, _ = predicting.oriented(model, galaxies, np.arange(256), count=1)
         assert (answers == 7).all()
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
