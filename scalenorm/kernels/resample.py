@@ -10,6 +10,8 @@ import numpy as np
 
 from .compile import composed, kernel
 
+LINES = 4  # rows of a crop whose columns are combined at once
+
 
 @kernel
 def triangle_weights(start, scale, length, extend, first, count, weights, outside):
@@ -71,38 +73,56 @@ def combine_rows(rows, first, count, weights, left, right, line):
 
 
 @kernel
-def combine_columns(line, first, count, taps, weights, outside, sky, sums):
-    """sums[bands * j + band] = outside[j] * sky[band] + sum over k of weights[j, k] * pixel first[j] + k of the line.
+def combine_columns(lines, first, taps, weights, outside, sky, sums):
+    """sums[r, bands * j + band] = outside[j] * sky[band] + sum over k of weights[j, k] * pixel first[j] + k of line r.
 
-    The line starts with pixel first[0]. All sums but empty ones have ``taps`` terms, some of weight zero: a loop whose
-    length changes from one to the next is mispredicted.
+    The lines start with pixel first[0]. All sums have ``taps`` terms, some of weight zero: a loop whose length changes
+    from one to the next is mispredicted. LINES of them are summed at once: an addition takes longer than it takes to
+    start the next.
     """
     bands = len(sky)
-    real = line.dtype.type
-    if bands == 3:
-        for j in range(len(first)):
-            share, pixels, target = weights[j], line[3 * (first[j] - first[0]) :], sums[3 * j : 3 * j + 4]
-            red = green = blue = spare = real(0)
-            for k in range(taps if count[j] else 0):  # a fourth sum makes one vector of the four: the next one's place
+    real = lines.dtype.type
+    zero = real(0)
+    one, two, three, four = lines[0], lines[1], lines[2], lines[3]
+    for j in range(len(first)):
+        share, start, x = weights[j], bands * (first[j] - first[0]), bands * j
+        if bands == 3:
+            p, q, r, s = one[start:], two[start:], three[start:], four[start:]
+            red_p = green_p = blue_p = red_q = green_q = blue_q = zero
+            red_r = green_r = blue_r = red_s = green_s = blue_s = zero
+            for k in range(taps):
                 w = share[k]
-                red += w * pixels[3 * k]
-                green += w * pixels[3 * k + 1]
-                blue += w * pixels[3 * k + 2]
-                spare += w * pixels[3 * k + 3]
-            target[0], target[1], target[2], target[3] = red, green, blue, spare
-        for j in range(len(first)):
+                red_p += w * p[3 * k]
+                green_p += w * p[3 * k + 1]
+                blue_p += w * p[3 * k + 2]
+                red_q += w * q[3 * k]
+                green_q += w * q[3 * k + 1]
+                blue_q += w * q[3 * k + 2]
+                red_r += w * r[3 * k]
+                green_r += w * r[3 * k + 1]
+                blue_r += w * r[3 * k + 2]
+                red_s += w * s[3 * k]
+                green_s += w * s[3 * k + 1]
+                blue_s += w * s[3 * k + 2]
+            sums[0, x], sums[0, x + 1], sums[0, x + 2] = red_p, green_p, blue_p
+            sums[1, x], sums[1, x + 1], sums[1, x + 2] = red_q, green_q, blue_q
+            sums[2, x], sums[2, x + 1], sums[2, x + 2] = red_r, green_r, blue_r
+            sums[3, x], sums[3, x + 1], sums[3, x + 2] = red_s, green_s, blue_s
             if outside[j] > 0:
-                for band in range(3):
-                    sums[3 * j + band] += outside[j] * sky[band]
-    else:
-        for j in range(len(first)):
-            share = weights[j]
+                for line in range(LINES):
+                    for band in range(3):
+                        sums[line, x + band] += outside[j] * sky[band]
+        else:
             for band in range(bands):
-                pixels = line[bands * (first[j] - first[0]) + band :]
-                value = outside[j] * sky[band]
-                for k in range(taps if count[j] else 0):
-                    value += share[k] * pixels[bands * k]
-                sums[bands * j + band] = value
+                p, q, r, s = one[start + band :], two[start + band :], three[start + band :], four[start + band :]
+                a = b = c = d = outside[j] * sky[band]
+                for k in range(taps):
+                    w = share[k]
+                    a += w * p[bands * k]
+                    b += w * q[bands * k]
+                    c += w * r[bands * k]
+                    d += w * s[bands * k]
+                sums[0, x + band], sums[1, x + band], sums[2, x + band], sums[3, x + band] = a, b, c, d
 
 
 @kernel
@@ -129,23 +149,27 @@ def resample_window(rows, top, left, scale, extend, sky, rounded, out):
         taps = max(taps, col_count[j])
     first = col_first[0] * bands
     last = (col_first[size - 1] + col_count[size - 1]) * bands
-    line = np.zeros(last - first + taps * bands + 1, sky.dtype)  # a row of the window, and zeros for taps beyond it
-    sums = np.empty(size * bands + 1, sky.dtype)
-    for i in range(size):
-        combine_rows(rows, row_first[i], row_count[i], row_weights[i], first, last, line)
-        if row_outside[i] > 0:
-            for band in range(bands):
-                value = row_outside[i] * sky[band]
-                for x in range(band, last - first, bands):
-                    line[x] += value
-        combine_columns(line, col_first, col_count, taps, col_weights, col_outside, sky, sums)
-        target = out[i]
-        if rounded:  # a row at a time: pixel by pixel rounding takes longer than the sums
-            for x in range(len(target)):
-                target[x] = np.floor(sums[x] + half)
-        else:
-            for x in range(len(target)):
-                target[x] = sums[x]
+    # Rows of the window, and zeros for taps beyond them.
+    lines, sums = np.zeros((LINES, last - first + taps * bands), sky.dtype), np.empty((LINES, size * bands), sky.dtype)
+    for start in range(0, size, LINES):
+        number = min(LINES, size - start)
+        for i in range(start, start + number):
+            line = lines[i - start]
+            combine_rows(rows, row_first[i], row_count[i], row_weights[i], first, last, line)
+            if row_outside[i] > 0:
+                for band in range(bands):
+                    value = row_outside[i] * sky[band]
+                    for x in range(band, last - first, bands):
+                        line[x] += value
+        combine_columns(lines, col_first, taps, col_weights, col_outside, sky, sums)
+        for i in range(start, start + number):
+            target, values = out[i], sums[i - start]
+            if rounded:  # a row at a time: pixel by pixel rounding takes longer than the sums
+                for x in range(len(target)):
+                    target[x] = np.floor(values[x] + half)
+            else:
+                for x in range(len(target)):
+                    target[x] = values[x]
 
 
 @composed
