@@ -12,7 +12,7 @@ from .. import kernels
 from ..measuring.frame import Frame, as_frame
 from ..measuring.galaxy import Galaxy, find_galaxy
 from ..measuring.measure import Measurement, describe_galaxy
-from ..measuring.onecall import Found, find_in_one_call
+from ..measuring.onecall import Found, crop_in_one_call, find_in_one_call
 from ..measuring.options import MeasureOptions, measure_options, takes_measuring_options
 from ..measuring.quality import has_non_finite
 from ..measuring.window import Window
@@ -155,13 +155,30 @@ def _in_one_call(
     frame: Frame, names: Sequence[str], size: int, options: MeasureOptions, *, inspect: bool
 ) -> tuple[Found, NDArray[Any]] | None:
     crops = Crops(frame, len(names), size)
-    boxes = np.zeros((len(names), 4))
-    for box, name in zip(boxes, names, strict=True):
-        side = parse_view(name)
-        if side is not None:
-            box[:] = box_of(center_window(frame.height, frame.width, side), frame, size)
+    boxes = np.array([_box(frame, name, size) for name in names])
     found = find_in_one_call(frame, options, boxes, crops.rows, inspect=inspect)
     return None if found is None else (found, stretched(crops.finished(), options))
+
+
+def crop_stack(
+    images: NDArray[Any], view: str, size: int, options: MeasureOptions
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """The crops of images, shape (N, H, W[, C]), of a layout that `as_frame` takes, and which of them are done.
+
+    One compiled call makes them all. What it could not do is left for `find_and_crop`.
+    """
+    frame = as_frame(images.reshape(-1, *images.shape[2:]), options)._replace(height=images.shape[1])
+    crops = Crops(frame, len(images), size)
+    boxes = np.tile(_box(frame, view, size), (len(images), 1))
+    done = crop_in_one_call(frame, options, boxes, crops.rows)
+    return stretched(crops.finished()[done], options), done
+
+
+def _box(frame: Frame, name: str, size: int) -> tuple[float, float, float, float]:
+    side = parse_view(name)
+    if side is None:
+        return 0.0, 0.0, 0.0, 0.0  # the galaxy's, as soon as it is found
+    return box_of(center_window(frame.height, frame.width, side), frame, size)
 
 
 def check_size(size: int) -> None:

@@ -12,8 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..measuring.frame import as_frame
 from ..measuring.options import measure_options, takes_measuring_options
-from .crop import check_size, find_and_crop
+from .crop import check_size, crop_stack, find_and_crop
 from .views import parse_view
+
+_TOGETHER = 1 << 20  # bytes of images that are copied for one compiled call, which fit the processor's caches
 
 
 @takes_measuring_options()
@@ -85,11 +87,36 @@ def crop_many(
         except (ValueError, TypeError) as error:
             raise type(error)(f"image {index}: {error}") from error
 
+    def crop_block(block: range) -> None:
+        left = np.array(block)
+        if masks is None and len(left) > 1 and _of_one_layout(images, block):
+            crops, done = crop_stack(np.asarray(images[block.start : block.stop]), view, size, checked)
+            result[left[done]] = crops
+            left = left[~done]
+        for index in left.tolist():
+            crop_one(index, result[index])
+
     first = crop_one(0)
     result = np.empty((count, *first.shape), first.dtype)
     result[0] = first
-    for_each(range(1, count), lambda index: crop_one(index, result[index]), n_jobs)
+    if checked.channel_axis not in (None, 2, -1):
+        most = 1
+    elif isinstance(images, np.ndarray) and images.flags.c_contiguous:
+        most = 16  # they are together, and need not be copied
+    else:
+        most = min(64, max(1, _TOGETHER // np.asarray(images[0]).nbytes))
+    in_blocks(range(1, count), crop_block, n_jobs, most)
     return result
+
+
+def _of_one_layout(images: Any, block: range) -> bool:
+    """Whether images can be cropped in one call: they are plain arrays, like the first of all, which is checked."""
+    first = images[0]
+    plain = (np.ndarray, np.memmap)
+    return type(first) in plain and all(
+        type(image) in plain and (image.shape, image.dtype) == (first.shape, first.dtype)
+        for image in (images[index] for index in block)
+    )
 
 
 def check_jobs(n_jobs: int | None) -> int:
@@ -101,19 +128,16 @@ def check_jobs(n_jobs: int | None) -> int:
     return n_jobs
 
 
-def for_each(numbers: range, work: Callable[[int], object], n_jobs: int) -> None:
-    """Call `work` with each number, in `n_jobs` threads."""
-
-    def work_block(block: range) -> None:
-        for number in block:
-            work(number)
-
+def in_blocks(numbers: range, work: Callable[[range], object], n_jobs: int, most: int = 64) -> None:
+    """Call `work` with blocks of at most `most` numbers, in `n_jobs` threads."""
+    size = max(1, min(most, len(numbers) // (4 * n_jobs)))  # a task for each would spend the time on the queue
+    blocks = [numbers[start : start + size] for start in range(0, len(numbers), size)]
     if n_jobs == 1:
-        work_block(numbers)
+        for block in blocks:
+            work(block)
         return
-    size = max(1, min(64, len(numbers) // (4 * n_jobs)))  # a task for each would spend the time on the queue
     with ThreadPoolExecutor(n_jobs) as pool:
-        list(pool.map(work_block, [numbers[start : start + size] for start in range(0, len(numbers), size)]))
+        list(pool.map(work, blocks))
 
 
 def usable_cores() -> int:

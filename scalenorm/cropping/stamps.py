@@ -17,7 +17,7 @@ from ..measuring.measure import Measurement, describe_galaxy
 from ..measuring.options import MeasureOptions, measure_options, takes_measuring_options
 from ..measuring.window import Window
 from .crop import Adjust, check_size, crop_views, finite_frame, into, measure_and_crop
-from .many import check_jobs, for_each
+from .many import check_jobs, in_blocks
 from .stretching import crop_dtype
 from .views import parse_view
 
@@ -219,12 +219,13 @@ def crop_at(
     crops = np.empty((len(places), *shape), crop_dtype(first.dtype, checked))
     measurements: list[Any] = [None] * len(places)
 
-    def crop_one(index: int) -> None:
-        position = tuple(places[index].tolist())
-        cut, found, _ = cut_and_measure(pixels, excluded, position, sides, (view,), size, checked, [crops[index]])
-        measurements[index] = _moved(found, cut.top, cut.left)
+    def crop_block(block: range) -> None:
+        for index in block:
+            position = tuple(places[index].tolist())
+            cut, found, _ = cut_and_measure(pixels, excluded, position, sides, (view,), size, checked, [crops[index]])
+            measurements[index] = _moved(found, cut.top, cut.left)
 
-    for_each(range(len(places)), crop_one, check_jobs(n_jobs))
+    in_blocks(range(len(places)), crop_block, check_jobs(n_jobs))
     return measurements, crops
 
 

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from .compile import kernel
+from .compile import composed, kernel
 from .component import find_component
 from .constants import BLOCK
 from .ellipse import fit_ellipse
@@ -22,7 +22,7 @@ VALUE, CUTOFF, ELLIPSE, WINDOW_ROW, WINDOW_COL, SIDE = 0, 1, 2, 7, 8, 9
 MOMENTS, ORIGIN, BBOX, VALID, BELOW, NEIGHBOURS, FAINT, SATURATED = 0, 6, 8, 12, 13, 14, 15, 16
 
 
-@kernel
+@composed
 def measure_and_crop(
     rows, kind, weights, scale, valid, level, sigma, margin, row, col, position, step, deviations, largest, inspect,
     mask, sky, integers, numbers, boxes, crop_sky, rounded, crops,
@@ -99,3 +99,19 @@ def measure_and_crop(
         )  # fmt: skip
         integers[NEIGHBOURS], integers[FAINT], integers[SATURATED] = neighbours, faint, saturated
     return True
+
+
+@kernel
+def measure_and_crop_each(
+    images, kind, weights, scale, valid, level, sigma, margin, row, col, position, step, deviations, largest, inspect,
+    mask, sky, integers, numbers, boxes, crop_sky, rounded, crops, done,
+):  # fmt: skip
+    """`measure_and_crop` for images (N, height, width * bands), boxes and crops of each; its result goes to ``done``.
+
+    The other results are those of the last image.
+    """
+    for n in range(len(images)):
+        done[n] = measure_and_crop(
+            images[n], kind, weights, scale, valid, level, sigma, margin, row, col, position, step, deviations, largest,
+            inspect, mask, sky, integers, numbers, boxes[n], crop_sky, rounded, crops[n],
+        )  # fmt: skip

@@ -115,7 +115,7 @@ def combine_columns(lines, first, taps, weights, outside, sky, sums):
         else:
             for band in range(bands):
                 p, q, r, s = one[start + band :], two[start + band :], three[start + band :], four[start + band :]
-                a = b = c = d = outside[j] * sky[band]
+                a = b = c = d = outside[j] * sky[band] if outside[j] > 0 else zero  # it may not be known
                 for k in range(taps):
                     w = share[k]
                     a += w * p[bands * k]

@@ -78,25 +78,56 @@ def find_in_one_call(
     inspect : bool
         Look at the pixels again for `Found.inspection`.
     """
-    if not options.plain or (frame.exact and options.sigma != 1):
+    sky = np.empty(frame.bands)
+    done = _call(frame, options, boxes[np.newaxis], crops[np.newaxis], sky, inspect=inspect)
+    if not done[0]:
         return None
+    return Found(_expected(frame, options), _scratch.integers.tolist(), _scratch.numbers.tolist(), sky)
+
+
+def crop_in_one_call(
+    frame: Frame, options: MeasureOptions, boxes: NDArray[np.float64], crops: NDArray[Any]
+) -> NDArray[np.bool_]:
+    """Crop many images; False where the steps must be taken one by one.
+
+    Parameters
+    ----------
+    frame : Frame
+        N images of its height, one below the other, none of them masked.
+    options : MeasureOptions
+    boxes : ndarray of float64, shape (N, 4)
+        The window of each, as for `find_in_one_call`.
+    crops : ndarray, shape (N, size, size * bands)
+        In the frame's working dtype; filled.
+    """
+    return _call(frame, options, boxes[:, np.newaxis], crops[:, np.newaxis], np.empty(frame.bands), inspect=False)
+
+
+def _call(
+    frame: Frame, options: MeasureOptions, boxes: NDArray[np.float64], crops: NDArray[Any], sky: NDArray[np.float64],
+    *, inspect: bool,
+) -> NDArray[np.bool_]:  # fmt: skip
     height, width = frame.height, frame.width
-    expected = image_center(height, width)
-    if not isinstance(options.center, str):
-        expected = options.center
+    done = np.zeros(len(frame.rows) // height, np.bool_)
+    if not options.plain or (frame.exact and options.sigma != 1):
+        return done
+    expected = _expected(frame, options)
     row, col = nearest_pixel(expected[0]), nearest_pixel(expected[1])
     if not (0 <= row < height and 0 <= col < width):
-        return None
+        return done
     scratch = _scratch
     if len(scratch.mask) < height * width:
         scratch.mask = np.empty(height * width, np.uint8)
     scratch.position[:] = math.nan if options.center == "galaxy" else expected
-    sky = np.empty(frame.bands)
-    done = kernels.galaxy.measure_and_crop(
-        frame.rows, frame.kind, frame.weights, frame.scale, frame.valid_pixels, frame.level,
-        None if frame.exact else options.sigma, options.margin, row, col, scratch.position,
-        SKY_STEP, CONTRAST, LARGEST.get(frame.dtype, -1), inspect,
+    kernels.galaxy.measure_and_crop_each(
+        frame.rows.reshape(len(done), height, width * frame.bands), frame.kind, frame.weights, frame.scale,
+        frame.valid_pixels, frame.level, None if frame.exact else options.sigma, options.margin, row, col,
+        scratch.position, SKY_STEP, CONTRAST, LARGEST.get(frame.dtype, -1), inspect,
         scratch.mask[: height * width].reshape(height, width), sky, scratch.integers, scratch.numbers,
-        boxes, np.empty(frame.bands, frame.crop_dtype), frame.rows.dtype.kind != "f", crops,
+        boxes, np.empty(frame.bands, frame.crop_dtype), frame.rows.dtype.kind != "f", crops, done,
     )  # fmt: skip
-    return Found(expected, scratch.integers.tolist(), scratch.numbers.tolist(), sky) if done else None
+    return done
+
+
+def _expected(frame: Frame, options: MeasureOptions) -> tuple[float, float]:
+    return image_center(frame.height, frame.width) if isinstance(options.center, str) else options.center

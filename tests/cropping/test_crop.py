@@ -59,6 +59,18 @@ def test_windows_anywhere_match_pillow(seed, size, side, row, col):
         assert np.abs(got.astype(int) - own).max() <= 1
 
 
+@pytest.mark.parametrize("bands", [1, 3, 5])
+def test_a_window_inside_the_frame_needs_no_sky(bands):
+    """Of floats the sky is not found where no window needs it, and may be any number, or none."""
+    from scalenorm.cropping.resampling import resample
+    from scalenorm.measuring.window import Window
+
+    image = np.random.default_rng(1).random((40, 50, bands))
+    frame, window = as_frame(image, MeasureOptions()), [Window(20.2, 24.7, 25.3)]
+    known, unknown = (resample(frame, window, 9, np.full(bands, sky)) for sky in (7.0, np.nan))
+    np.testing.assert_array_equal(unknown, known)
+
+
 def test_true_axes_of_simulated_galaxies(galaxies):
     """A crop pixel maps back: the window's centre and side put crop pixel (i, j) where the docs say."""
     image = np.zeros((101, 101), "float64")

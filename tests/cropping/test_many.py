@@ -26,6 +26,29 @@ def test_crop_many_equals_crop_whatever_the_threads(images):
     np.testing.assert_array_equal(second, scalenorm.crop(mixed[1], mask=masks[1]))
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"view": "center-20"}, {"center": "galaxy", "margin": 3}, {"stretch": "asinh"}]
+)
+def test_images_that_need_single_steps_among_others(images, options, tmp_path):
+    """A compiled call gets several images, and leaves those to the steps that are not finite, or all sky."""
+    many = np.concatenate([images[..., 1]] * 3).astype(np.float32)
+    many[5, 30, 30:34] = np.nan, np.inf, -np.inf, 7.0
+    many[7] = 3.0
+    expected = np.stack([scalenorm.crop(image, 16, **options) for image in many])
+    np.save(tmp_path / "stack.npy", many)
+    strided = np.repeat(many, 2, axis=2)[:, :, ::2]
+    for given in (many, list(many), np.load(tmp_path / "stack.npy", mmap_mode="r"), strided, many.astype(">f4")):
+        for jobs in (1, 2):
+            np.testing.assert_array_equal(scalenorm.crop_many(given, 16, n_jobs=jobs, **options), expected)
+
+
+def test_bands_first(images):
+    first = np.ascontiguousarray(np.moveaxis(images, -1, 1))
+    found = scalenorm.crop_many(first, channel_axis=0)
+    np.testing.assert_array_equal(found, scalenorm.crop_many(images))
+    np.testing.assert_array_equal(scalenorm.crop_many(images, channel_axis=-1), found)
+
+
 def test_crop_many_names_the_image_that_is_wrong(images):
     with pytest.raises(ValueError, match="image 2: image must have shape"):
         scalenorm.crop_many([images[0], images[1], np.zeros(3)])
