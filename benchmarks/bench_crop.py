@@ -259,15 +259,15 @@ def kernels_alone(images):
     frames = [as_frame(image, MeasureOptions()) for image in images]
     height, width = images[0].shape
     mask, numbers, integers = np.empty((height, width), np.uint8), np.empty(10), np.zeros(17, np.int64)
-    position, box, sky = np.array([(height - 1) / 2, (width - 1) / 2]), np.zeros((1, 4)), np.empty(1)
-    crop_sky, out = np.empty(1, frames[0].crop_dtype), np.empty((1, 64, 64), np.float32)
+    position, box, sky = np.array([(height - 1) / 2, (width - 1) / 2]), np.zeros((1, 1, 4)), np.empty(1)
+    crop_sky, out, done = np.empty(1, frames[0].crop_dtype), np.empty((1, 1, 64, 64), np.float32), np.empty(1, bool)
 
     def run():
         for f in frames:
             box[0] = 0
-            kernels.galaxy.measure_and_crop(
-                f.rows, f.kind, f.weights, f.scale, f.valid_pixels, f.level, 1.0, 1.0, height // 2, width // 2,
-                position, SKY_STEP, CONTRAST, -1, False, mask, sky, integers, numbers, box, crop_sky, False, out,
+            kernels.galaxy.measure_and_crop_each(
+                f.rows[np.newaxis], f.kind, f.weights, f.scale, f.valid_pixels, f.level, 1.0, 1.0, height // 2, width // 2,
+                position, SKY_STEP, CONTRAST, -1, False, mask, sky, integers, numbers, box, crop_sky, False, out, done,
             )  # fmt: skip
 
     return run
