@@ -267,7 +267,8 @@ def kernels_alone(images):
             box[0] = 0
             kernels.galaxy.measure_and_crop_each(
                 f.rows[np.newaxis], f.kind, f.weights, f.scale, f.valid_pixels, f.level, 1.0, 1.0,
-                height // 2, width // 2, position, SKY_STEP, CONTRAST, -1, False, mask, sky, integers, numbers, box, crop_sky, False, out, done,
+                height // 2, width // 2, position, SKY_STEP, CONTRAST, -1, False,
+                mask, sky, integers, numbers, box, crop_sky, False, out, done,
             )  # fmt: skip
 
     return run
