@@ -140,9 +140,12 @@ def resample_window(rows, top, left, scale, extend, sky, rounded, out):
     row_first, row_count = np.empty(size, np.int64), np.empty(size, np.int64)
     row_weights, row_outside = np.zeros((size, most), sky.dtype), np.empty(size, sky.dtype)
     triangle_weights(top, scale, height, extend, row_first, row_count, row_weights, row_outside)
-    col_first, col_count = np.empty(size, np.int64), np.empty(size, np.int64)
-    col_weights, col_outside = np.zeros((size, most), sky.dtype), np.empty(size, sky.dtype)
-    triangle_weights(left, scale, width, extend, col_first, col_count, col_weights, col_outside)
+    if left == top and width == height:  # most often: the middle of a square image
+        col_first, col_count, col_weights, col_outside = row_first, row_count, row_weights, row_outside
+    else:
+        col_first, col_count = np.empty(size, np.int64), np.empty(size, np.int64)
+        col_weights, col_outside = np.zeros((size, most), sky.dtype), np.empty(size, sky.dtype)
+        triangle_weights(left, scale, width, extend, col_first, col_count, col_weights, col_outside)
 
     taps = col_count[0]
     for j in range(1, size):
