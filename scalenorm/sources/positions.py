@@ -5,23 +5,26 @@ from __future__ import annotations
 import math
 import os
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..files.errors import ImageError, InputError, OptionError, TableError, turned_into
 from ..files.names import visible
+from ..files.optional import optional_package
 from ..images.options import DecodeOptions
 from .bands import JoinedBands, open_tile
 from .labels import find_id_column
 from .listing import Root, Source, Sources, lose, row_dtype
-from .tables import open_table, to_numbers, to_texts
+from .tables import MISSING, Table, open_table, to_numbers, to_texts
 from .tiles import Tile
 
-#: Pairs of columns that positions are looked for under, whatever the case: sky, degrees; pixels from 0; from 1 (FITS).
+#: Pairs of columns that positions are looked for under, whatever the case: sky; pixels from 0; from 1 (FITS).
 SKY = (("ra", "dec"), ("raj2000", "dej2000"), ("ra_icrs", "de_icrs"), ("alpha_j2000", "delta_j2000"))
 PIXELS = (("row", "col"), ("y", "x"), ("ycentroid", "xcentroid"), ("y_centroid", "x_centroid"))
 PIXELS_FROM_1 = (("y_image", "x_image"), ("ywin_image", "xwin_image"))
@@ -235,27 +238,83 @@ def read_positions(
     further = {
         what: name for what, name in (("tiles", tile_column), ("sides", stamp_from), ("sizes", side_from)) if name
     }
-    ids: list[str] = []
-    tiles: list[str] = []
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in ("first", "second", *further)}
-    for block in table.blocks([*names, *further.values()]):
-        ids += table.ids(block)
-        for number, what in enumerate(parts, 1):
-            column = block.columns[number]
-            if what == "tiles":
-                tiles += to_texts(table, column)
-            else:
-                parts[what].append(to_numbers(table, column, block.rows))
-    if not ids:
+    blocks = list(table.blocks([*names, *further.values()]))
+    if not blocks:
         raise TableError(f"{path}: a table without rows")
+    ids = [name for block in blocks for name in table.ids(block)]
     if "" in ids:
         raise TableError(f"{path}: row {ids.index('') + 1} has no id")
-    columns = {what: np.concatenate(arrays) for what, arrays in parts.items() if what != "tiles"}
+    rows = np.concatenate([block.rows for block in blocks])
+    columns = {
+        what: np.concatenate([block.columns[number] for block in blocks])
+        for number, what in enumerate(("first", "second", *further), 1)
+    }
+    tiles = [_one_path(table.path, text) for text in to_texts(table, columns.pop("tiles"))] if tile_column else None
+    if found.sky:
+        columns["first"] = _to_degrees(table, found.first, columns["first"], rows, ra=True)
+        columns["second"] = _to_degrees(table, found.second, columns["second"], rows, ra=False)
+    numbers = {what: to_numbers(table, column, rows) for what, column in columns.items()}
     return Positions(
-        ids, columns["first"] - found.origin, columns["second"] - found.origin, found.sky,
-        [_one_path(table.path, text) for text in tiles] if tile_column else None,
-        columns.get("sides"), columns.get("sizes"),
+        ids, numbers["first"] - found.origin, numbers["second"] - found.origin, found.sky, tiles,
+        numbers.get("sides"), numbers.get("sizes"),
     )  # fmt: skip
+
+
+def _to_degrees(table: Table, name: str, column: np.ndarray, rows: np.ndarray, *, ra: bool) -> np.ndarray:
+    """Return right ascensions or declinations in degrees, NaN where one is missing.
+
+    Numbers and text such as 10:00:24.5 are in the unit that the table gives for the column. If it gives none they are
+    in degrees, but right ascensions in such text in hours, as everywhere in astronomy.
+    """
+    unit = _angular_unit(table, name)
+    is_text = column.ndim == 1 and column.dtype.kind == "O"
+    plain = np.array([_is_number(text) for text in column]) if is_text else np.ones(len(column), bool)
+    values = np.empty(len(column))
+    values[plain] = to_numbers(table, column[plain], rows[plain]) * (1 if unit is None else unit.to("deg"))
+    if plain.all():
+        return values
+    what, limit, sexagesimal = "right ascension", 360, "hours, minutes and seconds (10:00:24.5)"
+    if not ra:
+        what, limit, sexagesimal = "declination", 90, "degrees, minutes and seconds (-02:30:00)"
+    coordinates = optional_package("astropy.coordinates", "fits", f"{table.path}: text as {what}", TableError)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # 60 seconds, as rounding makes them
+        for place in np.flatnonzero(~plain).tolist():
+            try:
+                values[place] = coordinates.Angle(column[place], unit or ("hourangle" if ra else "deg")).deg
+            except (ValueError, TypeError):
+                values[place] = math.nan
+            if not abs(values[place]) <= limit:
+                raise TableError(
+                    f"{table.path}, {table.row} {rows[place]}: {column[place]!r} is not a {what}: "
+                    f"write degrees (150.1), or {sexagesimal}"
+                )
+    if ra and unit is None and np.isfinite(values[plain]).any():
+        place = int(np.flatnonzero(plain & np.isfinite(values))[0])
+        raise TableError(
+            f"{table.path}, {table.row} {rows[place]}: {column[place]!r} may be degrees or hours, as others are like "
+            f"{column[int(np.argmin(plain))]!r}: write all in degrees, or all in {sexagesimal}"
+        )
+    return values
+
+
+def _angular_unit(table: Table, name: str) -> Any:
+    """Return the unit of angles that a table gives for a column, or None."""
+    if name not in table.units:
+        return None
+    units = optional_package("astropy.units", "fits")
+    unit = units.Unit(table.units[name], parse_strict="silent")
+    if unit == units.hour:
+        return units.hourangle
+    return unit if unit.is_equivalent("deg") else None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return text in MISSING
+    return True
 
 
 def _one_path(table: Path, text: str) -> str:

@@ -18,8 +18,8 @@ import re
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,7 @@ class Table:
     source: Any  # what reads it: a `TextTable` or `Columns`
     row: str = "row"  # what a row is called: "line" in text
     id_column: str | None = None  # the column of ids, where it is known without looking for its name
+    units: Mapping[str, str] = field(default_factory=dict)  # of the columns for which the file gives one
 
     def blocks(self, names: Sequence[str]) -> Iterator[Block]:
         """Yield the rows of some columns, block by block."""
@@ -133,7 +134,7 @@ def open_table(path: str | os.PathLike[str]) -> Table:
         begin = _begin(path)
         if (read := _reader(begin)) is not None:
             columns = read(path)
-            return Table(path, columns.names, columns)
+            return Table(path, columns.names, columns, units=columns.units)
         text = TextTable(path, begin)
         return Table(path, text.names, text, "line")
 
@@ -198,8 +199,9 @@ def _errors(path: Path) -> Iterator[None]:
 class Columns:
     """A table whose columns are arrays, read by name when they are asked for."""
 
-    def __init__(self, names: Sequence[str], count: int, column: Any) -> None:
+    def __init__(self, names: Sequence[str], count: int, column: Any, units: Mapping[str, Any] | None = None) -> None:
         self.names, self.count, self._column = tuple(names), count, column
+        self.units = {name: str(unit) for name, unit in (units or {}).items() if unit}
 
     def blocks(self, numbers: Sequence[int]) -> Iterator[Block]:
         """Yield some columns, text as str."""
@@ -257,7 +259,7 @@ def _fits(path: Path) -> Columns:
             return np.ma.array(values, mask=np.char.strip(data.view(np.ndarray)[name]) == null.strip().encode())
         return np.ma.masked_equal(values, null) if null is not None and values.dtype.kind in "iu" else values
 
-    return Columns(columns.names, len(data), column)
+    return Columns(columns.names, len(data), column, dict(zip(columns.names, columns.units, strict=True)))
 
 
 def _by_astropy(path: Path, form: str) -> Columns:
@@ -265,7 +267,8 @@ def _by_astropy(path: Path, form: str) -> Columns:
     tables = optional_package("astropy.table", "fits", f"{path}: reading {name}", TableError)
     with _reader_errors(path, name), decompressed(path) as file:
         found = tables.Table.read(file, format=form)
-    return Columns(found.colnames, len(found), lambda name: found[name])
+    units = {name: getattr(found[name], "unit", None) for name in found.colnames}
+    return Columns(found.colnames, len(found), lambda name: found[name], units)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,8 @@ import weakref
 import numpy as np
 import pytest
 from astropy.io import fits
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from interruption import stop_after
 from PIL import Image
 from typed import run
@@ -21,6 +23,7 @@ from scalenorm.files.errors import BatchError, InputError, OptionError, TableErr
 from scalenorm.images.options import DecodeOptions
 from scalenorm.simulation.tile import make_tile
 from scalenorm.sources.positions import read_positions
+from scalenorm.sources.tables import MISSING
 from scalenorm.sources.tiles import Tile
 
 SMALL = {"size": 16, "part_size": 8, "stamp": 64}
@@ -169,6 +172,123 @@ def test_positions_that_are_in_no_tile_are_failed_rows(survey, tmp_path):
     assert convert(survey[0], tmp_path / "out.h5", positions).complete
     summary = convert(survey[0], tmp_path / "out.h5", survey[2])
     assert (summary.made, summary.failed) == (3, 0)
+
+
+def in_words(degrees, form, per_unit=1):
+    """Return angles as sexagesimal text, to a microsecond, with integers only."""
+    for value in degrees:
+        whole = round(abs(value) / per_unit * 3600 * 10**6)
+        seconds, fraction = divmod(whole, 10**6)
+        yield form.format(
+            sign="-" if value < 0 else "+", whole=seconds // 3600, minutes=seconds // 60 % 60,
+            seconds=f"{seconds % 60:02d}.{fraction:06d}",
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ra_form", "dec_form"),
+    [
+        ("{whole:02d}:{minutes:02d}:{seconds}", "{sign}{whole:02d}:{minutes:02d}:{seconds}"),
+        ("{whole}h{minutes}m{seconds}s", "{sign}{whole}d{minutes}m{seconds}s"),
+        ("{whole:02d} {minutes:02d} {seconds}", "{sign}{whole:02d} {minutes:02d} {seconds}"),
+    ],
+)
+def test_sexagesimal_positions_are_the_same_as_in_degrees(sample, survey, tmp_path, ra_form, dec_form):
+    table = read_table(survey[2])
+    ra, dec = ([float(row[name]) for row in table] for name in ("ra", "dec"))
+    words = zip(in_words(ra, ra_form, 15), in_words(dec, dec_form), strict=True)
+    written = [{"id": row["id"], "ra": a, "dec": d} for row, (a, d) in zip(table, words, strict=True)]
+    positions = read_positions(write_table(tmp_path / "words.csv", written))
+    np.testing.assert_allclose([positions.first, positions.second], [ra, dec], rtol=0, atol=1e-8)
+    assert convert(survey[0], tmp_path / "words.h5", tmp_path / "words.csv").failed == 0
+    convert(survey[0], tmp_path / "degrees.h5", survey[2])
+    first, second = (scalenorm.open_cache(tmp_path / name).digest() for name in ("words.h5", "degrees.h5"))
+    assert first == second
+
+
+def test_positions_in_degrees_beside_sexagesimal_ones(tmp_path):
+    """Andromeda's nucleus, and what is just below the equator."""
+    table = tmp_path / "catalog.csv"
+    table.write_text(
+        "id,ra,dec\n1,00:42:44.330,+41:16:07.50\n2,,nan\n3,10.684708d,41.26875\n4,23h59m60s,-00 30 00\n"
+        "5,12:30,\N{MINUS SIGN}1:30\n"
+    )
+    found = read_positions(table)
+    np.testing.assert_allclose(found.first, [10.684708333, np.nan, 10.684708, 360, 187.5], rtol=0, atol=1e-8)
+    np.testing.assert_allclose(found.second, [41.26875, np.nan, 41.26875, -0.5, -1.5], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("form", ["fits", "ascii.ecsv", "votable"])
+@pytest.mark.parametrize(
+    ("unit", "ra", "dec", "dec_unit"),
+    [
+        ("deg", [150.25, 0.5], [-2.5, 80.0], "deg"),
+        (None, [150.25, 0.5], [-2.5, 80.0], None),
+        ("rad", np.radians([150.25, 0.5]), np.radians([-2.5, 80.0]), "rad"),
+        ("h", [10 + 1 / 60, 1 / 30], [-2.5, 80.0], "deg"),
+        (None, ["10:01:00", "0:02:00"], ["-2:30:00", "80:00:00"], None),
+        ("deg", ["150:15:00", "0.5"], ["-2:30:00", "80"], "deg"),
+    ],
+)
+def test_the_unit_of_a_column_is_heeded(tmp_path, form, unit, ra, dec, dec_unit):
+    from astropy.table import Column, Table
+
+    table = Table({"id": ["a", "b"], "ra": Column(ra, unit=unit), "dec": Column(dec, unit=dec_unit)})
+    table.write(tmp_path / "catalog", format=form)
+    found = read_positions(tmp_path / "catalog")
+    np.testing.assert_allclose([found.first, found.second], [[150.25, 0.5], [-2.5, 80]], rtol=0, atol=1e-12)
+
+
+def test_longitudes_that_astropy_wrote_in_hours(tmp_path):
+    from astropy.coordinates import Longitude
+    from astropy.table import Table
+
+    table = Table({"id": ["a", "b"], "ra": Longitude([10, 1.5], "hourangle"), "dec": [1.0, 2.0]})
+    table.write(tmp_path / "catalog.ecsv")
+    np.testing.assert_allclose(read_positions(tmp_path / "catalog.ecsv").first, [150, 22.5], rtol=0, atol=1e-12)
+
+
+def test_units_of_words_as_vizier_has_them(tmp_path):
+    columns = [
+        fits.Column("recno", "J", array=[1]),
+        fits.Column("RAJ2000", "A11", unit='"h:m:s"', array=["10 01 00.00"]),
+        fits.Column("DEJ2000", "A11", unit='"d:m:s"', array=["-02 30 00.0"]),
+    ]
+    fits.BinTableHDU.from_columns(columns).writeto(tmp_path / "catalog.fits")
+    found = read_positions(tmp_path / "catalog.fits", id_column="recno")
+    np.testing.assert_allclose([found.first, found.second], [[150.25], [-2.5]], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["150.1,2", "abc,2"], r"line 3: 'abc' is not a right ascension: write degrees \(150\.1\), or hours, minutes"),
+        (["10:00:24,2", "24:30:00,2"], r"line 3: '24:30:00' is not a right ascension"),
+        (["10:00:24,2", "10:61:00,2"], r"line 3: '10:61:00' is not a right ascension"),
+        (["10:00:24,2", "10:00:24,2:3:4:5"], r"line 3: '2:3:4:5' is not a declination: write .* or degrees, minutes"),
+        (["10:00:24,2", "10:00:24,91:00:00"], r"line 3: '91:00:00' is not a declination"),
+        (["150.1,2", "10:00:24,2"], r"line 2: '150\.1' may be degrees or hours, as others are like '10:00:24': "),
+    ],
+)
+def test_what_is_no_position_is_named_with_its_line(tmp_path, rows, message):
+    table = tmp_path / "catalog.csv"
+    table.write_text("\n".join(["id,ra,dec", *(f"{number},{row}" for number, row in enumerate(rows))]))
+    with pytest.raises(TableError, match=message):
+        read_positions(table)
+
+
+@given(st.text(min_size=1) | st.from_regex(r"[-+]?\d{1,3}[:hd ]\d\d?[:m' ]\d\d?(\.\d)?[s\"NSEW]?", fullmatch=True))
+@settings(deadline=None)
+def test_any_text_is_a_position_or_is_refused_in_words(tmp_path_factory, text):
+    from astropy.table import Table
+
+    path = tmp_path_factory.mktemp("any") / "catalog.csv"
+    Table({"id": ["a"], "ra": [text], "dec": [text]}).write(path, format="ascii.csv")
+    try:
+        found = read_positions(path)
+    except TableError:
+        return
+    assert not np.isnan(found.second) or text.strip() in MISSING
 
 
 @pytest.mark.slow
