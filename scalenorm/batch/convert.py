@@ -226,6 +226,7 @@ def convert(
     given, sources = find_images(
         given, recipe, list_file=list_path, positions=positions, id_column=id_column,
         position_columns=position_columns, tile_column=tile_column, stamp_from=stamp_from, side_from=side_from,
+        tables=[os.fspath(table) for table in (labels, id_map) if table is not None],
     )  # fmt: skip
     if labels is not None:
         ids = None if id_map is None else IdMap.read(id_map, id_map_columns or ())
@@ -280,17 +281,21 @@ def checked_recipe(
 def find_images(
     given: list[str], recipe: Recipe, *, list_file: str | None, positions: PathLike | None, id_column: str | None,
     position_columns: str | None, tile_column: str | None, stamp_from: str | None, side_from: str | None,
+    tables: Sequence[str] = (),
 ) -> tuple[list[str], Sources]:  # fmt: skip
     """List images, or, with positions, the stamps of tiles; `convert` explains the options. Also what is listed."""
     if positions is None:
-        return given, find(given, list_file=list_file, id_from=recipe.id_from, band_files=recipe.band_files)
+        return given, find(
+            given, list_file=list_file, id_from=recipe.id_from, band_files=recipe.band_files, tables=tables
+        )
     table = read_positions(
         positions, id_column=id_column, position_columns=position_columns, tile_column=tile_column,
         stamp_from=stamp_from, side_from=side_from,
     )  # fmt: skip
     if not given and list_file is None and table.tiles is not None:
         given = sorted(set(table.tiles))
-    tiles = find(given, list_file=list_file, id_from=recipe.id_from, band_files=recipe.band_files)
+    tables = [*tables, os.fspath(positions)]
+    tiles = find(given, list_file=list_file, id_from=recipe.id_from, band_files=recipe.band_files, tables=tables)
     return given, find_stamps(tiles, table, recipe.special, recipe.decode)
 
 

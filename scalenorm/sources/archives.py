@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import re
 import struct
 import tarfile
 import zlib
@@ -18,6 +19,9 @@ from ..files.errors import ArchiveError, ImageError, damage, turned_into
 from ..files.reading import COMPRESSED, check_bytes
 
 ARCHIVE_SUFFIXES = frozenset([".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz"])
+
+#: A member that holds labels of a sample, in webdataset's layout: the sample's key, and what they are written in.
+ANSWERS = re.compile(r"((?:.*/)?[^/.]+)\.(json|cls)", re.DOTALL)
 
 
 class _Entry(NamedTuple):

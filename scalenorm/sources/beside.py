@@ -18,15 +18,14 @@ import numpy as np
 from ..files.errors import ArchiveError, ImageError, InputError, TableError, damage, turned_into
 from ..files.names import visible
 from ..files.reading import is_url, open_file
-from .archives import ARCHIVE_SUFFIXES, open_archive
+from .archives import ANSWERS, ARCHIVE_SUFFIXES, open_archive
 from .finding import find
 from .listing import Sources
 from .stacks import Stack, holds_answers, open_stack
 from .tables import Columns, Table
 
-#: A member of an archive, the key of the sample that it belongs to; and one that holds answers.
+#: A member of an archive, and the key of the sample that it belongs to.
 _SAMPLE = re.compile(r"((?:.*/)?[^/.]+)\.[^/]*", re.DOTALL)
-_ANSWERS = re.compile(r"((?:.*/)?[^/.]+)\.(json|cls)", re.DOTALL)
 _LARGEST = 1 << 24  # bytes of the answers of one sample
 
 
@@ -98,7 +97,7 @@ def _read_answers(path: str) -> dict[str, dict[str, Any]]:
     samples: dict[str, dict[str, Any]] = {}
     with _table_errors(path), open_file(path) as file:
         archive = open_archive(file)
-        members = [(name, at, found) for name, at in archive.members() if (found := _ANSWERS.fullmatch(name))]
+        members = [(name, at, found) for name, at in archive.members() if (found := ANSWERS.fullmatch(name))]
         for name, at, found in members:
             with _table_errors(f"{path}[{name}]"):
                 data = archive.read(name, at, _LARGEST)

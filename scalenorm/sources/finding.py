@@ -19,20 +19,23 @@ from ..files.errors import ArchiveError, ImageError, InputError, TableError, rea
 from ..files.names import visible
 from ..files.reading import filesystem, is_url, join, open_file
 from ..images.options import IMAGE_SUFFIXES
-from .archives import ARCHIVE_SUFFIXES, open_archive
+from .archives import ANSWERS, ARCHIVE_SUFFIXES, open_archive
 from .bands import BandFiles
 from .listing import Root, Source, Sources, SourcesBuilder
 from .parquet import NEEDS_PYARROW, has_pyarrow, holds_images
-from .stacks import STACK_SUFFIXES, stack_length
+from .stacks import STACK_SUFFIXES, holds_answers, stack_length
 from .tables import Table, is_certainly_table, open_table, to_texts
 
 # In a compressed tar every step back in the file means decompressing from its start again.
 _MAX_STEPS_BACK = 8
 
+# Endings of files that may hold images and, beside them, labels.
+_WITH_ANSWERS = tuple(suffix for suffix in STACK_SUFFIXES if suffix != ".npy")
+
 
 def find(
     inputs: Sequence[str | Path], *, list_file: str | Path | None = None, id_from: str = "stem",
-    band_files: BandFiles | None = None,
+    band_files: BandFiles | None = None, tables: Sequence[str | Path] = (),
 ) -> Sources:  # fmt: skip
     """List the images of `inputs`.
 
@@ -53,6 +56,9 @@ def find(
     band_files : BandFiles, optional
         The names of files that hold one band each; those with other names are skipped. An image is what has one id,
         whether it has all bands or not.
+    tables : sequence of path-like
+        What is read as labels and the like: in a folder such a file is neither an image, unless it holds images, too,
+        nor `skipped`, and in such an archive labels are not.
 
     Returns
     -------
@@ -82,7 +88,7 @@ def find(
     """
     if id_from not in ("stem", "path"):
         raise InputError(f"id_from must be 'stem' or 'path', not {id_from!r}")
-    finder = _Finder(id_from, band_files)
+    finder = _Finder(id_from, band_files, [*tables, *([list_file] if list_file else [])])
     for given in inputs:
         finder.add_input(os.fspath(given))
     if list_file is not None:
@@ -112,9 +118,13 @@ def suffix_of(name: str) -> str:
 class _Finder:
     """Collects sources; `sorted` gives them in order."""
 
-    def __init__(self, id_from: str, band_files: BandFiles | None) -> None:
+    def __init__(self, id_from: str, band_files: BandFiles | None, tables: Sequence[str | Path]) -> None:
         self.by_path = id_from == "path"
         self.band_files = band_files
+        matches = (match for given in tables for match in glob.glob(os.fspath(given), recursive=True))
+        paths = [*tables, *(match for match in matches if suffix_of(match) in ARCHIVE_SUFFIXES)]
+        self.tables = {os.path.realpath(path) for path in paths}
+        self.table_names = {os.path.basename(path) for path in (*paths, *self.tables)}
         self.found = SourcesBuilder()
         self.skipped: Counter[str] = Counter()
         self.streams: set[Root] = set()
@@ -127,7 +137,13 @@ class _Finder:
         return visible(_without_ending(_clean(name) if self.by_path else posixpath.basename(name)))
 
     def wanted(self, name: str, folder: str | None = None) -> bool:
-        """Whether a file of a folder, or of an archive, holds images; counts the others."""
+        """Whether a file of a folder, or of an archive, holds images; counts the others, if they are no tables."""
+        if folder is not None and posixpath.basename(name) in self.table_names:
+            path = join(folder, name)
+            if os.path.realpath(path) in self.tables:
+                with contextlib.suppress(OSError):
+                    return path.lower().endswith(_WITH_ANSWERS) and holds_answers(path)
+                return False
         suffix = suffix_of(posixpath.basename(name))
         wanted = suffix in IMAGE_SUFFIXES or self.band_files is not None
         if suffix == ".parquet" and folder is not None and self.band_files is None:
@@ -228,6 +244,7 @@ class _Finder:
         if self.band_files is not None:
             raise InputError(f"{visible(given)} is an archive: unpack it, as each band must have a file of its own")
         root = Root("archive", path)
+        of_labels = os.path.realpath(path) in self.tables
         if not _is_file(path):
             raise InputError(f"the archive {visible(given)} is not a regular file")
         words = f"cannot read the archive {visible(given)}"
@@ -236,7 +253,9 @@ class _Finder:
             if archive.sequential:
                 self.streams.add(root)
             for name, place in archive.members():
-                if not _inside_hidden(name) and self.wanted(name):
+                if _inside_hidden(name) or (of_labels and ANSWERS.fullmatch(name)):
+                    continue
+                if self.wanted(name):
                     self.found.append(root, name, self.id_of(name), place)
 
     def add_url(self, given: str) -> None:

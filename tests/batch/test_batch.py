@@ -16,6 +16,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from astropy.table import Table
 from interruption import stop_after
 from pictures import beside, picture, write_pictures
 from PIL import Image
@@ -27,6 +28,7 @@ from scalenorm.files.errors import BatchError, CacheError, InputError, OptionErr
 from scalenorm.files.lock import locked
 from scalenorm.files.writing import new_file
 from scalenorm.images.options import IMAGE_SUFFIXES
+from scalenorm.sources.finding import find
 
 SMALL = {"size": 12, "part_size": 4}
 
@@ -54,6 +56,25 @@ def digest_of(inputs, folder, **options):
 
 
 # --- what is in the cache
+
+
+def test_tables_beside_the_images_are_not_skipped_files(images, tmp_path):
+    """Whether they are named as the folder is, or by a link; another table of that kind is skipped."""
+    ids = sorted(path.stem for path in images.glob("g*"))
+    (images / "inside").mkdir()
+    for name in ("labels.csv", "inside/map.csv", "inside/other.csv"):
+        (images / name).write_text("id,theirs,x\n" + "".join(f"{name},{name},1\n" for name in ids))
+    (tmp_path / "link").symlink_to(images, target_is_directory=True)
+    summary = convert(
+        images, tmp_path / "out.h5", labels=tmp_path / "link" / "labels.csv", label_columns=["x"],
+        id_map=images / "inside" / "map.csv", id_map_columns=["theirs", "id"],
+    )  # fmt: skip
+    assert (summary.labels.matched, summary.skipped) == (12, {".csv": 1, ".txt": 1})
+    Table.read(images / "labels.csv").write(images / "labels.fits")
+    assert convert(images, tmp_path / "fits.h5", labels=images / "labels.fits").images == 12
+    assert convert(images, tmp_path / "other.h5", labels=images / "labels.csv").images == 13
+    (images / "list.txt").write_text("notes.txt\n")
+    assert find([images], list_file=images / "list.txt").skipped == {".csv": 3, ".txt": 1}
 
 
 def test_rows_are_what_pillow_and_crop_give(images, tmp_path):

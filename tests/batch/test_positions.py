@@ -406,6 +406,14 @@ def test_the_catalogue_of_another_program_names_the_tiles(survey, tmp_path):
     np.testing.assert_array_equal(first.view("normalized")[:], second.view("normalized")[:])
 
 
+def test_the_catalogue_may_lie_among_the_tiles(sample, survey, tmp_path):
+    from astropy.table import Table
+
+    Table.read(survey[2]).write(survey[0] / "catalog.fits")
+    assert convert(survey[0], tmp_path / "out.h5", survey[0] / "catalog.fits").failed == 0
+    assert scalenorm.open_cache(tmp_path / "out.h5").ids == sample.ids
+
+
 def test_the_report_shows_the_stamps(sample, survey, tmp_path, monkeypatch):
     convert(survey[0], tmp_path / "out.h5", survey[2])
     cache = scalenorm.open_cache(tmp_path / "out.h5")

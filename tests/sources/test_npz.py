@@ -113,6 +113,12 @@ def test_labels_of_a_npy_stack(sample, tmp_path):
         cache = scalenorm.open_cache(tmp_path / "out.h5")
         found = [cache.classes["classes"][int(code)] for code in cache.labels[:, 0]] if cache.classes else cache.labels
         np.testing.assert_array_equal(np.array(found).ravel(), values.ravel())
+    together = tmp_path / "together"
+    together.mkdir()
+    for path in (images, labels):
+        (together / path.name).write_bytes(path.read_bytes())
+    scalenorm.convert(together, tmp_path / "both.h5", views=["normalized"], labels=together / labels.name)
+    np.testing.assert_array_equal(scalenorm.open_cache(tmp_path / "both.h5").labels, cache.labels)
     np.save(tmp_path / "more.npy", sample.images)
     with pytest.raises(TableError, match=r"classes.npy: values without ids: they can only be those of one stack"):
         scalenorm.convert([images, tmp_path / "more.npy"], tmp_path / "two.h5", labels=labels)

@@ -55,6 +55,8 @@ def test_one_command(files, tmp_path, capsys, ending, mode):
     code, out, err = run(capsys, "batch", path, tmp_path / "out.h5", "--labels", path, *columns)
     assert (code, err) == (0, [])
     assert "labels: 12 images matched, 0 without a label" in out
+    assert not [line for line in out if "skipped" in line]
+    assert "skipped files: 12 .cls, 12 .json" in run(capsys, "batch", path, tmp_path / "unlabelled.h5")[1]
     cache = scalenorm.open_cache(tmp_path / "out.h5")
     assert [cache.classes["shape"][int(code)] for code in cache.labels[:, 0]] == SHAPES * 4
     np.testing.assert_array_equal(cache.labels[:, 1], [n / 8 if n != 5 else np.nan for n in range(12)])
@@ -69,7 +71,7 @@ def test_shards(files, tmp_path):
     """Keys may have folders, and be those of other samples in another archive; images may have endings of two parts."""
     first = [*sample("a/1", files[0], 0), *sample("a/2", files[1], 1)]
     second = [("b/1.image.png", files[2]), ("b/1.cls", b"7"), ("b/2.png", files[3]), ("b/3.cls", b"9")]
-    second += [("._x.cls", b"of a Mac"), ("b/3.json", b'{"\\ud800": 1}')]
+    second += [("._x.cls", b"of a Mac"), ("b/3.json", b'{"\\ud800": 1}'), ("b/3.txt", b"caption")]
     for number, members in enumerate((first, second)):
         write_tar(tmp_path / f"train-{number:06d}.tar", members)
     labels = tmp_path / "train-*.tar"
@@ -79,6 +81,7 @@ def test_shards(files, tmp_path):
     assert cache.ids == ["a/1", "a/2", "b/1.image", "b/2"]
     np.testing.assert_array_equal(cache.labels[:, 0], [0, 1, 7, np.nan])
     assert (summary.labels.missing_ids, summary.labels.surplus_ids) == (["b/2"], ["b/3"])
+    assert summary.skipped == {".txt": 1}
 
 
 @pytest.mark.parametrize(
