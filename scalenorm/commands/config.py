@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
+import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -67,9 +68,29 @@ def to_toml(settings: Mapping[str, Any]) -> str:
     """
     left_out = ("method", "windows_from")
     written = {key: value for key, value in settings.items() if value is not None and key not in left_out}
-    lines = [f"{_key(key)} = {json.dumps(value)}\n" for key, value in sorted(written.items())]
-    return "".join(lines)
+    return "".join(f"{_key(key)} = {_value(value)}\n" for key, value in sorted(written.items()))
 
 
 def _key(name: str) -> str:
-    return name if re.fullmatch(r"[\w-]+", name, re.ASCII) else json.dumps(name)
+    return name if re.fullmatch(r"[\w-]+", name, re.ASCII) else _text(name)
+
+
+def _value(value: Any) -> str:
+    """Return a value as JSON has them, but null, which TOML lacks, is left out of lists and objects."""
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, Mapping):
+        pairs = (f"{_key(key)} = {_value(inner)}" for key, inner in value.items() if inner is not None)
+        return "{" + ", ".join(pairs) + "}"
+    if isinstance(value, Sequence):
+        return "[" + ", ".join(_value(inner) for inner in value if inner is not None) + "]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # nan, inf or -inf, as TOML has them
+    return json.dumps(value)
+
+
+def _text(text: str) -> str:
+    """Return text in quotes and ASCII, as JSON; but TOML lacks surrogates, and has DEL as an escape only."""
+    text = text.encode("utf-8", "backslashreplace").decode()
+    signs = (f"\\U{ord(sign):08x}" if sign == "\x7f" or sign > "\uffff" else json.dumps(sign)[1:-1] for sign in text)
+    return f'"{"".join(signs)}"'

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import tomllib
+
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 import scalenorm
 from scalenorm.commands import batch, inspect
@@ -69,6 +73,31 @@ def test_settings_of_a_cache_make_the_same_cache(tmp_path, stack, capsys):
     assert batch.main([str(stack), str(second), "--config", str(tmp_path / "again.toml"), "--quiet"]) == 0
     assert scalenorm.open_cache(second).digest() == scalenorm.open_cache(first).digest()
     assert scalenorm.open_cache(second).settings == scalenorm.open_cache(first).settings
+
+
+#: Text without what UTF-8, and so TOML, does not have: halves of surrogate pairs.
+TEXTS = st.text(st.characters(exclude_categories=["Cs"])) | st.text("\\\"'\0\n\x1b\x7f\x85\u2028/u\U0001f600#= ")
+VALUES = st.recursive(
+    TEXTS | st.booleans() | st.integers() | st.floats(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(TEXTS.filter(lambda key: key not in ("method", "windows_from")), VALUES))
+@example({"band_files": '{id}-\U0001f600\x7f\\ud83d"\n.fits', "\U0001f52d": "é"})
+@settings(max_examples=40, deadline=None)
+def test_toml_says_what_the_settings_are(values):
+    """As Python's own reader has it; printing it changes nothing, as it is ASCII and its only controls end lines."""
+    text = to_toml(values)
+    assert text.isascii()
+    assert text.replace("\n", "").isprintable()
+    assert repr(tomllib.loads(text)) == repr(dict(sorted(values.items())))
+
+
+def test_what_toml_does_not_have():
+    text = to_toml({"views": ["a\ud800"], "hdu": None, "of another program": [None, 1, {"x": None}]})
+    assert tomllib.loads(text) == {"views": ["a\\ud800"], "of another program": [1, {}]}
 
 
 def test_a_missing_file_is_a_wrong_command_line(tmp_path, stack, capsys):
