@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -224,7 +226,23 @@ def _write_parquet(file: IO[bytes], datasets: Any, samples: Samples) -> None:
         classes = cache.classes.get(name)
         features[column] = datasets.Value("float64") if classes is None else datasets.ClassLabel(names=list(classes))
         columns[column] = [answer[name] for answer in answers]
-    datasets.Dataset.from_dict(columns, features=datasets.Features(features)).to_parquet(file)
+    dataset = datasets.Dataset.from_dict(columns, features=datasets.Features(features))
+    with _silent(datasets):
+        dataset.to_parquet(file)
+
+
+@contextlib.contextmanager
+def _silent(datasets: Any) -> Iterator[None]:
+    """Let `datasets` draw no progress bar, which it does for each file; then it does as it did before."""
+    enabled = datasets.utils.is_progress_bar_enabled()
+    if enabled:
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # if the environment asks for bars
+            datasets.utils.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if enabled:
+            datasets.utils.enable_progress_bar()
 
 
 def _free(name: str, taken: Mapping[str, Any]) -> str:
@@ -234,9 +252,7 @@ def _free(name: str, taken: Mapping[str, Any]) -> str:
     return name
 
 
-def _write_zarr(
-    zarr: Any, top: Path, cache: Cache, rows: np.ndarray, view: str, shard_size: int
-) -> None:
+def _write_zarr(zarr: Any, top: Path, cache: Cache, rows: np.ndarray, view: str, shard_size: int) -> None:
     """Write block after block, and note after each how far one got."""
     step = min(shard_size, _CHUNK)
     size, bands, dtype = cache.size, cache.layout.bands, cache.layout.dtype

@@ -120,6 +120,25 @@ def test_huggingface(cache, classes, tmp_path, monkeypatch):
     np.testing.assert_array_equal(np.array(found.with_format("numpy")["image"][:]), classes.view("normalized"))
 
 
+@pytest.mark.parametrize("enabled", [True, False])
+def test_exports_draw_no_progress_bars(classes, tmp_path, capsys, monkeypatch, enabled):
+    """Those of `datasets` are as they were afterwards, also if the export fails."""
+    datasets = pytest.importorskip("datasets")
+    bars = datasets.utils
+    monkeypatch.setattr(bars._tqdm, "_hf_datasets_progress_bars_disabled", not enabled)
+
+    assert export.main([str(classes.path), "--to", "huggingface", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().err == ""
+    assert bars.is_progress_bar_enabled() == enabled
+
+    def full(*arguments):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(datasets.Dataset, "to_parquet", full)
+    assert export.main([str(classes.path), "--to", "huggingface", str(tmp_path / "full")]) == 1
+    assert bars.is_progress_bar_enabled() == enabled
+
+
 def test_zarr(cache, classes, tmp_path):
     zarr = pytest.importorskip("zarr")
     write_shards(cache, tmp_path / "one", to="zarr", shard_size=4)
