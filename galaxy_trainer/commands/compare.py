@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from galaxy_trainer.commands.common import new_parser, run_command, tell
 from galaxy_trainer.commands.options import (
     add_duplicates,
-    add_group,
     add_recipe,
+    add_split,
     add_target,
     at_least,
     chosen_recipe,
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--split-seed", type=int, default=0, metavar="N", help="another one, other test sets (0)")
     parser.add_argument("--passes", type=at_least(1), default=10, metavar="N",
                         help="passes with dropout and augmentation on (10)")  # fmt: skip
-    add_group(parser)
+    add_split(parser)
     add_duplicates(parser)
     add_target(parser)
     add_recipe(parser)
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = arms.Settings(
             test_candidates=args.test_candidates, test_fraction=args.test_fraction, split_seed=args.split_seed,
             labels=args.labels, precision=args.precision, passes=args.passes,
-            target=chosen_target(parser, args), group=args.group,
+            target=chosen_target(parser, args), group=args.group, split_column=args.split_column,
         )  # fmt: skip
         compared = arms.arms_of(args.cache, views=args.views, recipe=chosen_recipe(parser, args))
         table = compare.compare(

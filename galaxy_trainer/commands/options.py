@@ -40,10 +40,11 @@ def add_target(parser: argparse.ArgumentParser) -> None:
     target.add_argument("--class-weights", action="store_true", help="let every class count the same")
 
 
-def add_group(parser: Any) -> None:
-    """Add the column of groups for the split."""
+def add_split(parser: Any) -> None:
+    """Add the columns of labels that decide about the split."""
     parser.add_argument("--group", metavar="COLUMN",
                         help="galaxies with the same value here are never on both sides of the split")  # fmt: skip
+    parser.add_argument("--split-column", metavar="COLUMN", help="column that says train or test")
 
 
 def add_duplicates(parser: Any) -> None:
@@ -117,6 +118,7 @@ def chosen_recipe(parser: argparse.ArgumentParser, args: argparse.Namespace) -> 
 
 def at_least(least: int) -> Callable[[str], int]:
     """Return the type of a whole number of at least this."""
+
     def parse(text: str) -> int:
         try:
             value = int(text)

@@ -8,8 +8,8 @@ from pathlib import Path
 from galaxy_trainer.commands.common import NETWORK, new_parser, run_command, tell
 from galaxy_trainer.commands.options import (
     add_duplicates,
-    add_group,
     add_recipe,
+    add_split,
     add_target,
     at_least,
     chosen_changes,
@@ -43,8 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     data.add_argument("--in-memory", action=argparse.BooleanOptionalAction, default=None,
                       help="read the view into memory first (default: if it takes less than 1 GiB)")  # fmt: skip
     add_target(parser)
-    add_group(data)
-    data.add_argument("--split-column", metavar="COLUMN", help="column that says train or test")
+    add_split(data)
     add_recipe(parser)
     start = parser.add_argument_group("a trained network to start from")
     start.add_argument("--from", metavar="NETWORK", help=NETWORK)

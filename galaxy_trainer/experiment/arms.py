@@ -58,6 +58,8 @@ class Settings:
         What is answered. Default: the decision tree of Galaxy Zoo 2.
     group : str or None
         Column of the labels: galaxies with the same value are never on both sides of a split.
+    split_column : str or None
+        Column of the labels that says train or test, in place of drawn test sets.
     """
 
     test_candidates: str | None = None
@@ -68,6 +70,7 @@ class Settings:
     passes: int = 10
     target: Choice | None = None
     group: str | None = None
+    split_column: str | None = None
 
 
 def arms_of(path: str | Path, *, views: Sequence[str] | None, recipe: Recipe) -> list[Arm]:

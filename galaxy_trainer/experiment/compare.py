@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from galaxy_trainer.answers.choices import DEFAULT
-from galaxy_trainer.data.splitting import group_names, seeded_hash
+from galaxy_trainer.data.splitting import group_names, seeded_hash, split_galaxies
 from galaxy_trainer.experiment.arms import Arm, Settings
 from galaxy_trainer.experiment.workers import side_by_side
 from galaxy_trainer.files.errors import TrainerError
@@ -157,6 +157,8 @@ def compare(
     for name, value in (("seeds", seeds), ("folds", folds), ("jobs", jobs), ("passes", settings.passes)):
         if value < 1:
             raise TrainerError(f"{name} must be positive, got {value}")
+    if settings.split_column is not None and (folds > 1 or settings.group or settings.test_candidates):
+        raise TrainerError("--split-column names the test set: leave out --folds, --group and --test-candidates")
     sets = _prepare(arms, folder, settings, folds, allow_duplicates=allow_duplicates)
     for fold, ids in enumerate(sets):
         write_text(folder / f"test-{fold}.txt", "\n".join(ids) + "\n")
@@ -211,23 +213,32 @@ def _prepare(
         if not name or name.startswith(".") or set(name) & set('/\\:*?"<>|'):
             raise TrainerError(f"arm {name!r}: its name becomes a folder name; use letters, digits, - + _ . and spaces")
     ids: list[str] = []
+    named: list[str] = []  # the test set, where a column says it
     digests: dict[str, str] = {}
     pictures: dict[str, dict[str, str]] = {}
     for arm in arms:
         galaxies = open_galaxies(
             arm.cache, arm.views, labels=settings.labels, target=settings.target or DEFAULT, in_memory=False,
-            aside=[] if settings.group is None else [settings.group],
+            aside=[name for name in (settings.group, settings.split_column) if name is not None],
         )  # fmt: skip
         digests[arm.cache] = galaxies.cache.digest()
-        pictures[arm.cache] = galaxies.pictures(galaxies.labelled)
-        labelled = [galaxies.ids[i] for i in galaxies.labelled]
+        rows, tested = galaxies.labelled, list[str]()
+        if settings.split_column is not None:
+            rows, test = split_galaxies(
+                galaxies, rows, fraction=settings.test_fraction, seed=settings.split_seed, column=settings.split_column
+            )
+            tested = sorted(galaxies.ids[i] for i in rows[test])
+        pictures[arm.cache] = galaxies.pictures(rows)
+        labelled = [galaxies.ids[i] for i in rows]
         if settings.test_candidates is not None:
             wanted = set(read_ids(settings.test_candidates, galaxies.ids))
             labelled = [name for name in labelled if name in wanted]
-        if arm is not arms[0] and labelled != ids:
-            what = "labelled galaxies" if settings.test_candidates is None else "labelled galaxies to test on"
+        if arm is not arms[0] and (labelled, tested) != (ids, named):
+            what = "labelled galaxies"
+            if settings.test_candidates is not None or labelled == ids:
+                what += " to test on"
             raise TrainerError(f"{arm.cache} has not the same {what} as {arms[0].cache}: make both alike")
-        ids = labelled
+        ids, named = labelled, tested
     groups = None
     if settings.group is not None:
         names = group_names(galaxies, np.arange(len(galaxies.ids)), settings.group)
@@ -240,7 +251,7 @@ def _prepare(
                 f"{settings.test_candidates} lists some galaxies of {settings.group} {first_few(torn)} and leaves "
                 "others out: list all galaxies of a group, or none"
             )
-    sets = test_sets(ids, settings, folds, groups)
+    sets = [named] if named else test_sets(ids, settings, folds, groups)
     if not allow_duplicates:
         _warn_of_twins(pictures, sets)
     batch = max(arm.recipe.batch_size for arm in arms)
@@ -333,7 +344,8 @@ def run_task(task: Task, folder: Path, settings: Settings, report: Report) -> No
     else:
         run = galaxy_trainer.train(
             task.arm.cache, path, view=task.arm.views, recipe=task.arm.recipe, labels=settings.labels,
-            target=settings.target, group=settings.group, test_ids=folder / f"test-{task.fold}.txt",
+            target=settings.target, group=settings.group, split_column=settings.split_column,
+            test_ids=None if settings.split_column else folder / f"test-{task.fold}.txt",
             finish_ids=settings.test_candidates,
             seed=task.seed, precision=settings.precision, augmented_validation=True,
             allow_duplicates=True, report=named_report,

@@ -271,11 +271,15 @@ def _question_table(table: dict[str, Any]) -> str:
 
 def _settings(folder: Path, arms: Sequence[Arm], settings: Settings, runs: Sequence[Run], table: dict[str, Any]) -> str:
     trained = sum(part != "test" for part in runs[0].parts.values())
+    if settings.split_column is not None:
+        tested = f"as the column {settings.split_column} says"
+    else:
+        candidates = settings.test_candidates or "all labelled galaxies"
+        tested = f"{settings.test_fraction:g} of {candidates} each, by hash (split seed {settings.split_seed})"
     lines = {
         "folder": str(folder),
         "training galaxies": f"{trained:,}",
-        "test galaxies": f"{table['galaxies']:,} in {table['folds']} set(s), {settings.test_fraction:g} of "
-        f"{settings.test_candidates or 'all labelled galaxies'} each, by hash (split seed {settings.split_seed})",
+        "test galaxies": f"{table['galaxies']:,} in {table['folds']} set(s), {tested}",
         "seeds": f"0 to {table['seeds'] - 1}",
         "precision": settings.precision,
         "versions": ", ".join(f"{name} {version}" for name, version in runs[0].config.versions.items()),

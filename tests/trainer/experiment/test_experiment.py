@@ -17,7 +17,7 @@ from conftest import sky_blobs, write_cache
 
 import galaxy_trainer
 import scalenorm
-from galaxy_trainer import TrainerError
+from galaxy_trainer import Choice, TrainerError
 from galaxy_trainer.commands import compare as galaxy_compare
 from galaxy_trainer.experiment import compare as experiment
 from galaxy_trainer.experiment import statistics
@@ -357,6 +357,73 @@ def test_files_that_changed_since_an_experiment_began_are_refused(named, cache, 
     (output / "experiment.json").write_text(json.dumps(record), encoding="utf-8")
     with pytest.raises(KeyboardInterrupt):
         compare(arms, output, settings=Settings(**{named: str(path)}))
+
+
+SIDES = ("test", "train", "unsure")
+CLASSES = Choice(kind="classes", columns=("kind",))
+
+
+def cache_with_sides(path, sides):
+    """Two views of galaxies with a class, a night, and a side, which are numbers of `SIDES`."""
+    images, answers = sky_blobs(len(sides), size=16)
+    labels = np.stack([answers[:, 0] > 0.5, np.arange(len(sides)) // 10, sides], axis=1).astype(float)
+    return write_cache(path, {"normalized": images, "center-64": images[:, ::-1].copy()}, labels=labels,
+                       names=["kind", "night", "side"], classes={"kind": ["long", "round"], "side": SIDES})  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_column_says_the_test_set(tmp_path, capsys):
+    sides = np.arange(90) % 5 % 3
+    cache, folder = cache_with_sides(tmp_path / "cache.h5", sides), tmp_path / "experiment"
+    words = [str(cache), "-o", str(folder), "--target", "classes", "--columns", "kind", "--split-column", "side",
+             "--seeds", "1", "--passes", "1", "--width", "0.05", "--epochs", "1"]  # fmt: skip
+    assert galaxy_compare.main(words) == 0
+    said = [{f"{i:06d}" for i in np.flatnonzero(sides == number)} for number in range(3)]
+    assert set((folder / "test-0.txt").read_text().split()) == said[0]
+    for view in ("normalized", "center-64"):
+        parts = galaxy_trainer.load_run(folder / "runs" / f"{view}-seed0-test0").parts
+        assert {name for name, part in parts.items() if part == "test"} == said[0]
+        assert {name for name, part in parts.items() if part == "train"} == said[1]
+    assert json.loads((folder / "table.json").read_text())["galaxies"] == len(said[0]) == 36
+    assert "36 in 1 set(s), as the column side says" in (folder / "index.html").read_text()
+    capsys.readouterr()
+    assert galaxy_compare.main(words) == 0
+    assert "2 trainings, 2 of them done" in capsys.readouterr().err
+
+
+def test_a_column_that_says_the_test_set_leaves_no_choice(tmp_path):
+    cache = cache_with_sides(tmp_path / "cache.h5", np.arange(90) % 3)
+    arms = [Arm(name=view, cache=str(cache), views=(view,), recipe=TINY) for view in ("normalized", "center-64")]
+    refused = "--split-column names the test set: leave out --folds, --group and --test-candidates"
+    for column, options, folds, error in (
+        ("side", {}, 2, refused),
+        ("side", {"group": "night"}, 1, refused),
+        ("side", {"test_candidates": "ids.txt"}, 1, refused),
+        ("night", {}, 1, "column 'night' must say train or test, it says: 0, 1"),
+        ("era", {}, 1, "columns are missing: era"),
+    ):
+        with pytest.raises(TrainerError, match=error):
+            compare(arms, tmp_path / "no", settings=Settings(split_column=column, target=CLASSES, **options),
+                    folds=folds)  # fmt: skip
+    assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "error"),
+    [
+        ((0, 1), (1, 0), "not the same labelled galaxies to test on as"),
+        ((0, 1), (2, 1), "not the same labelled galaxies as"),
+        ((1, 1), (1, 2), "not the same labelled galaxies as"),
+    ],
+)
+def test_arms_whose_columns_differ_are_refused(first, second, error, tmp_path):
+    arms = []
+    for name, begin in (("a", first), ("b", second)):
+        sides = np.concatenate([begin, np.arange(90) % 2])
+        cache = cache_with_sides(tmp_path / f"{name}.h5", sides)
+        arms.append(Arm(name=name, cache=str(cache), views=("normalized",), recipe=TINY))
+    with pytest.raises(TrainerError, match=rf"b\.h5 has {error} .*a\.h5"):
+        compare(arms, tmp_path / "no", settings=Settings(split_column="side", target=CLASSES))
 
 
 @pytest.mark.slow
