@@ -173,7 +173,9 @@ def find_stamps(tiles: Sources, positions: Positions, settings: Mapping[str, str
     if len(twins):
         more = f" ({len(twins) - 1} more)" if len(twins) > 1 else ""
         raise InputError(f"two positions have the id {rows['id'][twins[0]].decode()!r}{more}: give each one of its own")
-    return Sources(roots, rows)
+    found = Sources(roots, rows)
+    found.skipped = tiles.skipped
+    return found
 
 
 def _reasons(positions: Positions, chosen: np.ndarray | None, options: DecodeOptions) -> np.ndarray:

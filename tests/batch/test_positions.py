@@ -410,7 +410,9 @@ def test_the_catalogue_may_lie_among_the_tiles(sample, survey, tmp_path):
     from astropy.table import Table
 
     Table.read(survey[2]).write(survey[0] / "catalog.fits")
-    assert convert(survey[0], tmp_path / "out.h5", survey[0] / "catalog.fits").failed == 0
+    (survey[0] / "notes.txt").touch()
+    summary = convert(survey[0], tmp_path / "out.h5", survey[0] / "catalog.fits")
+    assert (summary.failed, summary.skipped) == (0, {".txt": 1})
     assert scalenorm.open_cache(tmp_path / "out.h5").ids == sample.ids
 
 
