@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 
 from galaxy_trainer.files.errors import TrainerError
+from scalenorm.files.silence import stderr_hidden
 
 _UNUSED = ("cv2", "matplotlib", "pandas", "sklearn")
 """What Keras imports where it is installed, and networks do without; with JAX, TensorFlow's, a third of the memory."""
@@ -22,11 +23,7 @@ def silent_start(*, to_train: bool = False) -> Iterator[None]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # It also warns of compiling one function per network, which is what several networks in one process need.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
+    with stderr_hidden():
         # Here, as the names of this package are imported on first use; a first tensor looks for devices.
         with _hidden(*_UNUSED):
             try:
@@ -42,10 +39,6 @@ def silent_start(*, to_train: bool = False) -> Iterator[None]:
                 with contextlib.suppress(ImportError):
                     importlib.import_module("tensorflow")
         yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
 
 
 @contextlib.contextmanager

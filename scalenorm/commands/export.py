@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 from collections.abc import Sequence
+from importlib import import_module
 
 from ..cache import open_cache
 from ..exporting.catalog import write_catalog
 from ..exporting.images import write_images
 from ..exporting.shards import FORMATS, write_shards
 from ..exporting.sky import write_regions
+from ..files.silence import stderr_hidden
 from .common import Parser, add_common, counted, names, run_guarded, say
 
 _EXAMPLES = """\
@@ -68,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             lines.append(f"{options.images}: {counted(written, 'image')}" + (f"; {failed} failed" if failed else ""))
         if options.to:
             to, folder = options.to
+            if to == "tfrecord":
+                _start_tensorflow()
             count = write_shards(
                 cache, folder, to=to, view=options.view, shard_size=options.shard_size, overwrite=options.overwrite
             )
@@ -79,3 +85,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             say(*lines)
 
     return run_guarded(parser, write)
+
+
+def _start_tensorflow() -> None:
+    """Import it without the lines that its compiled parts write before they can be told not to."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with stderr_hidden(), contextlib.suppress(ImportError):  # without it the export says what to install
+        import_module("tensorflow").zeros(())  # which looks for devices

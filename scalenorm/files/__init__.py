@@ -2,5 +2,5 @@
 
 ``errors`` holds every exception of the package; ``reading`` opens paths and URLs; ``writing`` makes files whole or not
 at all; ``lock`` and ``output`` decide who may write where; ``names`` turns ids into file names; ``signals`` lets
-interruptions wait.
+interruptions wait; ``silence`` hides what others write to stderr.
 """

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -118,6 +121,18 @@ def test_huggingface(cache, classes, tmp_path, monkeypatch):
     assert found.features["kind"] == datasets.ClassLabel(names=["ring", "spiral"])
     assert found["kind"][:] == [1, 0, 1, None, 0]
     np.testing.assert_array_equal(np.array(found.with_format("numpy")["image"][:]), classes.view("normalized"))
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_quiet_exports_are_silent(to, classes, tmp_path):
+    """In a process of their own: compiled parts of TensorFlow write before Python does."""
+    pytest.importorskip(FORMATS[to][0])
+    code = "import sys; from scalenorm.commands import export; sys.exit(export.main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, str(classes.path), "--to", to, str(tmp_path / "out"), "--quiet"]
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / "out" / ABOUT).is_file()
 
 
 @pytest.mark.parametrize("enabled", [True, False])
