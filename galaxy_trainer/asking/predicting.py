@@ -175,9 +175,7 @@ def predict(
     def ask() -> Said:
         return ask_cache(opened, opened.network(weights), cache, count=orientations, any_settings=any_settings)
 
-    return answer(
-        opened, ask, output, orientations=orientations, deviation=deviation, clip=clip, overwrite=overwrite
-    )
+    return answer(opened, ask, output, orientations=orientations, deviation=deviation, clip=clip, overwrite=overwrite)
 
 
 def answer(

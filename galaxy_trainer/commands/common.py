@@ -27,6 +27,7 @@ def run_command(
     parser: argparse.ArgumentParser, action: Callable[[], int], advice: Callable[[], str] = str, *, quiet: bool
 ) -> int:
     """Run a command: warnings of the trainer as lines, its errors as one line and an exit code."""
+
     def show(message: Warning | str, category: type[Warning], *details: Any, **options: Any) -> None:
         if issubclass(category, TrainerWarning):
             say(f"{parser.prog}: warning: {message}", error=True)
