@@ -155,7 +155,7 @@ def _in_one_call(
     frame: Frame, names: Sequence[str], size: int, options: MeasureOptions, *, inspect: bool
 ) -> tuple[Found, NDArray[Any]] | None:
     crops = Crops(frame, len(names), size)
-    boxes = np.array([_box(frame, name, size) for name in names])
+    boxes = np.array([_box(frame, name, size) for name in names]).reshape(len(names), 4)
     found = find_in_one_call(frame, options, boxes, crops.rows, inspect=inspect)
     return None if found is None else (found, stretched(crops.finished(), options))
 
