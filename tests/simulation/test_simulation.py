@@ -1,6 +1,7 @@
 """Simulated galaxies: reproducible, true to their stated truth, and as varied as the survey."""
 
 import doctest
+import functools
 import tracemalloc
 
 import numpy as np
@@ -80,14 +81,14 @@ def test_global_random_state_is_left_alone():
     np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
 
 
+@functools.cache
+def noisy_and_clean(neighbours):
+    return [make_galaxies(4, seed=8, neighbours=neighbours, signal_to_noise=ratio) for ratio in (10, np.inf)]
+
+
 @pytest.mark.parametrize("neighbours", [None, 1, 5])
 def test_neighbours_change_neither_galaxy_nor_noise(neighbours):
-    def both(count):
-        noisy = make_galaxies(4, seed=8, neighbours=count, signal_to_noise=10)
-        clean = make_galaxies(4, seed=8, neighbours=count, signal_to_noise=np.inf)
-        return noisy, clean
-
-    (noisy, clean), (noisy_alone, clean_alone) = both(neighbours), both(0)
+    (noisy, clean), (noisy_alone, clean_alone) = noisy_and_clean(neighbours), noisy_and_clean(0)
     np.testing.assert_array_equal(noisy.major_axis, clean_alone.major_axis)
     np.testing.assert_array_equal(noisy.answers, clean_alone.answers)
     same = (clean.images == clean_alone.images) & (clean.images < 255)
