@@ -28,7 +28,8 @@ def grey(image):
 
 def central_region(image, row, col):
     """Region at (row, col), or nearest, above mean + 1 standard deviation, by scikit-image."""
-    mask = grey(image) >= grey(image).mean() + grey(image).std()
+    levels = grey(image)
+    mask = levels >= levels.mean() + levels.std()
     labels = label(mask, connectivity=2)
     pixels = np.argwhere(mask)
     nearest = pixels[((pixels - [row, col]) ** 2).sum(axis=1).argmin()]
