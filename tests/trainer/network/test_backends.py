@@ -52,11 +52,11 @@ def test_the_same_tests_pass_on(backend, tmp_path):
 DEVICES = """
 import json, sys
 sys.path.insert(0, {here!r})
-from conftest import sky_blobs, write_cache
 if {backend!r} == "tensorflow":
     import tensorflow as tf
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from conftest import sky_blobs, write_cache  # which starts Keras
 import galaxy_trainer
 images, labels = sky_blobs(60, size=16)
 cache = write_cache({folder!r} + "/cache.h5", {{"normalized": images}}, labels=labels)
