@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from compiled import one_writer_at_a_time
+
+gc.disable()  # until all tests are collected: it would go again and again through what TensorFlow makes on import
 
 # The files that take longest, longest first: with several workers none is left alone with one of them at the end.
 LONGEST = (
@@ -43,6 +46,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return LONGEST.index(name) if name in LONGEST else len(LONGEST)
 
     items.sort(key=rank)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_configure() -> None:

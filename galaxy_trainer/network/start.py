@@ -1,6 +1,7 @@
 """Import Keras without the lines that its backends write."""
 
 import contextlib
+import gc
 import importlib
 import logging
 import os
@@ -25,7 +26,7 @@ def silent_start(*, to_train: bool = False) -> Iterator[None]:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with stderr_hidden():
         # Here, as the names of this package are imported on first use; a first tensor looks for devices.
-        with _hidden(*_UNUSED):
+        with _hidden(*_UNUSED), _uncollected():
             try:
                 if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
                     with _hidden("jax"), contextlib.suppress(ImportError):
@@ -39,6 +40,19 @@ def silent_start(*, to_train: bool = False) -> Iterator[None]:
                 with contextlib.suppress(ImportError):
                     importlib.import_module("tensorflow")
         yield
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Leave out garbage collection, which would go again and again through what Keras makes and keeps."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        if collects:
+            gc.enable()
 
 
 @contextlib.contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import io
 import itertools
 import os
 import zipfile
@@ -43,8 +45,15 @@ def field(objects, seed=1, shape=(90, 110), bands=3):
     return image.clip(0, 255).astype(np.uint8)
 
 
+@functools.cache
+def png(objects, seed):
+    file = io.BytesIO()
+    Image.fromarray(field(objects, seed)).save(file, "png")
+    return file.getvalue()
+
+
 def write(path, objects, seed=1):
-    Image.fromarray(field(objects, seed)).save(path)
+    path.write_bytes(png(objects, seed))
 
 
 @pytest.fixture

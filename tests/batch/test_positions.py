@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import gc
 import gzip
+import shutil
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,13 +36,18 @@ def sample():
     return make_tile(30, seed=5, size=900, apart=90, noise=0.003)
 
 
+@pytest.fixture(scope="session")
+def written(sample, tmp_path_factory):
+    return sample.write(tmp_path_factory.mktemp("survey"))
+
+
 @pytest.fixture
-def survey(sample, tmp_path):
+def survey(written, tmp_path):
     """A folder with one tile, and the table of its galaxies."""
+    tile, table = written
     folder = tmp_path / "tiles"
     folder.mkdir()
-    tile, table = sample.write(folder)
-    return folder, tile, table.rename(tmp_path / "catalog.csv")
+    return folder, Path(shutil.copy(tile, folder)), Path(shutil.copy(table, tmp_path / "catalog.csv"))
 
 
 def convert(inputs, output, positions, **options):

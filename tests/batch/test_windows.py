@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import h5py
 import numpy as np
@@ -64,25 +65,31 @@ def messages(path):
     return [text.decode() for text in scalenorm.open_cache(path).catalog["message"].tolist()]
 
 
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    """What both telescopes see, to be copied."""
+    folder = tmp_path_factory.mktemp("rendered")
+    for name, size, wcs, seed in (
+        ("deep", 100, telescope(100, DEEP, 0), 0), ("wide", 280, telescope(280, WIDE, 0.6, (20, -13), -1), 9),
+    ):  # fmt: skip
+        (folder / name).mkdir()
+        for number, galaxy in enumerate(GALAXIES):
+            fits.writeto(folder / name / f"{number}.fits", render(wcs, size, galaxy, number + seed), wcs.to_header())
+    return folder
+
+
 @pytest.fixture
-def deep(tmp_path):
+def deep(rendered, tmp_path):
     """A cache of the galaxies at 0.4 arcsec a pixel, whose windows are centred on them."""
-    (tmp_path / "deep").mkdir()
-    for number, galaxy in enumerate(GALAXIES):
-        wcs = telescope(100, DEEP, 0)
-        fits.writeto(tmp_path / f"deep/{number}.fits", render(wcs, 100, galaxy, number), wcs.to_header())
+    shutil.copytree(rendered / "deep", tmp_path / "deep")
     convert(tmp_path / "deep", tmp_path / "deep.h5", center="galaxy", margin=1.5)
     return tmp_path / "deep.h5"
 
 
 @pytest.fixture
-def wide(tmp_path):
+def wide(rendered, tmp_path):
     """The galaxies at 0.15 arcsec a pixel: turned, seen from behind, and not in the middle."""
-    (tmp_path / "wide").mkdir()
-    for number, galaxy in enumerate(GALAXIES):
-        wcs = telescope(280, WIDE, 0.6, (20, -13), -1)
-        fits.writeto(tmp_path / f"wide/{number}.fits", render(wcs, 280, galaxy, number + 9), wcs.to_header())
-    return tmp_path / "wide"
+    return shutil.copytree(rendered / "wide", tmp_path / "wide")
 
 
 def test_windows_are_the_same_on_the_sky(deep, wide, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 #: Rooms in their order: each imports those before it only. ``reporting`` and ``exporting`` stand side by side.
@@ -30,22 +31,26 @@ def _name(path: Path, package: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@cache
+def statements(source: str) -> list[ast.Import | ast.ImportFrom]:
+    """Every import of a module, late ones too."""
+    return [node for node in ast.walk(ast.parse(source)) if isinstance(node, (ast.Import, ast.ImportFrom))]
+
+
 def imports(package: Path) -> Iterator[tuple[str, str]]:
     """Yield (module, module that it imports) for every import inside a package, wherever it stands."""
     known = modules(package)
     for name, path in known.items():
         home = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in statements(path.read_text()):
             if isinstance(node, ast.Import):
                 targets = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
+            else:
                 base = home[: len(home) - node.level + 1] if node.level else []
                 module = ".".join([*base, *(node.module or "").split(".")]).strip(".")
                 # ``from .a import b``: b may be a module or a name in a.
                 targets = [f"{module}.{alias.name}" for alias in node.names]
                 targets = [target if target in known else module for target in targets]
-            else:
-                continue
             yield from ((name, target) for target in targets if target in known and target != name)
 
 

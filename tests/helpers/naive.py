@@ -41,21 +41,21 @@ def foreground(image, sigma=1.0, weights=None, mask=None):
     if g.dtype.kind == "f":
         threshold = values.mean() + sigma * values.std()
         return valid & (np.where(valid, g, -np.inf) >= threshold), threshold / scale
-    numbers = [int(value) for value in values]
-    n, total, squares = len(numbers), sum(numbers), sum(value * value for value in numbers)
-    variance = Fraction(n * squares - total * total, n * n)
-    mean = Fraction(total, n)
+    levels, counts = (found.tolist() for found in np.unique(values, return_counts=True))  # Python's integers: exact
+    n = len(values)
+    total = sum(count * level for level, count in zip(levels, counts, strict=True))
+    squares = sum(count * level**2 for level, count in zip(levels, counts, strict=True))
+    variance = Fraction(n * squares - total**2, n**2)
+    bound = Fraction(sigma) ** 2 * variance * n**2
 
-    def reaches(value):  # value >= mean + sigma * sqrt(variance), without a square root
-        distance = Fraction(int(value)) - mean
-        bound = Fraction(sigma) ** 2 * variance
+    def reaches(level):  # level >= mean + sigma * sqrt(variance), n times as large and without a square root
+        distance = n * level - total
         if sigma >= 0:
             return distance >= 0 and distance**2 >= bound
         return distance >= 0 or distance**2 <= bound
 
-    levels = {value: reaches(value) for value in set(numbers)}
-    passed = np.vectorize(levels.__getitem__, otypes=[bool])(np.where(valid, g, numbers[0]))
-    return valid & passed, (float(mean) + sigma * math.sqrt(variance)) / scale
+    passed = np.isin(g, [level for level in levels if reaches(level)])
+    return valid & passed, (float(Fraction(total, n)) + sigma * math.sqrt(variance)) / scale
 
 
 def component(pixels, row, col):
@@ -122,7 +122,7 @@ def resample(image, row, col, side, size, sky_level):
     return np.stack(result, axis=2).reshape((size, size, *image.shape[2:]))
 
 
-def crop(image, size=64, **options):
-    """The normalised view, in floating point, before rounding."""
-    found = measure(image, **options)
+def crop(image, size=64, found=None, **options):
+    """The normalised view, in floating point, before rounding; of what `measure` found, if that is known."""
+    found = measure(image, **options) if found is None else found
     return resample(image, found.window_row, found.window_col, found.side, size, found.sky)

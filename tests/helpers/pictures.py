@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +21,18 @@ def picture(seed: int, size: int = 40, bands: int = 3) -> np.ndarray:
     return image.clip(0, 255).astype(np.uint8)
 
 
+@cache
+def _encoded(number: int, suffix: str) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(picture(number, 36 + number % 7)).save(file, Image.registered_extensions()[suffix])
+    return file.getvalue()
+
+
 def write_pictures(folder: Path, numbers: range | list[int], suffix: str = ".png") -> Path:
     """Write pictures named by their number, of changing size, and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in numbers:
-        Image.fromarray(picture(number, 36 + number % 7)).save(folder / f"g{number:04d}{suffix}")
+        (folder / f"g{number:04d}{suffix}").write_bytes(_encoded(number, suffix))
     return folder
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import subprocess
 import sys
-import time
 from types import SimpleNamespace
 
 import numba
@@ -20,17 +20,40 @@ def happen(notice, status, module):
     getattr(notice, f"on_{status.name.lower()}")(Event("numba:compile", status, data={"dispatcher": function}))
 
 
+class Clock:
+    """Takes the place of ``threading``; time passes when it is told to."""
+
+    def __init__(self):
+        self.now, self.timers = 0.0, []
+
+    def Timer(self, seconds, action):
+        timer = SimpleNamespace(at=math.inf, action=action)
+        timer.start = lambda: setattr(timer, "at", self.now + seconds)
+        timer.cancel = lambda: setattr(timer, "at", math.inf)
+        self.timers.append(timer)
+        return timer
+
+    def pass_by(self, seconds):
+        self.now += seconds
+        for timer in self.timers:
+            if timer.at <= self.now:
+                timer.cancel()
+                timer.action()
+
+
 @pytest.mark.parametrize(("module", "seconds", "lines"), [
     ("scalenorm.kernels.grey", 1.2, 1), ("scalenorm.kernels.grey", 0.1, 0), ("somebody.elses", 1.2, 0),
 ])  # fmt: skip
-def test_a_long_compilation_is_announced_once(caplog, module, seconds, lines):
+def test_a_long_compilation_is_announced_once(caplog, monkeypatch, module, seconds, lines):
+    clock = Clock()
+    monkeypatch.setattr("scalenorm.kernels.compile.threading", clock)
     notice = _Notice()
     for _ in range(2):
         for status in (EventStatus.START, EventStatus.START, EventStatus.END):  # one kernel, and one that it calls
             happen(notice, status, module)
-        time.sleep(seconds)
+        clock.pass_by(seconds)
         happen(notice, EventStatus.END, module)
-    time.sleep(1.1 if not lines else 0)
+    clock.pass_by(1.1)
     assert [record.name for record in caplog.records] == ["scalenorm"] * lines
 
 

@@ -20,17 +20,17 @@ FOR_ANNOTATIONS = {"__future__", "collections", "typing"}
 def imported(path: Path) -> set[str]:
     """First words of everything that a file imports, at its top or inside functions; relative imports left out."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in edges.statements(path.read_text()):
         if isinstance(node, ast.Import):
             names.update(alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and not node.level:
+        elif not node.level:
             names.add(node.module.split(".")[0])
     return names
 
 
 def imported_from_above(path: Path) -> set[str]:
     """Modules that a file imports from the package above its own."""
-    nodes = ast.walk(ast.parse(path.read_text()))
+    nodes = edges.statements(path.read_text())
     return {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom) and node.level > 1}
 
 

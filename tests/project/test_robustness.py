@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from functools import cache
 from pathlib import Path
@@ -25,7 +24,7 @@ def rows(text: str) -> list[list[str]]:
 
 @cache
 def functions_in(file: Path) -> set[str]:
-    return {node.name for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.FunctionDef)}
+    return set(re.findall(r"^def (\w+)\(", file.read_text(), re.MULTILINE))
 
 
 def missing(cell: str, folder: str) -> list[str]:

@@ -1,6 +1,7 @@
 """Simulated galaxies: reproducible, true to their stated truth, and as varied as the survey."""
 
 import doctest
+import functools
 import tracemalloc
 
 import numpy as np
@@ -27,7 +28,8 @@ def grey(image):
 
 def central_region(image, row, col):
     """Region at (row, col), or nearest, above mean + 1 standard deviation, by scikit-image."""
-    mask = grey(image) >= grey(image).mean() + grey(image).std()
+    levels = grey(image)
+    mask = levels >= levels.mean() + levels.std()
     labels = label(mask, connectivity=2)
     pixels = np.argwhere(mask)
     nearest = pixels[((pixels - [row, col]) ** 2).sum(axis=1).argmin()]
@@ -80,14 +82,14 @@ def test_global_random_state_is_left_alone():
     np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
 
 
+@functools.cache
+def noisy_and_clean(neighbours):
+    return [make_galaxies(4, seed=8, neighbours=neighbours, signal_to_noise=ratio) for ratio in (10, np.inf)]
+
+
 @pytest.mark.parametrize("neighbours", [None, 1, 5])
 def test_neighbours_change_neither_galaxy_nor_noise(neighbours):
-    def both(count):
-        noisy = make_galaxies(4, seed=8, neighbours=count, signal_to_noise=10)
-        clean = make_galaxies(4, seed=8, neighbours=count, signal_to_noise=np.inf)
-        return noisy, clean
-
-    (noisy, clean), (noisy_alone, clean_alone) = both(neighbours), both(0)
+    (noisy, clean), (noisy_alone, clean_alone) = noisy_and_clean(neighbours), noisy_and_clean(0)
     np.testing.assert_array_equal(noisy.major_axis, clean_alone.major_axis)
     np.testing.assert_array_equal(noisy.answers, clean_alone.answers)
     same = (clean.images == clean_alone.images) & (clean.images < 255)

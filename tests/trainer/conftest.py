@@ -10,6 +10,10 @@ import pytest
 from galaxy_trainer.drawing import curves
 from galaxy_trainer.files.writing import write_whole
 from galaxy_trainer.labels.questions import shipped
+from galaxy_trainer.network.start import silent_start
+
+with silent_start():  # as commands do: Keras would import all that is installed, which takes twice as long
+    pass
 
 ANSWER_NAMES = shipped("galaxy_zoo_2").names
 QUESTIONS = shipped("galaxy_zoo_2").questions

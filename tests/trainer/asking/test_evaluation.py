@@ -301,7 +301,10 @@ def test_labels_from_a_file(cache, tmp_path):
 @pytest.mark.parametrize(
     ("before", "error"),
     [
-        ("import sys; sys.modules['keras'] = None", r"import of keras halted; None in sys\.modules \(pip install .*\)"),
+        (
+            "import sys; sys.modules['keras'] = sys.modules['tensorflow'] = None",
+            r"import of keras halted; None in sys\.modules \(pip install .*\)",
+        ),
         (
             "import os; os.environ['KERAS_BACKEND'] = 'none'",
             r"Unable to import backend : none \(KERAS_BACKEND is none\)",

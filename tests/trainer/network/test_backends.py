@@ -21,10 +21,14 @@ NOT_AGAIN = " and not ".join((
 ))  # fmt: skip
 
 
+# Most of the time goes into XLA's optimisations, which are not what is tested.
+JAX = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+
+
 def python(code_or_options, **environment):
     return subprocess.run(
         [sys.executable, *code_or_options], cwd=HERE, capture_output=True, text=True, check=False,
-        env={**os.environ, **environment},
+        env={**os.environ, **JAX, **environment},
     )  # fmt: skip
 
 
@@ -34,9 +38,7 @@ def test_the_same_tests_pass_on(backend, tmp_path):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
     # JAX compiles every network anew for every test otherwise, which takes four times as long.
-    # Most of the time goes into XLA's optimisations, which are not what is tested.
     compiled = {
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "0",
@@ -50,11 +52,11 @@ def test_the_same_tests_pass_on(backend, tmp_path):
 DEVICES = """
 import json, sys
 sys.path.insert(0, {here!r})
-from conftest import sky_blobs, write_cache
 if {backend!r} == "tensorflow":
     import tensorflow as tf
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from conftest import sky_blobs, write_cache  # which starts Keras
 import galaxy_trainer
 images, labels = sky_blobs(60, size=16)
 cache = write_cache({folder!r} + "/cache.h5", {{"normalized": images}}, labels=labels)
