@@ -193,7 +193,7 @@ def run_joblib(
     config = contextlib.nullcontext() if backend is None else joblib.parallel_config(backend, n_jobs=jobs)
     try:
         with config:
-            if backend == "loky" and joblib.effective_n_jobs() < min(jobs, 2):
+            if backend == "loky" and joblib.effective_n_jobs(jobs) < min(jobs, 2):
                 _log.warning("joblib cannot start processes (is /dev/shm full, or read-only?): threads are used")
                 yield from run_threads(work, tasks, report, jobs)
                 return
