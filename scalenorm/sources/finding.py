@@ -18,19 +18,20 @@ import numpy as np
 from ..files.errors import ArchiveError, ImageError, InputError, TableError, reason, turned_into
 from ..files.names import visible
 from ..files.reading import filesystem, is_url, join, open_file
-from ..images.options import IMAGE_SUFFIXES
+from ..images.fits import FitsImage
+from ..images.options import IMAGE_SUFFIXES, DecodeOptions
 from .archives import ANSWERS, ARCHIVE_SUFFIXES, open_archive
 from .bands import BandFiles
 from .listing import Root, Source, Sources, SourcesBuilder
 from .parquet import NEEDS_PYARROW, has_pyarrow, holds_images
-from .stacks import STACK_SUFFIXES, holds_answers, stack_length
+from .stacks import STACK_SUFFIXES, stack_length
 from .tables import Table, is_certainly_table, open_table, to_texts
 
 # In a compressed tar every step back in the file means decompressing from its start again.
 _MAX_STEPS_BACK = 8
 
-# Endings of files that may hold images and, beside them, labels.
-_WITH_ANSWERS = tuple(suffix for suffix in STACK_SUFFIXES if suffix != ".npy")
+# Endings of files that are images to whoever names them, whether their labels are asked for, too, or not.
+_WITH_ANSWERS = (".npz", ".h5", ".hdf5")
 
 
 def find(
@@ -57,8 +58,8 @@ def find(
         The names of files that hold one band each; those with other names are skipped. An image is what has one id,
         whether it has all bands or not.
     tables : sequence of path-like
-        What is read as labels and the like: in a folder such a file is neither an image, unless it holds images, too,
-        nor `skipped`, and in such an archive labels are not.
+        What is read as labels and the like: such a file is neither an image, unless it holds one, too, nor `skipped`,
+        and in such an archive labels are not.
 
     Returns
     -------
@@ -138,12 +139,8 @@ class _Finder:
 
     def wanted(self, name: str, folder: str | None = None) -> bool:
         """Whether a file of a folder, or of an archive, holds images; counts the others, if they are no tables."""
-        if folder is not None and posixpath.basename(name) in self.table_names:
-            path = join(folder, name)
-            if os.path.realpath(path) in self.tables:
-                with contextlib.suppress(OSError):
-                    return path.lower().endswith(_WITH_ANSWERS) and holds_answers(path)
-                return False
+        if folder is not None and self.is_only_table(join(folder, name)):
+            return False
         suffix = suffix_of(posixpath.basename(name))
         wanted = suffix in IMAGE_SUFFIXES or self.band_files is not None
         if suffix == ".parquet" and folder is not None and self.band_files is None:
@@ -155,6 +152,20 @@ class _Finder:
         if not wanted:
             self.skip(name)
         return wanted
+
+    def is_only_table(self, path: str) -> bool:
+        """Whether a file is one of the tables, and holds no image as well."""
+        if os.path.basename(path) not in self.table_names or os.path.realpath(path) not in self.tables:
+            return False
+        suffix = suffix_of(path)
+        with contextlib.suppress(OSError, ImageError):
+            if suffix == ".parquet":
+                return not holds_images(path)
+            if suffix in IMAGE_SUFFIXES and suffix != ".npy":
+                with open_file(path) as file:
+                    FitsImage(file.read(), DecodeOptions()).close()
+                return False
+        return True
 
     def skip(self, name: str) -> None:
         suffix = suffix_of(posixpath.basename(name))
@@ -210,7 +221,7 @@ class _Finder:
     def add_path(self, given: str, path: str) -> None:
         if suffix_of(given) in ARCHIVE_SUFFIXES:
             self.add_archive(given, path)
-        else:
+        elif given.lower().endswith(_WITH_ANSWERS) or not self.is_only_table(path):
             folder, _, name = path.rpartition("/" if is_url(path) else os.sep)
             if folder.endswith(":/"):  # the top of a remote system, such as memory://
                 folder += "/"

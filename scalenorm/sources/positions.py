@@ -7,7 +7,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -271,27 +271,22 @@ def _to_degrees(table: Table, name: str, column: np.ndarray, rows: np.ndarray, *
     unit = _angular_unit(table, name)
     is_text = column.ndim == 1 and column.dtype.kind == "O"
     plain = np.array([_is_number(text) for text in column]) if is_text else np.ones(len(column), bool)
-    values = np.empty(len(column))
+    values = np.full(len(column), math.nan)
     values[plain] = to_numbers(table, column[plain], rows[plain]) * (1 if unit is None else unit.to("deg"))
-    if plain.all():
-        return values
     what, limit, sexagesimal = "right ascension", 360, "hours, minutes and seconds (10:00:24.5)"
     if not ra:
         what, limit, sexagesimal = "declination", 90, "degrees, minutes and seconds (-02:30:00)"
-    coordinates = optional_package("astropy.coordinates", "fits", f"{table.path}: text as {what}", TableError)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # 60 seconds, as rounding makes them
-        for place in np.flatnonzero(~plain).tolist():
-            try:
-                values[place] = coordinates.Angle(column[place], unit or ("hourangle" if ra else "deg")).deg
-            except (ValueError, TypeError):
-                values[place] = math.nan
-            if not abs(values[place]) <= limit:
-                raise TableError(
-                    f"{table.path}, {table.row} {rows[place]}: {column[place]!r} is not a {what}: "
-                    f"write degrees (150.1), or {sexagesimal}"
-                )
-    if ra and unit is None and np.isfinite(values[plain]).any():
+        values[plain & (abs(values) > limit)] = math.inf  # one that is missing is NaN
+    if not plain.all():
+        values[~plain] = _parsed(table, column[~plain], unit, what)
+        values[~plain & ~(abs(values) <= limit)] = math.inf
+    if np.isinf(values).any():
+        place = int(np.argmax(np.isinf(values)))
+        raise TableError(
+            f"{table.path}, {table.row} {rows[place]}: {column[place]!r} is not a {what}"
+            f"{'' if unit is None else f' in {unit}'}: write degrees ({'150.1' if ra else '-2.5'}), or {sexagesimal}"
+        )
+    if ra and unit is None and not plain.all() and np.isfinite(values[plain]).any():
         place = int(np.flatnonzero(plain & np.isfinite(values))[0])
         raise TableError(
             f"{table.path}, {table.row} {rows[place]}: {column[place]!r} may be degrees or hours, as others are like "
@@ -300,12 +295,48 @@ def _to_degrees(table: Table, name: str, column: np.ndarray, rows: np.ndarray, *
     return values
 
 
+def _parsed(table: Table, texts: np.ndarray, unit: Any, what: str) -> np.ndarray:
+    """Return the degrees that sexagesimal texts mean, NaN for what is none."""
+    coordinates = optional_package("astropy.coordinates", "fits", f"{table.path}: text as {what}", TableError)
+    unit = str(unit or ("hourangle" if what == "right ascension" else "deg"))
+    factor = {"hourangle": 15, "deg": 1}.get(unit)
+    values = np.full(len(texts), math.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # 60 seconds, as rounding makes them
+        for place, text in enumerate(" ".join(cell.translate(_DASHES).lower().split()) for cell in texts):
+            if found := _SEXAGESIMAL.fullmatch(text):
+                sign, whole, minutes, seconds, hour_minutes, hour_seconds = found.groups()
+                value = int(whole) + int(minutes or hour_minutes) / 60 + float(seconds or hour_seconds) / 3600
+                factor_here = 15 if hour_minutes else factor
+                if factor_here is not None:  # sixtieths of radians are no angle
+                    values[place] = (-value if sign == "-" else value) * factor_here
+            else:
+                with suppress(ValueError, TypeError):
+                    values[place] = coordinates.Angle(text, unit).deg
+    return values
+
+
+#: Text as nearly all tables have it; astropy reads the rest, a hundred times as slowly.
+_SEXAGESIMAL = re.compile(
+    r"([-+]?)(\d+)(?:[: ]([0-5]?\d)[: ]([0-5]?\d(?:\.\d*)?)|h ?([0-5]?\d)m ?([0-5]?\d(?:\.\d*)?)s)", re.ASCII
+)
+_DASHES = str.maketrans("\N{EN DASH}\N{MINUS SIGN}", "--")
+
+#: Units that tables have and astropy does not read.
+_UNITS = {
+    "degrees": "deg", "d:m:s": "deg", "dms": "deg", "dd:mm:ss": "deg", "radian": "rad", "radians": "rad",
+    "hr": "hourangle", "hrs": "hourangle", "hour": "hourangle", "hours": "hourangle", "hour angle": "hourangle",
+    "h:m:s": "hourangle", "hms": "hourangle", "hh:mm:ss": "hourangle",
+}  # fmt: skip
+
+
 def _angular_unit(table: Table, name: str) -> Any:
     """Return the unit of angles that a table gives for a column, or None."""
     if name not in table.units:
         return None
     units = optional_package("astropy.units", "fits")
-    unit = units.Unit(table.units[name], parse_strict="silent")
+    word = table.units[name].strip("[]\"' .").lower()
+    unit = units.Unit(_UNITS.get(word, word), parse_strict="silent")
     if unit == units.hour:
         return units.hourangle
     return unit if unit.is_equivalent("deg") else None

@@ -17,6 +17,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.table import Table
 from interruption import stop_after
 from pictures import beside, picture, write_pictures
@@ -76,6 +77,24 @@ def test_tables_beside_the_images_are_not_skipped_files(images, tmp_path):
     assert convert(images, tmp_path / "other.h5", labels=images / "labels.csv").images == 13
     (images / "list.txt").write_text("notes.txt\n")
     assert find([images], list_file=images / "list.txt").skipped == {".csv": 3, ".txt": 1}
+    for table in ("labels.csv", "labels.fits"):
+        for given in ([str(images / "*.*")], sorted(images.glob("*.*"))):  # by a pattern, or as a shell writes it out
+            found = {source.name for source in find(given, tables=[images / table])}
+            assert table not in found
+            assert "g0005.png" in found
+
+
+def test_tables_that_hold_images_as_well(images, tmp_path):
+    """A FITS file with both is an image wherever it lies; .npz and HDF5 files are where they are named."""
+    hdus = [fits.PrimaryHDU(np.zeros((20, 20))), fits.BinTableHDU(Table({"id": ["both"]}))]
+    fits.HDUList(hdus).writeto(images / "both.fits")
+    np.savez(images / "stack.npz", images=np.zeros((2, 20, 20), np.uint8), labels=[0, 1])
+    both, stack = images / "both.fits", images / "stack.npz"
+    assert "both" in [source.id for source in find([images], tables=[both])]
+    assert [source.id for source in find([both], tables=[both])] == ["both"]
+    ids = [source.id for source in find([images], tables=[stack])]
+    assert not any(name.startswith("stack") for name in ids)
+    assert [source.id for source in find([stack], tables=[stack])] == ["stack/000000", "stack/000001"]
 
 
 def test_rows_are_what_pillow_and_crop_give(images, tmp_path):

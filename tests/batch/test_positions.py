@@ -235,6 +235,7 @@ def test_positions_in_degrees_beside_sexagesimal_ones(tmp_path):
         ("h", [10 + 1 / 60, 1 / 30], [-2.5, 80.0], "deg"),
         (None, ["10:01:00", "0:02:00"], ["-2:30:00", "80:00:00"], None),
         ("deg", ["150:15:00", "0.5"], ["-2:30:00", "80"], "deg"),
+        ("deg", ["10h1m0s", "0.5"], ["-2d30m00s", "80"], "deg"),
     ],
 )
 def test_the_unit_of_a_column_is_heeded(tmp_path, form, unit, ra, dec, dec_unit):
@@ -267,8 +268,38 @@ def test_units_of_words_as_vizier_has_them(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("unit", "ra", "degrees"),
+    [
+        ("radians", 1.5, 85.943669269623), ("Radians", 1.5, 85.943669269623), ("hours", 1.5, 22.5), ("HRS", 1.5, 22.5),
+        ("[deg]", 1.5, 1.5), ("Degrees", "01:30:00", 1.5), ("dms", "01:30:00", 1.5), ("pixels", 1.5, 1.5),
+        ("arcsec", 5400.0, 1.5),
+    ],
+)  # fmt: skip
+def test_units_that_astropy_does_not_spell_so(tmp_path, unit, ra, degrees):
+    columns = [
+        fits.Column("id", "J", array=[1]),
+        fits.Column("ra", "D" if isinstance(ra, float) else "A8", unit=unit, array=[ra]),
+        fits.Column("dec", "D", array=[2.0]),
+    ]
+    fits.BinTableHDU.from_columns(columns).writeto(tmp_path / "catalog.fits")
+    np.testing.assert_allclose(read_positions(tmp_path / "catalog.fits").first, [degrees], rtol=0, atol=1e-11)
+
+
+def test_sixtieths_of_radians_are_refused(tmp_path):
+    columns = [
+        fits.Column("id", "J", array=[1]),
+        fits.Column("ra", "A8", unit="rad", array=["01:30:00"]),
+        fits.Column("dec", "D", array=[2.0]),
+    ]
+    fits.BinTableHDU.from_columns(columns).writeto(tmp_path / "catalog.fits")
+    with pytest.raises(TableError, match="row 1: '01:30:00' is not a right ascension in rad: write degrees"):
+        read_positions(tmp_path / "catalog.fits")
+
+
+@pytest.mark.parametrize(
     ("rows", "message"),
     [
+        (["150.1,2", "150.1,-90.5"], r"line 3: '-90\.5' is not a declination: write degrees \(-2\.5\), or"),
         (["150.1,2", "abc,2"], r"line 3: 'abc' is not a right ascension: write degrees \(150\.1\), or hours, minutes"),
         (["10:00:24,2", "24:30:00,2"], r"line 3: '24:30:00' is not a right ascension"),
         (["10:00:24,2", "10:61:00,2"], r"line 3: '10:61:00' is not a right ascension"),
