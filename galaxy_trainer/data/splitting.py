@@ -55,7 +55,8 @@ def split_galaxies(
         sides = np.array([texts[i].lower() for i in rows])
         used = np.isin(sides, SIDES)
         if set(SIDES) - set(sides):
-            raise TrainerError(f"column {column!r} must say train or test, it says: {first_few(sorted(set(sides)), 8)}")
+            said = first_few(sorted({side or "nothing" for side in sides.tolist()}), 8)
+            raise TrainerError(f"column {column!r} must say both train and test, it says: {said}")
         return rows[used], sides[used] == "test"
     if group is not None:
         names = group_names(galaxies, rows, group)

@@ -399,7 +399,7 @@ def test_a_column_that_says_the_test_set_leaves_no_choice(tmp_path):
         ("side", {}, 2, refused),
         ("side", {"group": "night"}, 1, refused),
         ("side", {"test_candidates": "ids.txt"}, 1, refused),
-        ("night", {}, 1, "column 'night' must say train or test, it says: 0, 1"),
+        ("night", {}, 1, "column 'night' must say both train and test, it says: 0, 1"),
         ("era", {}, 1, "columns are missing: era"),
     ):
         with pytest.raises(TrainerError, match=error):
