@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..measuring.frame import as_frame
+from ..measuring.frame import as_frame, is_working
 from ..measuring.options import measure_options, takes_measuring_options
 from .crop import check_size, crop_stack, find_and_crop
 from .views import parse_view
@@ -28,7 +28,10 @@ def crop_many(
     mask: Iterable[ArrayLike] | None = None,
     **options: Any,
 ) -> NDArray[Any]:
-    """Crop many images in one pool of threads; the kernels release the GIL and images are not copied.
+    """Crop many images in one pool of threads; the kernels release the GIL.
+
+    Images of a list are copied some at a time, at most 1 MB for each thread. Those of a contiguous array are not, if
+    the kernels read its dtype as it is: 8 and 16 bits, float32 and float64, in native byte order.
 
     Parameters
     ----------
@@ -63,7 +66,7 @@ def crop_many(
     check_size(size)
     parse_view(view)
     checked = measure_options(options, "crop_many")
-    images = images if isinstance(images, np.ndarray) else list(images)
+    images = images if isinstance(images, np.ndarray) and images.dtype != object else list(images)
     masks = mask if mask is None or isinstance(mask, np.ndarray) else list(mask)
     count = len(images)
     if count == 0:
@@ -88,35 +91,37 @@ def crop_many(
             raise type(error)(f"image {index}: {error}") from error
 
     def crop_block(block: range) -> None:
-        left = np.array(block)
-        if masks is None and len(left) > 1 and _of_one_layout(images, block):
+        done = np.zeros(len(block), np.bool_)
+        if together and len(block) > 1 and _of_one_layout(images, block):
             crops, done = crop_stack(np.asarray(images[block.start : block.stop]), view, size, checked)
-            result[left[done]] = crops
-            left = left[~done]
-        for index in left.tolist():
+            result[block.start : block.stop][done] = crops
+        for index in np.array(block)[~done].tolist():
             crop_one(index, result[index])
 
     first = crop_one(0)
     result = np.empty((count, *first.shape), first.dtype)
     result[0] = first
-    if checked.channel_axis not in (None, 2, -1):
-        most = 1
-    elif isinstance(images, np.ndarray) and images.flags.c_contiguous:
-        most = 16  # they are together, and need not be copied
-    else:
+    together = checked.plain and masks is None and checked.channel_axis in (None, 2, -1) and _is_plain(images[0])
+    most = 64
+    if together and isinstance(images, np.ndarray) and images.flags.c_contiguous and is_working(images.dtype):
+        most = 16  # they are together, and need not be copied; more would keep Ctrl-C waiting
+    elif together:
         most = min(64, max(1, _TOGETHER // np.asarray(images[0]).nbytes))
     in_blocks(range(1, count), crop_block, n_jobs, most)
     return result
 
 
 def _of_one_layout(images: Any, block: range) -> bool:
-    """Whether images can be cropped in one call: they are plain arrays, like the first of all, which is checked."""
+    """Whether images can be cropped in one call: they are plain arrays like the first of all, which is checked."""
     first = images[0]
-    plain = (np.ndarray, np.memmap)
-    return type(first) in plain and all(
-        type(image) in plain and (image.shape, image.dtype) == (first.shape, first.dtype)
+    return all(
+        _is_plain(image) and (image.shape, image.dtype) == (first.shape, first.dtype)
         for image in (images[index] for index in block)
     )
+
+
+def _is_plain(image: Any) -> bool:
+    return type(image) in (np.ndarray, np.memmap)  # others may have a mask
 
 
 def check_jobs(n_jobs: int | None) -> int:

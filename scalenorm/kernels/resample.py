@@ -10,7 +10,7 @@ import numpy as np
 
 from .compile import composed, kernel
 
-LINES = 4  # rows of a crop whose columns are combined at once
+LINES = 4  # rows of a crop whose columns `combine_columns` combines at once, and names each
 
 
 @kernel
@@ -77,8 +77,8 @@ def combine_columns(lines, first, taps, weights, outside, sky, sums):
     """sums[r, bands * j + band] = outside[j] * sky[band] + sum over k of weights[j, k] * pixel first[j] + k of line r.
 
     The lines start with pixel first[0]. All sums have ``taps`` terms, some of weight zero: a loop whose length changes
-    from one to the next is mispredicted. LINES of them are summed at once: an addition takes longer than it takes to
-    start the next.
+    from one to the next is mispredicted. Four lines are summed at once, because an addition takes longer than it takes
+    to start the next.
     """
     bands = len(sky)
     real = lines.dtype.type

@@ -23,6 +23,11 @@ _WORKING = {
 }  # fmt: skip
 
 
+def is_working(dtype: np.dtype[Any]) -> bool:
+    """Whether the kernels read this dtype as it is, in this byte order."""
+    return bool((_WORKING.get(dtype) or np.dtype("float64")) == dtype)
+
+
 class Frame(NamedTuple):
     """An image as the kernels read it."""
 

@@ -37,9 +37,30 @@ def test_images_that_need_single_steps_among_others(images, options, tmp_path):
     expected = np.stack([scalenorm.crop(image, 16, **options) for image in many])
     np.save(tmp_path / "stack.npy", many)
     strided = np.repeat(many, 2, axis=2)[:, :, ::2]
-    for given in (many, list(many), np.load(tmp_path / "stack.npy", mmap_mode="r"), strided, many.astype(">f4")):
+    objects = np.empty(len(many), object)
+    objects[:] = list(many)
+    memory_map = np.load(tmp_path / "stack.npy", mmap_mode="r")
+    for given in (many, list(many), memory_map, strided, many.astype(">f4"), objects):
         for jobs in (1, 2):
             np.testing.assert_array_equal(scalenorm.crop_many(given, 16, n_jobs=jobs, **options), expected)
+
+
+def test_an_array_that_is_converted_is_not_converted_whole(monkeypatch):
+    """In blocks of at most 1 MB: each thread would hold 16 large images twice."""
+    import scalenorm.cropping.crop as module
+
+    sizes = []
+    as_frame = module.as_frame
+
+    def watched(image, *details):
+        sizes.append(image.nbytes)
+        return as_frame(image, *details)
+
+    monkeypatch.setattr(module, "as_frame", watched)
+    images = np.random.default_rng(1).random((24, 200, 200)).astype(">f4")
+    found = scalenorm.crop_many(images, 8, n_jobs=1)
+    assert 160_000 < max(sizes) <= 1 << 20
+    np.testing.assert_array_equal(found, scalenorm.crop_many(images.astype("f4"), 8))
 
 
 def test_bands_first(images):
