@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..measuring.frame import as_frame, is_working
+from ..measuring.frame import as_frame, working_dtype
 from ..measuring.options import measure_options, takes_measuring_options
 from .crop import check_size, crop_stack, find_and_crop
 from .views import parse_view
@@ -103,10 +103,10 @@ def crop_many(
     result[0] = first
     together = checked.plain and masks is None and checked.channel_axis in (None, 2, -1) and _is_plain(images[0])
     most = 64
-    if together and isinstance(images, np.ndarray) and images.flags.c_contiguous and is_working(images.dtype):
-        most = 16  # they are together, and need not be copied; more would keep Ctrl-C waiting
-    elif together:
+    if together:
         most = min(64, max(1, _TOGETHER // np.asarray(images[0]).nbytes))
+        if isinstance(images, np.ndarray) and images.flags.c_contiguous and images.dtype == working_dtype(images.dtype):
+            most = 16  # they are together, and need not be copied; more would keep Ctrl-C waiting
     in_blocks(range(1, count), crop_block, n_jobs, most)
     return result
 

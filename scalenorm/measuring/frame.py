@@ -23,9 +23,9 @@ _WORKING = {
 }  # fmt: skip
 
 
-def is_working(dtype: np.dtype[Any]) -> bool:
-    """Whether the kernels read this dtype as it is, in this byte order."""
-    return bool((_WORKING.get(dtype) or np.dtype("float64")) == dtype)
+def working_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype in which kernels read images of this one; the same, if they read it as it is, in its byte order."""
+    return _WORKING.get(dtype) or np.dtype("float64")
 
 
 class Frame(NamedTuple):
@@ -96,7 +96,7 @@ def as_frame(image: ArrayLike, options: MeasureOptions, mask: ArrayLike | None =
     height, width = array.shape[:2]
     bands = array.shape[2] if array.ndim == 3 else 1
     dtype = array.dtype.newbyteorder("=")
-    working = _WORKING.get(dtype) or np.dtype("float64")
+    working = working_dtype(dtype)
     rows = np.ascontiguousarray(array.reshape(height, width * bands), dtype=working)
     if not rows.flags.writeable:
         rows = np.asarray(_Writeable(rows))

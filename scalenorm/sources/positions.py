@@ -190,6 +190,8 @@ def _reasons(positions: Positions, chosen: np.ndarray | None, options: DecodeOpt
     if chosen is not None and positions.tiles is not None:
         for row in np.flatnonzero(chosen < 0).tolist():
             reasons[row] = f"its tile {visible(positions.tiles[row])!r} is not among those given"
+    if positions.sky:
+        reasons[abs(positions.second) > 90] = "the declination is more than 90 degrees from the equator"
     reasons[~(np.isfinite(positions.first) & np.isfinite(positions.second))] = "the position is not a number"
     return reasons
 
@@ -273,20 +275,21 @@ def _to_degrees(table: Table, name: str, column: np.ndarray, rows: np.ndarray, *
     plain = np.array([_is_number(text) for text in column]) if is_text else np.ones(len(column), bool)
     values = np.full(len(column), math.nan)
     values[plain] = to_numbers(table, column[plain], rows[plain]) * (1 if unit is None else unit.to("deg"))
+    if plain.all():
+        return values
     what, limit, sexagesimal = "right ascension", 360, "hours, minutes and seconds (10:00:24.5)"
     if not ra:
         what, limit, sexagesimal = "declination", 90, "degrees, minutes and seconds (-02:30:00)"
-        values[plain & (abs(values) > limit)] = math.inf  # one that is missing is NaN
-    if not plain.all():
-        values[~plain] = _parsed(table, column[~plain], unit, what)
-        values[~plain & ~(abs(values) <= limit)] = math.inf
-    if np.isinf(values).any():
-        place = int(np.argmax(np.isinf(values)))
+    given = unit or ("hourangle" if ra else "deg")
+    values[~plain] = _parsed(column[~plain], given, f"{table.path}: text as {what}")
+    wrong = ~plain & ~(abs(values) <= limit)
+    if wrong.any():
+        place = int(np.argmax(wrong))
         raise TableError(
             f"{table.path}, {table.row} {rows[place]}: {column[place]!r} is not a {what}"
             f"{'' if unit is None else f' in {unit}'}: write degrees ({'150.1' if ra else '-2.5'}), or {sexagesimal}"
         )
-    if ra and unit is None and not plain.all() and np.isfinite(values[plain]).any():
+    if ra and unit is None and np.isfinite(values[plain]).any():
         place = int(np.flatnonzero(plain & np.isfinite(values))[0])
         raise TableError(
             f"{table.path}, {table.row} {rows[place]}: {column[place]!r} may be degrees or hours, as others are like "
@@ -295,11 +298,10 @@ def _to_degrees(table: Table, name: str, column: np.ndarray, rows: np.ndarray, *
     return values
 
 
-def _parsed(table: Table, texts: np.ndarray, unit: Any, what: str) -> np.ndarray:
-    """Return the degrees that sexagesimal texts mean, NaN for what is none."""
-    coordinates = optional_package("astropy.coordinates", "fits", f"{table.path}: text as {what}", TableError)
-    unit = str(unit or ("hourangle" if what == "right ascension" else "deg"))
-    factor = {"hourangle": 15, "deg": 1}.get(unit)
+def _parsed(texts: np.ndarray, unit: Any, needed_for: str) -> np.ndarray:
+    """Return the degrees that texts in a unit mean, most of them sexagesimal, NaN for what is no angle."""
+    coordinates = optional_package("astropy.coordinates", "fits", needed_for, TableError)
+    factor = {"hourangle": 15, "deg": 1}.get(str(unit), 0)
     values = np.full(len(texts), math.nan)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # 60 seconds, as rounding makes them
@@ -307,9 +309,8 @@ def _parsed(table: Table, texts: np.ndarray, unit: Any, what: str) -> np.ndarray
             if found := _SEXAGESIMAL.fullmatch(text):
                 sign, whole, minutes, seconds, hour_minutes, hour_seconds = found.groups()
                 value = int(whole) + int(minutes or hour_minutes) / 60 + float(seconds or hour_seconds) / 3600
-                factor_here = 15 if hour_minutes else factor
-                if factor_here is not None:  # sixtieths of radians are no angle
-                    values[place] = (-value if sign == "-" else value) * factor_here
+                if hour_minutes or factor:  # sixtieths of radians are no angle
+                    values[place] = (-value if sign == "-" else value) * (15 if hour_minutes else factor)
             else:
                 with suppress(ValueError, TypeError):
                     values[place] = coordinates.Angle(text, unit).deg

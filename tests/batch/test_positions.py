@@ -213,6 +213,19 @@ def test_sexagesimal_positions_are_the_same_as_in_degrees(sample, survey, tmp_pa
     assert first == second
 
 
+def test_a_number_that_is_no_declination_costs_its_row_alone(survey, tmp_path):
+    """Catalogues write -99 where they know none; beyond the pole a sky goes down again on the other side."""
+    row = read_table(survey[2])[0]
+    ra, dec = float(row["ra"]), float(row["dec"])
+    rows = [("a", ra, dec), ("b", ra, -99), ("c", ra + 180, 180 - dec), ("d", ra, "inf")]
+    write_table(tmp_path / "some.csv", [dict(zip(("id", "ra", "dec"), values, strict=True)) for values in rows])
+    summary = convert(survey[0], tmp_path / "out.h5", tmp_path / "some.csv")
+    assert (summary.images, summary.failed) == (4, 3)
+    assert sorted(summary.reasons.items()) == [
+        ("the declination is more than 90 degrees from the equator", 2), ("the position is not a number", 1),
+    ]  # fmt: skip
+
+
 def test_positions_in_degrees_beside_sexagesimal_ones(tmp_path):
     """Andromeda's nucleus, and what is just below the equator."""
     table = tmp_path / "catalog.csv"
@@ -299,7 +312,7 @@ def test_sixtieths_of_radians_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (["150.1,2", "150.1,-90.5"], r"line 3: '-90\.5' is not a declination: write degrees \(-2\.5\), or"),
+        (["10:00:24,2", "10:00:24,-2:61:00"], r"line 3: '-2:61:00' is not a declination: write degrees \(-2\.5\), or"),
         (["150.1,2", "abc,2"], r"line 3: 'abc' is not a right ascension: write degrees \(150\.1\), or hours, minutes"),
         (["10:00:24,2", "24:30:00,2"], r"line 3: '24:30:00' is not a right ascension"),
         (["10:00:24,2", "10:61:00,2"], r"line 3: '10:61:00' is not a right ascension"),
